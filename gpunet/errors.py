@@ -1,0 +1,80 @@
+"""The errors of gpunet: one tree, each class also a builtin, each instance with a hint.
+
+`except ValueError` or `except LookupError` works without knowing this module; the command line
+prints `message` and `hint` of any `GpunetError` and exits 2.
+"""
+
+from __future__ import annotations
+
+
+class GpunetError(Exception):
+    """A known error: what was wrong with the value received, and what to do next.
+
+    Args:
+        message: the rule and the value that broke it, in one sentence.
+        hint: what the user can do next; may be empty where the message already says it.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class InvalidArgumentError(GpunetError, ValueError):
+    """An argument of a public function breaks its rule."""
+
+
+class SpecError(GpunetError, ValueError):
+    """A network specification breaks a rule; the message begins with the path of the fault."""
+
+
+class EntryError(GpunetError, ValueError):
+    """A zoo entry or a latency file cannot be read as one; the message names file and field."""
+
+
+class UnknownDeviceError(GpunetError, LookupError):
+    """No chip, board or alias has this name, or the zoo holds no figure for it."""
+
+
+class UnknownModelError(GpunetError, LookupError):
+    """No entry of the zoo has this name."""
+
+
+class NothingFitsError(GpunetError, LookupError):
+    """No entry satisfies the query; the message names the nearest ones and their figures."""
+
+
+class WeightsError(GpunetError, RuntimeError):
+    """Weights cannot be found, fetched, verified or loaded."""
+
+
+class ChecksumError(WeightsError):
+    """A file's SHA-256 is not the one recorded beside it."""
+
+
+class DownloadError(WeightsError):
+    """A download failed or ended early."""
+
+
+class CheckpointError(WeightsError):
+    """A checkpoint file is not what its name promises: damaged, hostile or of another network."""
+
+
+class ExportError(GpunetError, RuntimeError):
+    """A model could not be exported."""
+
+
+class VerificationError(ExportError):
+    """An exported file does not compute what the model computes."""
+
+
+class MissingDependencyError(GpunetError, ImportError):
+    """An optional package is needed; the hint names the extra that installs it."""
+
+
+class RuntimeUnavailableError(GpunetError, RuntimeError):
+    """An inference runtime cannot run here: not installed, no device, or not at this precision."""

@@ -1,0 +1,95 @@
+"""Where gpunet keeps its files, and how it writes them: atomically, under a lock, checked by SHA-256."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from gpunet.errors import MissingDependencyError
+
+
+def home() -> Path:
+    """Gpunet's folder for weights and measurements: `GPUNET_HOME`, else 'gpunet' in the platform's cache folder."""
+    chosen = os.environ.get("GPUNET_HOME")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("gpunet", appauthor=False)
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path`, moved onto it when the block ends well and deleted when it raises.
+
+    The folder is created. Readers see the old file or the new one, never a part; an OSError (a full disk, no
+    permission) passes through with nothing left behind.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def lock(path: str | Path) -> Iterator[None]:
+    """Hold the lock of `path` (the file `path` + '.lock') against other processes; waits for it."""
+    from filelock import FileLock
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        yield
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file's content, in hex."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def require(package: str, extra: str, *, purpose: str) -> ModuleType:
+    """Import an optional package: the one door to all of them.
+
+    Args:
+        package: the module's name.
+        extra: the extra of gpunet that installs it.
+        purpose: what it is needed for, as the end of 'PACKAGE is needed ...'.
+
+    Raises:
+        MissingDependencyError: (an ImportError) it is not installed; the hint is the command that installs it.
+    """
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package.partition(".")[0]:
+            raise
+        raise MissingDependencyError(
+            f"{package} is needed {purpose}, but it is not installed.", f"Install it: pip install 'gpunet[{extra}]'"
+        ) from None

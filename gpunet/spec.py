@@ -1,0 +1,345 @@
+"""NetworkSpec: a convolutional network of the GPUNet family as frozen, validated data.
+
+A network is a stem convolution, stages of equal layers, and a head (paper, Table 1):
+
+    stem    k x k convolution, stride 2, BatchNorm, activation
+    stages  `conv`, `fused_irb` (Fused-IRB) or `irb` (inverted residual) layers; the first layer of a
+            stage has the stage's stride, the others stride 1
+    head    1x1 convolution + BatchNorm + ReLU, global pooling, optionally a 1x1 convolution + ReLU, linear
+
+Everything that can be known without building the network is counted in `gpunet.spec_shapes`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gpunet.errors import SpecError
+
+if TYPE_CHECKING:
+    from gpunet.spec_shapes import LayerShape
+
+SPEC_VERSION = 1
+STAGE_TYPES = ("conv", "fused_irb", "irb")
+ACTIVATIONS = ("relu", "swish")
+
+_Part = TypeVar("_Part")
+
+
+def _fail(path: str, problem: str, hint: str = "") -> SpecError:
+    return SpecError(f"{path}: {problem}", hint)
+
+
+def _integer(path: str, value: object, *, low: int, high: int, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _fail(path, f"{value!r} is not an integer; {what}")
+    if not low <= value <= high:
+        raise _fail(path, f"{value} is out of range; {what}")
+
+
+def _kernel_size(path: str, value: object) -> None:
+    _integer(path, value, low=1, high=31, what="kernels are odd, from 1 to 31")
+    if isinstance(value, int) and value % 2 == 0:
+        raise _fail(path, f"{value} is even; kernels are odd")
+
+
+def _number(path: str, value: object, *, above: float, at_most: float, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise _fail(path, f"{value!r} is not a finite number; {what}")
+    if not above < value <= at_most:
+        raise _fail(path, f"{value} is out of range; {what}")
+
+
+def _one_of(path: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise _fail(path, f"{value!r} is not one of {', '.join(choices)}")
+
+
+def _flag(path: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise _fail(path, f"{value!r} is not true or false")
+
+
+_FILTERS = "channels are integers from 1 to 65536"
+
+
+@dataclass(frozen=True)
+class StemSpec:
+    """The first convolution: `kernel_size` square, stride 2, padding `kernel_size // 2`.
+
+    Args:
+        filters: output channels.
+        kernel_size: odd.
+        activation: 'relu' or 'swish'.
+    """
+
+    filters: int
+    kernel_size: int = 3
+    activation: str = "relu"
+
+    def check(self, path: str) -> None:
+        """Raise SpecError, naming `path`, where a value breaks its rule."""
+        _integer(f"{path}.filters", self.filters, low=1, high=65536, what=_FILTERS)
+        _kernel_size(f"{path}.kernel_size", self.kernel_size)
+        _one_of(f"{path}.activation", self.activation, ACTIVATIONS)
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """A run of `layers` layers that share one configuration (paper, Table 1).
+
+    Args:
+        type: 'conv', 'fused_irb' or 'irb'.
+        filters: output channels of every layer.
+        layers: how many; 0 only for an 'irb' stage of stride 1, where the search space allows it.
+        kernel_size: odd; of the convolution, the expanding convolution or the depthwise one.
+        stride: 1 or 2, of the first layer.
+        expansion: hidden width over input channels (not for 'conv').
+        activation: 'relu' or 'swish'.
+        squeeze_excitation: after the spatial convolution (not for 'conv').
+        pad_strided: whether the expanding convolution of a stride-2 'fused_irb' pads by
+            `kernel_size // 2`. The released networks do not; new ones should. True for every
+            layer that is not a stride-2 Fused-IRB.
+    """
+
+    type: str
+    filters: int
+    layers: int = 1
+    kernel_size: int = 3
+    stride: int = 1
+    expansion: float = 1
+    activation: str = "relu"
+    squeeze_excitation: bool = False
+    pad_strided: bool = True
+
+    def check(self, path: str) -> None:
+        """Raise SpecError, naming `path`, where a value breaks its rule."""
+        _one_of(f"{path}.type", self.type, STAGE_TYPES)
+        _integer(f"{path}.filters", self.filters, low=1, high=65536, what=_FILTERS)
+        _integer(f"{path}.layers", self.layers, low=0, high=1000, what="a stage has 0 to 1000 layers")
+        _kernel_size(f"{path}.kernel_size", self.kernel_size)
+        _integer(f"{path}.stride", self.stride, low=1, high=2, what="strides are 1 or 2")
+        _number(f"{path}.expansion", self.expansion, above=0, at_most=64, what="expansions are above 0, at most 64")
+        _one_of(f"{path}.activation", self.activation, ACTIVATIONS)
+        _flag(f"{path}.squeeze_excitation", self.squeeze_excitation)
+        _flag(f"{path}.pad_strided", self.pad_strided)
+        if self.layers == 0 and (self.type != "irb" or self.stride != 1):
+            raise _fail(
+                f"{path}.layers", "0 is allowed only for an irb stage of stride 1", "Leave the stage out instead."
+            )
+        if self.type == "conv" and (self.expansion != 1 or self.squeeze_excitation):
+            fault = "expansion" if self.expansion != 1 else "squeeze_excitation"
+            raise _fail(
+                f"{path}.{fault}", "a conv stage has neither expansion nor squeeze-excitation", f"Remove {fault}."
+            )
+        if not self.pad_strided and (self.type != "fused_irb" or self.stride != 2):
+            raise _fail(
+                f"{path}.pad_strided",
+                "only a fused_irb stage of stride 2 can go without padding",
+                "Remove pad_strided.",
+            )
+
+    def layer_stride(self, index: int) -> int:
+        """Stride of the stage's layer `index`: the stage's own for the first, then 1."""
+        return self.stride if index == 0 else 1
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """1x1 convolution + BatchNorm + ReLU, global pooling, [1x1 convolution + ReLU,] dropout, linear.
+
+    Args:
+        filters: width of the convolution before pooling.
+        hidden_features: width of the 1x1 convolution after pooling (the distilled family has one,
+            without BatchNorm or bias); None for none.
+    """
+
+    filters: int
+    hidden_features: int | None = None
+
+    def check(self, path: str) -> None:
+        """Raise SpecError, naming `path`, where a value breaks its rule."""
+        _integer(f"{path}.filters", self.filters, low=1, high=65536, what=_FILTERS)
+        if self.hidden_features is not None:
+            _integer(f"{path}.hidden_features", self.hidden_features, low=1, high=65536, what=_FILTERS)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """One network, whole but for its number of classes and input channels.
+
+    Args:
+        resolution_px: the square input side that the network is meant for.
+        stem, stages, head: see their classes.
+        hidden_divisor: hidden widths (input channels x expansion) are rounded to a multiple of it,
+            to the nearest and never below 90 % of the value; 1 truncates to an integer and rounds no more.
+        batch_norm_eps: epsilon of every BatchNorm.
+
+    Raises:
+        SpecError: (a ValueError) naming the path of the fault, e.g.
+            ``stages[3].kernel_size: 4 is even; kernels are odd``.
+    """
+
+    resolution_px: int
+    stem: StemSpec
+    stages: tuple[StageSpec, ...]
+    head: HeadSpec
+    hidden_divisor: int = 8
+    batch_norm_eps: float = field(default=1e-3)
+
+    def __post_init__(self) -> None:
+        what = "resolutions are 8 to 4096 px"
+        _integer("resolution_px", self.resolution_px, low=8, high=4096, what=what)
+        for name, part_type in (("stem", StemSpec), ("head", HeadSpec)):
+            if not isinstance(getattr(self, name), part_type):
+                raise _fail(name, f"{getattr(self, name)!r} is not a {part_type.__name__}")
+            getattr(self, name).check(name)
+        stages: object = self.stages
+        if not isinstance(stages, (tuple, list)):
+            raise _fail("stages", f"{stages!r} is not a list of stages")
+        object.__setattr__(self, "stages", tuple(stages))
+        for index, stage in enumerate(stages):
+            if not isinstance(stage, StageSpec):
+                raise _fail(f"stages[{index}]", f"{stage!r} is not a StageSpec")
+            stage.check(f"stages[{index}]")
+        if not any(stage.layers for stage in self.stages):
+            raise _fail("stages", "no stage has a layer", "Give at least one stage with layers of 1 or more.")
+        _integer("hidden_divisor", self.hidden_divisor, low=1, high=1024, what="divisors are 1 to 1024")
+        _number("batch_norm_eps", self.batch_norm_eps, above=0, at_most=1, what="epsilons are above 0, at most 1")
+        self.layer_shapes()
+
+    # ------------------------------------------------------------------ JSON
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> NetworkSpec:
+        """The spec that `to_dict` wrote; unknown or missing keys raise SpecError with their path."""
+        if not isinstance(data, Mapping):
+            raise _fail("spec", f"{data!r} is not an object")
+        body = dict(data)
+        version = body.pop("spec_version", SPEC_VERSION)
+        if version != SPEC_VERSION:
+            raise _fail(
+                "spec_version", f"{version!r} is not {SPEC_VERSION}", "A newer gpunet wrote this spec: upgrade."
+            )
+        for name, part_type in (("stem", StemSpec), ("head", HeadSpec)):
+            if name in body:
+                body[name] = _part_from_dict(part_type, body[name], name)
+        if "stages" in body:
+            if not isinstance(body["stages"], (list, tuple)):
+                raise _fail("stages", f"{body['stages']!r} is not a list of stages")
+            body["stages"] = tuple(
+                _part_from_dict(StageSpec, stage, f"stages[{index}]") for index, stage in enumerate(body["stages"])
+            )
+        return _part_from_dict(cls, body, "")
+
+    @classmethod
+    def from_json(cls, text: str) -> NetworkSpec:
+        """The spec that `to_json` wrote. Raises SpecError for text that is not JSON too."""
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise _fail("spec", f"not JSON: {error}") from None
+        return cls.from_dict(data)
+
+    @classmethod
+    def parse(cls, value: NetworkSpec | Mapping[str, Any] | str | Path) -> NetworkSpec:
+        """A spec from whatever holds one: a spec, its dict, its JSON text, or the path of a JSON file."""
+        if isinstance(value, NetworkSpec):
+            return value
+        if isinstance(value, Mapping):
+            return cls.from_dict(value)
+        if isinstance(value, str) and value.lstrip().startswith("{"):
+            return cls.from_json(value)
+        if not isinstance(value, (str, Path)):
+            raise _fail("spec", f"{value!r} is neither a spec, a dict, JSON text nor a path")
+        try:
+            text = Path(value).expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise _fail("spec", f"cannot read {value}: {error}", "Give JSON text or the path of a JSON file.") from None
+        return cls.from_json(text)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; a field at its default is left out, so that a spec reads short."""
+        return {"spec_version": SPEC_VERSION, **_part_to_dict(self)}
+
+    def to_json(self, indent: int | None = None) -> str:
+        """The spec as JSON text; `from_json` gives an equal spec back."""
+        return json.dumps(self.to_dict(), indent=indent)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 (hex) of the canonical JSON: equal for equal specs, on every machine."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    # ---------------------------------------------------------------- counts
+
+    def hidden_channels(self, in_channels: int, expansion: float) -> int:
+        """Hidden width of a layer: `in_channels * expansion`, rounded as `hidden_divisor` says."""
+        width = in_channels * expansion
+        divisor = self.hidden_divisor
+        if divisor == 1:
+            return max(1, int(width))
+        rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
+        return rounded + divisor if rounded < 0.9 * width else rounded
+
+    def layer_shapes(
+        self, *, in_channels: int = 3, num_classes: int = 1000, resolution_px: int | None = None
+    ) -> tuple[LayerShape, ...]:
+        """Every layer with its shapes, parameters and multiply-adds, in network order; nothing is built.
+
+        Raises:
+            SpecError: where the input is too small for a layer, naming the layer.
+        """
+        from gpunet.spec_shapes import layer_shapes
+
+        return layer_shapes(self, in_channels, num_classes, resolution_px or self.resolution_px)
+
+    def count_parameters(self, *, in_channels: int = 3, num_classes: int = 1000) -> int:
+        """Trainable parameters (buffers such as running means are not counted)."""
+        return sum(s.parameters for s in self.layer_shapes(in_channels=in_channels, num_classes=num_classes))
+
+    def count_multiply_adds(
+        self, *, in_channels: int = 3, num_classes: int = 1000, resolution_px: int | None = None
+    ) -> int:
+        """Multiply-adds of convolutions and linear layers for one image."""
+        shapes = self.layer_shapes(in_channels=in_channels, num_classes=num_classes, resolution_px=resolution_px)
+        return sum(s.multiply_adds for s in shapes)
+
+
+def _part_from_dict(part_type: type[_Part], data: object, path: str) -> _Part:
+    if isinstance(data, part_type):
+        return data
+    if not isinstance(data, Mapping):
+        raise _fail(path, f"{data!r} is not an object")
+    prefix = f"{path}." if path else ""
+    fields = {f.name: f for f in dataclasses.fields(part_type)}  # type: ignore[arg-type]
+    for key in data:
+        if key not in fields:
+            raise _fail(f"{prefix}{key}", "unknown key", f"Known keys: {', '.join(fields)}.")
+    for name, each in fields.items():
+        if each.default is dataclasses.MISSING and name not in data:
+            raise _fail(f"{prefix}{name}", "missing", "Add it.")
+    return part_type(**data)
+
+
+def _part_to_dict(part: Any) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for each in dataclasses.fields(part):
+        value = getattr(part, each.name)
+        if each.default is not dataclasses.MISSING and value == each.default:
+            continue
+        if isinstance(value, tuple):
+            value = [_part_to_dict(item) for item in value]
+        elif dataclasses.is_dataclass(value):
+            value = _part_to_dict(value)
+        result[each.name] = value
+    return result
