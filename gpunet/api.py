@@ -1,0 +1,105 @@
+"""The front door: create, load, list_models, list_devices; `find` is the zoo's own."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from gpunet.device import LOCAL
+from gpunet.zoo.catalog import Zoo, catalog, entry_named
+from gpunet.zoo.query import Query, best, recorded_devices
+
+if TYPE_CHECKING:
+    from gpunet.network import GPUNet
+
+_logger = logging.getLogger("gpunet")
+
+
+def create(
+    device: str,
+    *,
+    max_ms: float | None,
+    min_top1: float | None = None,
+    max_params: float | None = None,
+    batch_size: int = 1,
+    runtime: str | None = None,
+    precision: str | None = None,
+    include_nominal: bool = False,
+    include_baselines: bool = False,
+    zoo: Zoo = None,
+    pretrained: bool = True,
+    weights: str | Path | None = None,
+    **model_kwargs: Any,
+) -> GPUNet:
+    """The most accurate network that keeps a latency budget on a device; ties go to the faster.
+
+    Args:
+        device, max_ms, min_top1, max_params, batch_size, runtime, precision, include_nominal, include_baselines, zoo:
+            the conditions of `gpunet.find`; max_ms in milliseconds for the whole batch, None for no budget.
+        pretrained: load the network's weights; False leaves it freshly initialised.
+        weights: a file to load them from: safetensors, or NVIDIA's `.pth.tar` or zip.
+        model_kwargs: the model's own, e.g. num_classes=10, in_chans=1, drop_rate=0.2, features_only=True.
+
+    Returns:
+        The model in evaluation mode. `model.entry` is its zoo entry and `model.match` the choice, with the latency
+        record that decided it; the record is logged once to the logger 'gpunet'.
+
+    Raises:
+        NothingFitsError: (a LookupError) with the nearest networks and their figures.
+        UnknownDeviceError: (a LookupError) no such device, or no figures for it.
+        InvalidArgumentError: (a ValueError) a condition makes no sense.
+        WeightsError: (a RuntimeError) the weights cannot be had; the hint says what to do.
+    """
+    query = Query(
+        device, max_ms, min_top1, max_params, batch_size, runtime, precision, include_nominal, include_baselines
+    )
+    match = best(query, zoo)
+    from gpunet.zoo.models import model_from_entry
+
+    # A baseline is a module of timm's own, given the same attributes.
+    model: Any = model_from_entry(match.entry, pretrained=pretrained, weights=weights, **model_kwargs)
+    model.match = match
+    _logger.info("chose %s", match)
+    return cast("GPUNet", model)
+
+
+def load(
+    name: str,
+    *,
+    pretrained: bool = True,
+    weights: str | Path | None = None,
+    zoo: Zoo = None,
+    **model_kwargs: Any,
+) -> GPUNet:
+    """A network of the zoo by name, in evaluation mode.
+
+    Args:
+        name: e.g. 'gpunet_1', a baseline's, or one of the entries in `zoo`.
+        pretrained: load its weights: from the cache, a Hugging Face repository or NVIDIA's NGC, in this order.
+        weights: a file to load them from instead: safetensors, or NVIDIA's `.pth.tar` or zip.
+        zoo: folders of one's own entries.
+        model_kwargs: the model's own, e.g. num_classes=10, in_chans=1, drop_rate=0.2, features_only=True.
+
+    Raises:
+        UnknownModelError: (a LookupError) with the close names.
+        WeightsError: (a RuntimeError) the weights cannot be had; the hint says what to do.
+    """
+    entry = entry_named(name, zoo)
+    from gpunet.zoo.models import model_from_entry
+
+    return cast("GPUNet", model_from_entry(entry, pretrained=pretrained, weights=weights, **model_kwargs))
+
+
+def list_models(*, include_baselines: bool = False, zoo: Zoo = None) -> list[str]:
+    """Names for `load`: NVIDIA's seven, those in `zoo`, and with `include_baselines` the paper's that timm builds."""
+    entries = catalog(zoo).values()
+    return [e.name for e in entries if e.buildable and (include_baselines or e.role != "baseline")]
+
+
+def list_devices(*, zoo: Zoo = None) -> list[str]:
+    """Names for `find` and `create` that the zoo has latencies for: chips, boards, and 'local' for this machine."""
+    pairs = recorded_devices(catalog(zoo).values())
+    chips = sorted({chip for chip, _ in pairs})
+    boards = sorted({board for _, board in pairs if board and board.lower() not in chips})
+    return [*chips, *boards, LOCAL]

@@ -1,0 +1,1 @@
+"""The zoo: entries, queries, weights, and the records measured on this machine."""

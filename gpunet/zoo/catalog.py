@@ -1,0 +1,181 @@
+"""The zoo's entries and their latency records, read from JSON and CSV.
+
+A zoo folder holds entries as `*.json`, or as one folder each with an `entry.json`, and beside them latency records
+as `*.csv`. The package's own zoo (gpunet/zoo/data) and a user's are read by the same code.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import difflib
+import functools
+import json
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from gpunet.errors import EntryError, InvalidArgumentError, UnknownModelError
+from gpunet.zoo.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource
+
+DATA = Path(__file__).parent / "data"
+FORMAT, FORMAT_VERSION = "gpunet-entry", 1
+ROLES = ("released", "baseline", "own")
+Zoo = str | Path | Iterable[str | Path] | None
+
+
+def _read_entry(path: Path) -> Entry | None:
+    """The entry in a JSON file; None for JSON that does not call itself one."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise EntryError(f"{path}: cannot be read as JSON: {error}") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        return None
+    if data.get("format_version") != FORMAT_VERSION:
+        raise EntryError(
+            f"{path}: format_version {data.get('format_version')!r} is not {FORMAT_VERSION}.",
+            "A newer gpunet wrote this entry: upgrade gpunet.",
+        )
+    body = {key: value for key, value in data.items() if key not in ("format", "format_version")}
+    body["spec_data"] = body.pop("spec", None)
+    body["sources"] = tuple(body.get("sources", ()))
+    body.setdefault("role", "own")
+    body.setdefault("licence", "not stated")
+    for name in ("architecture", "accuracy", "preprocessing"):
+        body.setdefault(name, None)
+    known = {f.name for f in fields(Entry)} - {"records", "folder"}
+    unknown = sorted(set(body) - known)
+    if unknown:
+        shown = ", ".join(sorted((known - {"spec_data"}) | {"spec"}))
+        raise EntryError(f"{path}: unknown key {unknown[0]!r}.", f"Known keys: {shown}.")
+    if not isinstance(body.get("name"), str) or not body["name"]:
+        raise EntryError(f"{path}: name is missing.", "Give the entry a name.")
+    if body["role"] not in ROLES:
+        raise EntryError(f"{path}: role {body['role']!r} is not one of {', '.join(ROLES)}.")
+    if body["architecture"] is None and body["role"] == "own":
+        raise EntryError(f"{path}: architecture is missing.", "Name it as timm does, or 'gpunet' with a spec.")
+    if body["architecture"] == "gpunet" and body["spec_data"] is None:
+        raise EntryError(f"{path}: architecture 'gpunet' needs a spec.", "Add the network's spec under the key 'spec'.")
+    parts = {"accuracy": Accuracy, "weights": WeightsSource, "preprocessing": Preprocessing}
+    for name, part_type in parts.items():
+        if body.get(name) is not None:
+            body[name] = _part(path, name, part_type, body[name])
+    return Entry(**body, folder=path.parent)
+
+
+def _part(path: Path, name: str, part_type: Any, data: Any) -> Any:
+    if not isinstance(data, dict):
+        raise EntryError(f"{path}: {name} must be an object, but is {data!r}.")
+    body = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    try:
+        return part_type(**body)
+    except TypeError:
+        allowed = ", ".join(f.name for f in fields(part_type))
+        raise EntryError(
+            f"{path}: {name} has wrong or missing keys: {sorted(data)}.", f"Its keys are {allowed}."
+        ) from None
+
+
+def read_records(path: str | Path) -> list[LatencyRecord]:
+    """The latency records of a CSV file with a header of LatencyRecord's field names.
+
+    Raises:
+        EntryError: naming the file, the line and the field.
+    """
+    records = []
+    with open(path, encoding="utf-8", newline="") as file:
+        for line, row in enumerate(csv.DictReader(file), start=2):
+            try:
+                records.append(_record(row))
+            except KeyError as error:
+                raise EntryError(f"{path}, line {line}: column {error} is missing.") from None
+            except ValueError as error:
+                raise EntryError(f"{path}, line {line}: {error}") from None
+    return records
+
+
+def _record(row: dict[str, str]) -> LatencyRecord:
+    texts = ("model", "chip", "board", "precision", "runtime", "runtime_version", "statistic", "kind", "source")
+    return LatencyRecord(
+        **{name: row[name] or "" for name in texts},
+        batch_size=int(row["batch_size"]),
+        latency_ms=float(row["latency_ms"]),
+        throughput_ips=float(row["throughput_ips"]) if row.get("throughput_ips") else None,
+        threads=int(row["threads"]) if row.get("threads") else None,
+        conditions=json.loads(row["conditions"]) if row.get("conditions") else {},
+    )
+
+
+def _scan(folder: Path) -> tuple[list[Entry], list[LatencyRecord]]:
+    """The entries and records of one zoo folder, and of the entry folders in it."""
+    if not folder.is_dir():
+        raise EntryError(f"zoo folder {folder} does not exist.", "Give the folder that holds your entries.")
+    places = [folder, *sorted(child for child in folder.iterdir() if (child / "entry.json").is_file())]
+    entries = [entry for place in places for path in sorted(place.glob("*.json")) if (entry := _read_entry(path))]
+    records = [record for place in places for path in sorted(place.glob("*.csv")) for record in read_records(path)]
+    return entries, records
+
+
+_scan_package = functools.cache(functools.partial(_scan, DATA))
+
+
+def catalog(zoo: Zoo = None) -> dict[str, Entry]:
+    """All entries by name: the package's own, then those of `zoo`.
+
+    Args:
+        zoo: folders of one's own entries; a path or several. Their CSV files may add records to the package's entries.
+
+    Raises:
+        EntryError: a file cannot be read as an entry, a name is taken, or a record's model has no entry.
+    """
+    entries: dict[str, Entry] = {}
+    records: dict[str, list[LatencyRecord]] = {}
+    for folder in (None, *zoo_folders(zoo)):
+        found, measured = _scan_package() if folder is None else _scan(folder)
+        for entry in found:
+            if entry.name in entries:
+                raise EntryError(
+                    f"{entry.folder}: the zoo has an entry {entry.name!r} already.", "Give yours another name."
+                )
+            entries[entry.name] = entry
+        for record in measured:
+            if record.model not in entries:
+                raise EntryError(f"{folder}: a latency record names the model {record.model!r}, which has no entry.")
+            records.setdefault(record.model, []).append(record)
+    return {name: _complete(entry, entries, records.get(name, [])) for name, entry in entries.items()}
+
+
+def _complete(entry: Entry, entries: dict[str, Entry], records: list[LatencyRecord]) -> Entry:
+    """The entry with its records, and with the spec of the released network where it names one."""
+    spec_data = entry.spec_data
+    named = entries.get(entry.architecture or "")
+    if spec_data is None and named is not None:
+        spec_data = named.spec_data
+    return dataclasses.replace(entry, spec_data=spec_data, records=tuple(records))
+
+
+def zoo_folders(zoo: Zoo) -> list[Path]:
+    """`zoo` as a list of paths."""
+    if zoo is None:
+        return []
+    if isinstance(zoo, (str, Path)):
+        return [Path(zoo).expanduser()]
+    if not isinstance(zoo, Iterable):
+        raise InvalidArgumentError(f"zoo must be a folder or a list of folders, but got {zoo!r}.")
+    return [Path(folder).expanduser() for folder in zoo]
+
+
+def entry_named(name: str, zoo: Zoo = None) -> Entry:
+    """The entry of that name.
+
+    Raises:
+        UnknownModelError: (a LookupError) with the close names.
+    """
+    entries = catalog(zoo)
+    if name in entries:
+        return entries[name]
+    close = difflib.get_close_matches(str(name).lower().replace("-", "_"), entries, n=4, cutoff=0.5)
+    said = f"Close names: {', '.join(close)}." if close else f"Its models: {', '.join(entries)}."
+    raise UnknownModelError(f"the zoo has no model {name!r}.", said)

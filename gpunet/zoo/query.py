@@ -1,0 +1,287 @@
+"""find: which networks satisfy a latency budget on a device, and by which records.
+
+Where several records of a network apply (boards, sources, runtimes of one family, precisions), the slowest decides.
+Nominal figures, a tier's label for example, count only when asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpunet.device import LOCAL, Device, resolve
+from gpunet.errors import InvalidArgumentError, NothingFitsError, UnknownDeviceError
+from gpunet.zoo.catalog import Zoo, catalog
+from gpunet.zoo.entry import Entry, LatencyRecord
+
+TENSORRT_FAMILY = ("tensorrt", "onnxruntime-tensorrt", "tensorrt_rtx")
+PRECISIONS = ("fp32", "fp16", "int8")
+_RUNTIME_ALIASES = {"torch": "pytorch", "ort": "onnxruntime", "trt": "tensorrt"}
+
+
+@dataclass(frozen=True)
+class Query:
+    """The conditions of `find`, checked; see there."""
+
+    device: str
+    max_ms: float | None = None
+    min_top1: float | None = None
+    max_params: float | None = None
+    batch_size: int = 1
+    runtime: str | None = None
+    precision: str | None = None
+    include_nominal: bool = False
+    include_baselines: bool = False
+
+    def __post_init__(self) -> None:
+        _check_number("max_ms", self.max_ms, "a latency in milliseconds above 0")
+        _check_number("min_top1", self.min_top1, "an accuracy in percent, above 0 and at most 100", at_most=100)
+        _check_number("max_params", self.max_params, "a number of parameters above 0")
+        if self.min_top1 is not None and self.min_top1 <= 1:
+            raise InvalidArgumentError(
+                f"min_top1 is in percent, but got {self.min_top1!r}.", f"Did you mean {100 * self.min_top1:g}?"
+            )
+        if self.max_params is not None and self.max_params < 1000:
+            raise InvalidArgumentError(
+                f"max_params counts single parameters, but got {self.max_params!r}.",
+                f"For {self.max_params:g} million, pass {self.max_params:g}e6.",
+            )
+        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
+            raise InvalidArgumentError(f"batch_size must be an integer of 1 or more, but got {self.batch_size!r}.")
+        if self.precision is not None and self.precision not in PRECISIONS:
+            raise InvalidArgumentError(f"precision must be one of {', '.join(PRECISIONS)}, but got {self.precision!r}.")
+        if self.runtime is not None and (not isinstance(self.runtime, str) or not self.runtime):
+            raise InvalidArgumentError(f"runtime must be a name such as 'tensorrt', but got {self.runtime!r}.")
+
+
+def _check_number(name: str, value: object, what: str, at_most: float = math.inf) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= at_most or value == math.inf:
+        raise InvalidArgumentError(f"{name} must be {what}, but got {value!r}.")
+
+
+@dataclass(frozen=True)
+class Match:
+    """An entry that satisfies a query, and the records that say so.
+
+    Args:
+        entry: the network.
+        record: the slowest of the records that apply: the one that decides.
+        records: all that apply.
+    """
+
+    entry: Entry
+    record: LatencyRecord
+    records: tuple[LatencyRecord, ...] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The entry's name, for `gpunet.load`."""
+        return self.entry.name
+
+    @property
+    def latency_ms(self) -> float:
+        """Latency of the deciding record, for its whole batch."""
+        return self.record.latency_ms
+
+    @property
+    def top1_percent(self) -> float | None:
+        """Top-1 accuracy of the entry, in percent."""
+        return self.entry.top1_percent
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "name": self.name,
+            "top1_percent": self.top1_percent,
+            "latency_ms": self.latency_ms,
+            "parameters": self.entry.parameters,
+            "record": self.record.to_dict(),
+            "records": [record.to_dict() for record in self.records],
+        }
+
+    def __str__(self) -> str:
+        top1 = "accuracy unknown" if self.top1_percent is None else f"top-1 {self.top1_percent:g} %"
+        return f"{self.name}: {top1}; {self.record}"
+
+
+def find(
+    device: str,
+    *,
+    max_ms: float | None = None,
+    min_top1: float | None = None,
+    max_params: float | None = None,
+    batch_size: int = 1,
+    runtime: str | None = None,
+    precision: str | None = None,
+    include_nominal: bool = False,
+    include_baselines: bool = False,
+    zoo: Zoo = None,
+) -> list[Match]:
+    """The networks that satisfy all conditions on a device, the most accurate first, ties to the faster.
+
+    Args:
+        device: a chip ('gv100'), a board ('V100 32GB'), an everyday name ('Tesla V100'), or 'local' for this
+            machine, which is measured on first use.
+        max_ms: latency budget in milliseconds for the whole batch; the slowest record that applies must fit.
+        min_top1: least ImageNet (or the entry's data's) top-1 accuracy, in percent.
+        max_params: most parameters, counted singly (15e6 for 15 million).
+        batch_size: images a run; only records of this batch size apply.
+        runtime: e.g. 'tensorrt', 'openvino', 'pytorch', or with a version 'tensorrt-8'. Default: the TensorRT
+            family on a GPU; on 'local' the best one installed. 'tensorrt' stands for the family: TensorRT,
+            TensorRT inside ONNX Runtime, TensorRT-RTX.
+        precision: 'fp32', 'fp16' or 'int8'. Default: all that are recorded; on 'local' fp32.
+        include_nominal: let nominal figures (a tier's label) count too.
+        include_baselines: the paper's baselines that timm can build, too.
+        zoo: folders of one's own entries.
+
+    Returns:
+        Matches; empty where nothing fits.
+
+    Raises:
+        UnknownDeviceError: (a LookupError) no such device, or the zoo has no figure for it.
+        InvalidArgumentError: (a ValueError) a condition makes no sense.
+    """
+    query = Query(
+        device, max_ms, min_top1, max_params, batch_size, runtime, precision, include_nominal, include_baselines
+    )
+    return [match for match in candidates(query, zoo) if satisfies(match, query)]
+
+
+def best(query: Query, zoo: Zoo = None) -> Match:
+    """The first Match of `find`.
+
+    Raises:
+        NothingFitsError: (a LookupError) naming the nearest networks and their figures.
+    """
+    everything = candidates(query, zoo)
+    fitting = [match for match in everything if satisfies(match, query)]
+    if fitting:
+        return fitting[0]
+    raise _nothing_fits(query, everything, zoo)
+
+
+def satisfies(match: Match, query: Query) -> bool:
+    """Whether a candidate keeps the query's three bounds."""
+    entry = match.entry
+    if query.max_ms is not None and match.latency_ms > query.max_ms:
+        return False
+    if query.min_top1 is not None and (entry.top1_percent is None or entry.top1_percent < query.min_top1):
+        return False
+    return query.max_params is None or (entry.parameters is not None and entry.parameters <= query.max_params)
+
+
+def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False) -> list[Match]:
+    """Every network with records that apply to the query's device and conditions, whatever its bounds.
+
+    Args:
+        figures_only: with baselines, also those that cannot be built here.
+    """
+    entries = [
+        entry
+        for entry in catalog(zoo).values()
+        if (query.include_baselines or entry.role != "baseline") and (figures_only or entry.buildable)
+    ]
+    device = device_named(query.device, zoo)
+    if device.chip == LOCAL:
+        records = _local_records(entries, query)
+    else:
+        records = {entry.name: [r for r in entry.records if device.covers(r.chip, r.board)] for entry in entries}
+    matches = []
+    for entry in entries:
+        applying = tuple(r for r in records.get(entry.name, ()) if applies(r, query))
+        if applying:
+            matches.append(Match(entry, max(applying, key=lambda record: record.latency_ms), applying))
+    matches.sort(key=lambda match: (-(match.top1_percent or 0.0), match.latency_ms, match.name))
+    return matches
+
+
+def applies(record: LatencyRecord, query: Query) -> bool:
+    """Whether a record of the device meets the query's batch size, runtime, precision and kind."""
+    if record.batch_size != query.batch_size or (record.kind == "nominal" and not query.include_nominal):
+        return False
+    if query.precision is not None and record.precision != query.precision:
+        return False
+    if query.runtime is None:
+        gpu = record.chip != LOCAL and not record.threads
+        return record.runtime in TENSORRT_FAMILY if gpu else True
+    wanted = _RUNTIME_ALIASES.get(query.runtime.lower(), query.runtime.lower())
+    if wanted == "tensorrt":
+        return record.runtime in TENSORRT_FAMILY
+    full = f"{record.runtime}-{record.runtime_version}"
+    return wanted == record.runtime or full == wanted or full.startswith(f"{wanted}.")
+
+
+def device_named(name: str, zoo: Zoo = None) -> Device:
+    """The device, if the zoo has figures for it.
+
+    Raises:
+        UnknownDeviceError: (a LookupError) it has none; the hint says how to measure one's own.
+    """
+    pairs = recorded_devices(catalog(zoo).values())
+    device = resolve(name, pairs)
+    if device.chip != LOCAL and not any(device.covers(*pair) for pair in pairs):
+        known = ", ".join(sorted({chip for chip, _ in pairs}))
+        raise UnknownDeviceError(
+            f"the zoo has no latency for {device.title}.",
+            f"It has figures for {known}. On the machine itself, gpunet.create('local', max_ms=...) or 'gpunet bench' "
+            "measures it; records of one's own join by zoo=FOLDER.",
+        )
+    return device
+
+
+def recorded_devices(entries: Iterable[Entry]) -> list[tuple[str, str]]:
+    """The (chip, board) pairs of all records."""
+    return sorted({(record.chip, record.board) for entry in entries for record in entry.records})
+
+
+def _local_records(entries: list[Entry], query: Query) -> dict[str, list[LatencyRecord]]:
+    from gpunet.zoo.local import local_records
+
+    found: dict[str, list[LatencyRecord]] = {}
+    measured = local_records(
+        entries, runtime=query.runtime, batch_size=query.batch_size, precision=query.precision or "fp32"
+    )
+    for record in measured:
+        found.setdefault(record.model, []).append(record)
+    return found
+
+
+def _nothing_fits(query: Query, everything: list[Match], zoo: Zoo) -> NothingFitsError:
+    bounds = {
+        "at most {:g} ms": query.max_ms,
+        "top-1 of at least {:g} %": query.min_top1,
+        "at most {:,.0f} parameters": query.max_params,
+    }
+    asked = (
+        " and ".join(text.format(value) for text, value in bounds.items() if value is not None) or "these conditions"
+    )
+    where = f"{query.device} at batch {query.batch_size}"
+    if not everything:
+        device = device_named(query.device, zoo)
+        records = [r for e in catalog(zoo).values() for r in e.records if device.covers(r.chip, r.board)]
+        sizes = ", ".join(str(size) for size in sorted({r.batch_size for r in records}))
+        runtimes = ", ".join(sorted({r.runtime for r in records}))
+        precisions = ", ".join(sorted({r.precision for r in records}))
+        return NothingFitsError(
+            f"no record applies to {where}, runtime {query.runtime or 'default'}, "
+            f"precision {query.precision or 'any'}.",
+            f"Recorded for it: batch sizes {sizes}; runtimes {runtimes}; precisions {precisions}.",
+        )
+
+    def shortfall(match: Match) -> float:
+        over = [0.0]
+        if query.max_ms is not None:
+            over.append(match.latency_ms / query.max_ms - 1)
+        if query.min_top1 is not None:
+            over.append((query.min_top1 - (match.top1_percent or 0.0)) / 10)
+        if query.max_params is not None:
+            over.append((match.entry.parameters or math.inf) / query.max_params - 1)
+        return max(over)
+
+    nearest = sorted(everything, key=shortfall)[:3]
+    lines = "\n".join(f"  {match}" for match in nearest)
+    return NothingFitsError(f"no network fits {where} with {asked}.", f"The nearest:\n{lines}")
