@@ -87,8 +87,8 @@ class WeightsSource:
 
     Args:
         file: name of a safetensors file in the entry's folder.
-        sha256: of that file, in hex.
         hf_repo: a Hugging Face repository holding model.safetensors.
+        sha256: of that file, or of the repository's, in hex.
         ngc_url, ngc_member: NVIDIA's zip and the checkpoint inside it.
     """
 

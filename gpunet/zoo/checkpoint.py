@@ -1,0 +1,178 @@
+"""Read the state dict out of a PyTorch checkpoint, or out of a zip that holds one, without trusting the file.
+
+Nothing is extracted to a path that a zip names, nothing is unpickled but tensors and plain values, and sizes are
+bounded before memory is taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from gpunet.errors import CheckpointError
+
+LIMIT_BYTES = 2 << 30
+MAX_RATIO = 100  # of unpacked to packed; trained weights hardly shrink at all
+_SUFFIXES = (".pth.tar", ".pth", ".pt")
+
+
+def read_checkpoint(
+    path: str | Path, member: str | None = None, *, limit_bytes: int = LIMIT_BYTES
+) -> dict[str, Tensor]:
+    """The state dict in a `.pth.tar` or `.pth` file, or in the `member` of a zip; on the CPU, names as in the file.
+
+    Of a training checkpoint `state_dict_ema` is taken, else `state_dict`; a bare state dict is taken as it is. The
+    prefixes 'module.' and '_orig_mod.' (DataParallel, torch.compile) are dropped. `argparse.Namespace` may be in the
+    file; anything else that is not a tensor or a plain value is refused, and no code of the file runs.
+
+    Args:
+        path: the file; PyTorch's zip format or its older one.
+        member: the checkpoint's name inside a zip; None for the only one in it.
+        limit_bytes: the most that the checkpoint may unpack to.
+
+    Raises:
+        CheckpointError: the file is damaged, hostile, too large or no checkpoint; the message names it.
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    where = str(path)
+    if path.stat().st_size > limit_bytes:
+        raise CheckpointError(f"{where} is {path.stat().st_size} bytes long, more than the {limit_bytes} allowed.")
+    with open(path, "rb") as file:
+        names = _check_zip(where, file, limit_bytes)
+        if names is None or _is_torch(names):
+            content = _load(where, file)
+        else:
+            where, inner = _read_member(where, file, member)
+            _check_zip(where, inner, limit_bytes)
+            content = _load(where, inner)
+    return _state_dict(where, content, limit_bytes)
+
+
+def _is_torch(names: list[str]) -> bool:
+    """Whether the zip is itself what torch.save writes: one folder with the pickle 'data.pkl'."""
+    return any(name.count("/") == 1 and name.endswith("/data.pkl") for name in names)
+
+
+def _check_zip(where: str, file: IO[bytes], limit_bytes: int) -> list[str] | None:
+    """The member names of a zip whose members are within bounds; None where `file` is no zip."""
+    file.seek(0)
+    if file.read(2) != b"PK":
+        return None
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        raise CheckpointError(f"{where} is a damaged zip: {error}.", "Fetch it again.") from None
+    for each in members:
+        name = each.filename.replace("\\", "/")
+        if name.startswith("/") or ".." in name.split("/") or re.match("[A-Za-z]:", name):
+            raise CheckpointError(f"{where} holds {each.filename!r}, which climbs out of its folder.", _HOSTILE)
+        if each.file_size > MAX_RATIO * max(each.compress_size, 1 << 10):
+            raise CheckpointError(
+                f"{where} is a zip bomb: {each.filename!r} grows from {each.compress_size} to {each.file_size} bytes.",
+                _HOSTILE,
+            )
+    total = sum(each.file_size for each in members)
+    if total > limit_bytes:
+        raise CheckpointError(f"{where} unpacks to {total} bytes, more than the {limit_bytes} allowed.", _HOSTILE)
+    return [each.filename for each in members]
+
+
+_HOSTILE = "Do not use this file; fetch it again from where it was published."
+
+
+def _read_member(where: str, file: IO[bytes], member: str | None) -> tuple[str, io.BytesIO]:
+    """Name and content of the checkpoint in a zip, read in memory: the name never becomes a path."""
+    with zipfile.ZipFile(file) as archive:
+        files = [each for each in archive.infolist() if not each.is_dir()]
+        if member is None:
+            found = [each for each in files if each.filename.endswith(_SUFFIXES)]
+        else:
+            found = [each for each in files if each.filename.split("/")[-1] == member]
+        if len(found) != 1:
+            wanted = f"no {member}" if member else "no checkpoint"
+            problem = f"holds {wanted}" if not found else f"holds {len(found)} files that could be the checkpoint"
+            held = ", ".join(each.filename for each in files[:8]) or "nothing"
+            raise CheckpointError(f"{where} {problem}; it holds {held}.", "Is this the zip of another model?")
+        inside = f"{where}/{found[0].filename}"
+        try:
+            content = archive.read(found[0])
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            OSError,
+            NotImplementedError,
+            RuntimeError,
+            ValueError,
+        ) as error:
+            raise CheckpointError(f"{inside} cannot be unpacked: {error}.", "Fetch it again.") from None
+    return inside, io.BytesIO(content)
+
+
+def _load(where: str, file: IO[bytes]) -> Any:
+    file.seek(0)
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or hostile file makes of the unpickler is the file's fault
+        refused = re.search(r"GLOBAL (\S+) was not an allowed|whose module (\S+) is blocked", str(error))
+        if refused:
+            name = refused[1] or refused[2]
+            raise CheckpointError(
+                f"{where} was not loaded: it wants to run code ({name}); a checkpoint holds tensors and plain values.",
+                _HOSTILE,
+            ) from None
+        raise CheckpointError(
+            f"{where} is not a PyTorch checkpoint of tensors and plain values, or is damaged: {_reason(error)}.",
+            "No code of it was run. Fetch it again.",
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What torch.load found wrong, without its advice to trust the file."""
+    advice = ("Weights only load failed", "Please file an issue", "Check the documentation")
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith(advice)]
+    return said[-1].rstrip(".") if said else type(error).__name__
+
+
+def _state_dict(where: str, content: Any, limit_bytes: int) -> dict[str, Tensor]:
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{where} holds a {type(content).__name__}, not a state dict.")
+    for key in ("state_dict_ema", "state_dict"):
+        if isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    state: dict[str, Tensor] = {}
+    size = 0
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{where} holds a {type(value).__name__} under {key!r}; a state dict holds tensors by name."
+            )
+        name = re.sub(r"^((module|_orig_mod)\.)+", "", key)
+        if name in state:
+            raise CheckpointError(f"{where} holds {name!r} twice, with and without a prefix.")
+        plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized
+        if not plain or value.is_complex():
+            raise CheckpointError(
+                f"{where} holds {name!r} as {value.dtype}, {value.layout}, on {value.device}; not a plain tensor."
+            )
+        size += value.numel() * value.element_size()
+        if size > limit_bytes:  # a view of one element can claim any shape
+            raise CheckpointError(f"{where} holds tensors of more than the {limit_bytes} bytes allowed.", _HOSTILE)
+        state[name] = value.detach()
+    if not state:
+        raise CheckpointError(f"{where} holds an empty state dict.")
+    return state
