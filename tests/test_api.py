@@ -102,10 +102,13 @@ def test_load_refuses_what_it_does_not_have(zoo) -> None:
         gpunet.load("small_mobilenet", zoo=zoo, pretrained=False)
 
 
-def test_weights_that_timm_cannot_fetch(monkeypatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(WeightsError, match="Pass pretrained=False for an untrained network"):
-        gpunet.load("regnetx_016")
+def test_weights_that_timm_does_not_have(zoo) -> None:
+    entry = json.loads((zoo / "small_mobilenet" / "entry.json").read_text())
+    (zoo / "small_mobilenet" / "entry.json").write_text(json.dumps({**entry, "architecture": "mobilenetv2_035"}))
+    with pytest.raises(WeightsError) as caught:
+        gpunet.load("small_mobilenet", zoo=zoo)
+    assert "timm could not load the weights of mobilenetv2_035: RuntimeError: No pretrained" in str(caught.value)
+    assert "Pass pretrained=False for an untrained network" in caught.value.hint
 
 
 def test_list_models(zoo) -> None:

@@ -141,13 +141,14 @@ def _timm_model(
             f"entry {entry.name} names the architecture {architecture!r}, which timm {timm.__version__} does not have.",
             "timm.list_models() lists what it has.",
         )
+    if not wanted:
+        return timm.create_model(architecture, pretrained=False, **model_kwargs)
     try:
         if weights is None and entry.weights is None:
-            return timm.create_model(architecture, pretrained=wanted, **model_kwargs)
-        if not wanted or not model_kwargs.get("features_only"):
+            return timm.create_model(architecture, pretrained=True, **model_kwargs)
+        if not model_kwargs.get("features_only"):
             model = timm.create_model(architecture, pretrained=False, **model_kwargs)
-            if wanted:
-                load_weights(model, find_weights(entry, weights))
+            load_weights(model, find_weights(entry, weights))
             return model
         # timm loads before it wraps the network in a feature extractor, which has other names.
         file = {"file": str(find_weights(entry, weights)), "num_classes": entry.num_classes}
