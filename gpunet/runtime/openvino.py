@@ -1,0 +1,106 @@
+"""OpenVINO on the processor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
+from gpunet.files import require
+from gpunet.runtime.base import (
+    check_images,
+    check_interface,
+    check_precision,
+    check_threads,
+    installed,
+    installed_version,
+    onnx_source,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_ARITHMETIC = {"fp32": "f32", "fp16": "f16"}
+_PURPOSE = "to run a network on OpenVINO"
+
+
+class OpenVINO:
+    """See `gpunet.runtime.base.Runtime`.
+
+    Tuned for latency: one stream, one request. The arithmetic is always asked for by name, since the default turns a
+    float32 network silently into bfloat16 on processors that have it; and it is read back, so that 'fp16' is refused
+    on a processor where OpenVINO would compute in float32.
+    """
+
+    name = "openvino"
+    precisions = ("fp32", "fp16")
+    device = "cpu"
+
+    def version(self) -> str:
+        """See `Runtime.version`."""
+        return installed_version(self.name, ("openvino",))
+
+    def unavailable(self) -> str | None:
+        """See `Runtime.unavailable`."""
+        return None if installed("openvino") else "openvino is not installed (pip install 'gpunet[openvino]')."
+
+    def load(self, source: Any, *, precision: str = "fp32", threads: int | None = None) -> OpenVINOSession:
+        """See `Runtime.load`."""
+        check_precision(self.name, precision, self.precisions)
+        threads = check_threads(threads)
+        network = onnx_source(self.name, source)
+        core = require("openvino", "openvino", purpose=_PURPOSE).Core()
+        settings = {
+            "INFERENCE_PRECISION_HINT": _ARITHMETIC[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
+        }
+        try:
+            compiled = core.compile_model(core.read_model(network), "CPU", settings)
+        except RuntimeError as error:
+            raise InvalidArgumentError(
+                f"OpenVINO {self.version()} cannot load this network: {' '.join(str(error).split())}",
+                "Is it a whole ONNX file, of an opset that this version knows?",
+            ) from error
+        arithmetic = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if arithmetic != _ARITHMETIC[precision]:
+            raise RuntimeUnavailableError(
+                f"OpenVINO computes in {arithmetic} on this processor, not in {precision}.",
+                "Load the network with precision='fp32': that is what it would be.",
+            )
+        return OpenVINOSession(compiled, self.version(), precision)
+
+
+class OpenVINOSession:
+    """See `gpunet.runtime.base.Session`."""
+
+    runtime = OpenVINO.name
+    device = OpenVINO.device
+
+    def __init__(self, compiled: Any, version: str, precision: str) -> None:
+        self.runtime_version = version
+        self.precision = precision
+        self.threads: int | None = compiled.get_property("INFERENCE_NUM_THREADS")
+        inputs, outputs = (
+            [("/".join(sorted(port.get_names())), port.element_type.get_type_name()) for port in ports]
+            for ports in (compiled.inputs, compiled.outputs)
+        )
+        check_interface(self.runtime, inputs, outputs)
+        sizes = compiled.inputs[0].partial_shape
+        self.input_shape: tuple[int | None, ...] = tuple(
+            size.get_length() if size.is_static else None for size in sizes
+        )
+        self.conditions: Mapping[str, Any] = {
+            "arithmetic": compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name(),
+            "performance_hint": "latency",
+            "streams": int(compiled.get_property("NUM_STREAMS")),
+        }
+        self._request = compiled.create_infer_request()
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """See `Session.run`."""
+        check_images(images, self.input_shape)
+        self._request.infer({0: images}, share_inputs=True)
+        logits: np.ndarray = self._request.get_output_tensor(0).data.copy()
+        return logits

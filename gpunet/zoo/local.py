@@ -1,0 +1,221 @@
+"""Latency records of this machine: measured on first use, kept under its fingerprint, found again later.
+
+A file `measurements/<fingerprint>.json` in gpunet's home folder holds the measurements of one processor or GPU,
+system, number of threads, runtime, runtime version and precision. It is written anew after each network, so that a
+process that is stopped loses one at most. To find records again loads neither torch nor onnx nor a runtime.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from gpunet import files
+from gpunet.device import LOCAL
+from gpunet.machine import Fingerprint, fingerprint
+from gpunet.runtime import Runtime
+from gpunet.runtime.base import check_precision, check_threads
+from gpunet.runtime.timing import Measurement, NoisyMachineWarning, measure
+from gpunet.zoo.benchmark import available_runtime, check_batch_size, check_network_precision, session_from_network
+from gpunet.zoo.entry import Entry, LatencyRecord
+from gpunet.zoo.local_file import DamagedRecordsWarning, read_or_empty, read_or_set_aside, records_path, write
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["DamagedRecordsWarning", "local_records", "records_path"]
+
+_log = logging.getLogger(__name__)
+
+
+def local_records(
+    entries: Iterable[Entry],
+    *,
+    runtime: str | None = None,
+    batch_size: int = 1,
+    precision: str = "fp32",
+    threads: int | None = None,
+    progress: bool = True,
+    refresh: bool = False,
+    build: Callable[[Entry], nn.Module] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[LatencyRecord]:
+    """Latency records of these entries on this machine; what has not been measured yet is measured now.
+
+    A network whose repeats say that the machine was not quiet is measured a second time, and the lower of the two is
+    kept, since whatever else runs only ever adds time. Two processes do not measure at once: the second waits, and
+    finds the records of the first.
+
+    Args:
+        entries: the networks; those of which only figures are known are left out.
+        runtime: its name; None for the best installed.
+        batch_size: images a run.
+        precision: 'fp32'.
+        threads: threads that compute; None for all available.
+        progress: show a bar on stderr that names the network being measured.
+        refresh: measure all of them anew, whatever is kept; the new figures replace the old.
+        build: makes an entry's module in evaluation mode; None for the untrained network (latency does not depend on
+            the weights' values).
+        clock: seconds, monotonic; tests pass their own.
+
+    Returns:
+        A record an entry, in their order: chip 'local', the processor's or GPU's name as board, the median.
+
+    Warns:
+        NoisyMachineWarning: some figures are uncertain, whether measured now or kept; names the networks.
+        DamagedRecordsWarning: the records' file could not be read and was set aside.
+
+    Raises:
+        RuntimeUnavailableError: (a RuntimeError) the runtime cannot run here, or not at this precision.
+        InvalidArgumentError: (a ValueError) an argument is out of range.
+        OSError: the records cannot be written.
+    """
+    chosen = available_runtime(runtime)
+    check_batch_size(batch_size)
+    check_precision(chosen.name, precision, chosen.precisions)
+    check_network_precision(precision)
+    computing = check_threads(threads) if chosen.device == "cpu" else None
+    here = fingerprint(
+        runtime=chosen.name,
+        runtime_version=chosen.version(),
+        precision=precision,
+        threads=computing,
+        on_gpu=chosen.device == "gpu",
+    )
+    wanted = {key_of(entry, batch_size): entry for entry in entries if entry.buildable}
+    path = records_path(here)
+    found = read_or_empty(path, here)
+    if refresh or not found.keys() >= wanted.keys():
+        measure_one = functools.partial(
+            _measure_entry,
+            runtime=chosen,
+            batch_size=batch_size,
+            precision=precision,
+            threads=threads,
+            build=build or _untrained,
+            clock=clock,
+        )
+        with files.lock(path.parent / "measuring"):
+            found = read_or_set_aside(path, here)
+
+            def keep(key: str, measurement: Measurement) -> None:
+                found[key] = measurement
+                write(path, here, found)
+
+            missing = {key: entry for key, entry in wanted.items() if refresh or key not in found}
+            _measure_all(missing, measure_one, keep, progress=progress)
+    _warn_of_noise({entry.name: found[key] for key, entry in wanted.items()})
+    return [_record(entry, here, found[key]) for key, entry in wanted.items()]
+
+
+def key_of(entry: Entry, batch_size: int) -> str:
+    """What a measurement is of: the entry's name, its network and input (`Entry.identity`) and the batch size."""
+    return f"{entry.name} {entry.identity} batch {batch_size}"
+
+
+# ------------------------------------------------------------------ measuring
+
+
+def _measure_all(
+    missing: Mapping[str, Entry],
+    measure_one: Callable[[Entry], Measurement],
+    keep: Callable[[str, Measurement], None],
+    *,
+    progress: bool,
+) -> None:
+    """Measure one after the other and keep each at once."""
+    with _bar(len(missing), shown=progress and bool(missing)) as advance:
+        for key, entry in missing.items():
+            advance(f"measuring {entry.name}", 0)
+            keep(key, measure_one(entry))
+            advance(f"measured {entry.name}", 1)
+
+
+def _warn_of_noise(found: Mapping[str, Measurement]) -> None:
+    """Say which figures are uncertain: at each use, not only when they were measured."""
+    noisy = [
+        f"{name} (spread {each.spread_percent:.0f} %, waited {each.conditions.get('waited_percent') or 0:.0f} %)"
+        for name, each in found.items()
+        if each.noisy
+    ]
+    if noisy:
+        warnings.warn(
+            f"the machine was not quiet when these were measured, even at a second try: {', '.join(noisy)}. The "
+            "figures are uncertain. Stop what else is running and measure again by local_records(..., refresh=True).",
+            NoisyMachineWarning,
+            stacklevel=3,
+        )
+
+
+def _measure_entry(
+    entry: Entry,
+    *,
+    runtime: Runtime,
+    batch_size: int,
+    precision: str,
+    threads: int | None,
+    build: Callable[[Entry], nn.Module],
+    clock: Callable[[], float],
+) -> Measurement:
+    session, images = session_from_network(
+        build(entry),
+        runtime,
+        batch_size=batch_size,
+        precision=precision,
+        threads=threads,
+        input_px=entry.input_px,
+    )
+    said = {"model": entry.name}
+    first = measure(session, images, clock=clock, conditions=said, warn=False)
+    if not first.noisy:
+        return first
+    _log.info("%s: a spread of %.0f %%, measuring again", entry.name, first.spread_percent)
+    second = measure(session, images, clock=clock, conditions=said, warn=False)
+    return min(first, second, key=lambda each: each.latency_ms)
+
+
+def _untrained(entry: Entry) -> nn.Module:
+    from gpunet.zoo.models import model_from_entry
+
+    return model_from_entry(entry, pretrained=False)
+
+
+@contextmanager
+def _bar(total: int, *, shown: bool) -> Iterator[Callable[[str, int], None]]:
+    """A progress bar on stderr. It is drawn between networks only: a redraw in mid-run would be in the figures."""
+    if not shown:
+        yield lambda text, done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bar:
+        task = bar.add_task("measuring", total=total)
+        yield lambda text, done: bar.update(task, description=text, advance=done, refresh=True)
+
+
+def _record(entry: Entry, here: Fingerprint, measurement: Measurement) -> LatencyRecord:
+    said = dict(measurement.conditions)
+    figures = {k: v for k, v in measurement.to_dict().items() if k not in ("conditions", "measurement_version")}
+    return LatencyRecord(
+        model=entry.name,
+        chip=LOCAL,
+        board=here.processor,
+        batch_size=measurement.batch_size,
+        precision=here.precision,
+        runtime=here.runtime,
+        runtime_version=here.runtime_version,
+        statistic="median",
+        latency_ms=measurement.latency_ms,
+        throughput_ips=measurement.throughput_ips,
+        kind="measured",
+        source=f"measured on this machine by gpunet {said.get('gpunet_version')} at {said.get('date')}",
+        threads=here.threads,
+        conditions={**said, **figures},
+    )
