@@ -1,0 +1,57 @@
+"""The batch sizes that an exported network takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gpunet.errors import InvalidArgumentError
+
+
+@dataclass(frozen=True)
+class BatchProfile:
+    """Least, optimal and most images a run; all three equal for a fixed batch.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) one is not an integer of 1 or more, or min <= opt <= max does not hold.
+    """
+
+    min: int
+    opt: int
+    max: int
+
+    def __post_init__(self) -> None:
+        for size in (self.min, self.opt, self.max):
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+                raise InvalidArgumentError(f"batch_size must be made of integers of 1 or more, but got {size!r}.")
+        if not self.min <= self.opt <= self.max:
+            raise InvalidArgumentError(
+                f"min <= opt <= max must hold for batch_size, but got {self.min}, {self.opt}, {self.max}.",
+                "Give (min, opt, max), such as (1, 8, 64), or one integer for a fixed batch.",
+            )
+
+    @classmethod
+    def parse(cls, batch_size: Any) -> BatchProfile:
+        """The profile of `8` or `(1, 8, 64)`; a profile is returned as it is."""
+        if isinstance(batch_size, cls):
+            return batch_size
+        if isinstance(batch_size, (tuple, list)):
+            if len(batch_size) != 3:
+                raise InvalidArgumentError(
+                    f"batch_size must be an integer or three of them (min, opt, max), but got {batch_size!r}."
+                )
+            return cls(*batch_size)
+        return cls(batch_size, batch_size, batch_size)
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the batch axis is left open in the file."""
+        return self.min != self.max
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The sizes that a verification tries: least and most."""
+        return (self.min, self.max) if self.dynamic else (self.min,)
+
+    def __str__(self) -> str:
+        return f"{self.min} to {self.max}, best at {self.opt}" if self.dynamic else str(self.min)

@@ -1,0 +1,141 @@
+"""gpunet's ONNX files against a plain torch.onnx.export of the same networks, side by side in one run.
+
+    python tools/bench_export.py                                   # the seven, on ONNX Runtime and OpenVINO
+    python tools/bench_export.py --models gpunet_d1 --threads 1 --rounds 40 --json ratios.json
+
+Two plain files are made: by torch's default exporter and by the one that traces (`dynamo=False`), both asked for opset
+17. All files of a network run in turn, and lower quartiles are compared: whatever else runs on the machine only adds
+time. A ratio above 1 says that gpunet's file is faster. The networks are untrained: their values do not matter here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+import gpunet
+from gpunet import runtime as runtimes
+from gpunet.cli import console
+from gpunet.export.images import image_shape
+from gpunet.export.onnx import onnx_from_network
+from gpunet.export.trace import quiet
+from gpunet.files import write_text
+from gpunet.runtime.timing import Measurement, interleave
+from gpunet.zoo.benchmark import noise
+
+OURS = "gpunet"
+PLAIN: dict[str, dict[str, Any]] = {"default": {"verbose": False}, "traced": {"dynamo": False}}
+PLAIN_OPSET = 17
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark with these arguments (default: the process's)."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="zoo entries (default: the seven released)")
+    parser.add_argument(
+        "--against", nargs="+", choices=list(PLAIN), default=list(PLAIN), help="plain exports to compare"
+    )
+    parser.add_argument("--runtimes", nargs="+", metavar="NAME", default=["onnxruntime", "openvino"])
+    parser.add_argument("--threads", type=int, help="threads that compute (default: all that are available)")
+    parser.add_argument("--rounds", type=int, default=15, help="turns of each file (default: 15)")
+    parser.add_argument("--runs", type=int, default=3, help="timed runs a turn (default: 3)")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="compare the processor time of the process in place of wall time: steadier where others use the machine; "
+        "meant for --threads 1",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to FILE")
+    parser.add_argument("--at-least", type=float, metavar="RATIO", help="exit 1 where a ratio is below this one")
+    args = parser.parse_args(arguments)
+
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    results: list[dict[str, Any]] = []
+    for name in args.models or gpunet.list_models():
+        with tempfile.TemporaryDirectory(prefix="gpunet-bench-") as folder:
+            files, export_s, images = exported(name, Path(folder), args.against)
+            for runtime in args.runtimes:
+                loaded = {kind: runtimes.get(runtime).load(file, threads=args.threads) for kind, file in files.items()}
+                times = interleave(loaded, images, rounds=args.rounds, runs_per_round=args.runs, clock=clock)
+                results.append(compared(name, runtime, times, export_s))
+                console.note(f"{name} on {runtime}: ratios {_ratios(results[-1]['ratios'])}")
+
+    columns = ["network", "runtime", "ours ms>", *(f"{kind} ms>" for kind in args.against)]
+    columns += [*(f"ratio to {kind}>" for kind in args.against), "export s>"]
+    print(console.table(columns, [_row(result, args.against) for result in results]))
+    summary = {
+        runtime: geometric_means(result["ratios"] for result in results if result["runtime"] == runtime)
+        for runtime in args.runtimes
+    }
+    for runtime, means in summary.items():
+        print(f"{runtime}: geometric mean of the ratios {_ratios(means)}")
+    if args.json:
+        text = {"torch": torch.__version__, "geometric_means": summary, "results": results}
+        write_text(args.json, json.dumps(text, indent=2) + "\n")
+    slowest = min(value for result in results for value in result["ratios"].values())
+    if args.at_least is not None and slowest < args.at_least:
+        raise SystemExit(f"the least ratio is {slowest:.3f}, below {args.at_least}")
+
+
+def exported(name: str, folder: Path, against: Sequence[str]) -> tuple[dict[str, Path], dict[str, float], Any]:
+    """A network's files by kind, the seconds that each took to export, and images for them."""
+    model: Any = gpunet.load(name, pretrained=False)
+    shape = (1, *image_shape(model))
+    files, export_s = {}, {}
+    for kind in against:
+        files[kind] = folder / kind / "plain.onnx"
+        files[kind].parent.mkdir()
+        started_s = time.perf_counter()
+        with quiet():
+            images = (torch.zeros(shape),)
+            torch.onnx.export(model, images, str(files[kind]), opset_version=PLAIN_OPSET, **PLAIN[kind])
+        export_s[kind] = time.perf_counter() - started_s
+    started_s = time.perf_counter()
+    files[OURS] = folder / "gpunet.onnx"
+    onnx.save(onnx_from_network(model), files[OURS])
+    export_s[OURS] = time.perf_counter() - started_s
+    return files, export_s, noise(shape)
+
+
+def compared(
+    name: str, runtime: str, times: Mapping[str, Measurement], export_s: Mapping[str, float]
+) -> dict[str, Any]:
+    """What one network measured on one runtime; a ratio is a plain file's time over that of gpunet's."""
+    ours, plain = times[OURS], {kind: each for kind, each in times.items() if kind != OURS}
+    return {
+        "model": name,
+        "runtime": runtime,
+        "ratios": {kind: each.p25_ms / ours.p25_ms for kind, each in plain.items()},
+        "ratios_of_minima": {kind: each.min_ms / ours.min_ms for kind, each in plain.items()},
+        "export_s": dict(export_s),
+        "measurements": {kind: each.to_dict() for kind, each in times.items()},
+    }
+
+
+def geometric_means(ratios: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Over the networks, by the kind of plain file."""
+    chosen = list(ratios)
+    return {kind: math.exp(math.fsum(math.log(each[kind]) for each in chosen) / len(chosen)) for kind in chosen[0]}
+
+
+def _row(result: dict[str, Any], against: Sequence[str]) -> tuple[object, ...]:
+    times = (f"{result['measurements'][kind]['p25_ms']:.1f}" for kind in (OURS, *against))
+    ratios = (f"{result['ratios'][kind]:.3f}" for kind in against)
+    return (result["model"], result["runtime"], *times, *ratios, f"{result['export_s'][OURS]:.1f}")
+
+
+def _ratios(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{value:.3f} to {kind}" for kind, value in values.items())
+
+
+if __name__ == "__main__":
+    console.run(main)
