@@ -110,7 +110,7 @@ def export(
             part.write_bytes(proto.SerializeToString())
             del proto
             verification = compare(
-                runtimes.get("torch").load(twin),
+                runtimes.get("pytorch").load(twin),
                 runtimes.get("onnxruntime").load(part),
                 verified_on,
                 batch_sizes=batch.ends,

@@ -65,7 +65,7 @@ class Verification:
 
     Args:
         outcome: 'verified', 'failed' or 'not verified'.
-        reference, candidate: what was compared, e.g. 'torch 2.15.0', 'onnxruntime 1.32.0'.
+        reference, candidate: what was compared, e.g. 'pytorch 2.15.0', 'onnxruntime 1.32.0'.
         precision: of the candidate.
         images: what it was compared on, e.g. '2 photographs and 2 random images'.
         batch_sizes: at which the candidate ran.

@@ -11,15 +11,21 @@ import importlib
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime.base import Runtime, Session
 
-__all__ = ["Runtime", "Session", "best", "get", "names"]
+__all__ = ["Runtime", "Session", "best", "canonical", "get", "names"]
 
 # Name -> module and class. A new runtime is a line here (and its place in _BEST, if it may be chosen by itself).
 _RUNTIMES = {
     "openvino": ("gpunet.runtime.openvino", "OpenVINO"),
     "onnxruntime": ("gpunet.runtime.onnxruntime", "OnnxRuntime"),
-    "torch": ("gpunet.runtime.torch", "Torch"),
+    "pytorch": ("gpunet.runtime.torch", "Torch"),
 }
 _BEST = ("tensorrt", "openvino", "onnxruntime")
+_ALIASES = {"torch": "pytorch", "ort": "onnxruntime", "trt": "tensorrt"}
+
+
+def canonical(name: str) -> str:
+    """The name that records use for what people call a runtime: 'torch' -> 'pytorch', 'ORT' -> 'onnxruntime'."""
+    return _ALIASES.get(name.lower(), name.lower())
 
 
 def names() -> tuple[str, ...]:
@@ -28,14 +34,14 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Runtime:
-    """The runtime of that name, installed or not: ask its `unavailable()`.
+    """The runtime of that name, or everyday name ('torch'), installed or not: ask its `unavailable()`.
 
     Raises:
         InvalidArgumentError: (a ValueError) there is none of that name.
     """
-    if not isinstance(name, str) or name not in _RUNTIMES:
+    if not isinstance(name, str) or canonical(name) not in _RUNTIMES:
         raise InvalidArgumentError(f"runtime must be one of {', '.join(_RUNTIMES)}, but got {name!r}.")
-    module, class_name = _RUNTIMES[name]
+    module, class_name = _RUNTIMES[canonical(name)]
     runtime: Runtime = getattr(importlib.import_module(module), class_name)()
     return runtime
 

@@ -77,7 +77,7 @@ class Runtime(Protocol):
         """Make a network ready to run.
 
         Args:
-            source: ONNX as bytes, as the path of a file or as a ModelProto; for 'torch' an nn.Module.
+            source: ONNX as bytes, as the path of a file or as a ModelProto; for 'pytorch' an nn.Module.
             precision: one of `precisions`.
             threads: threads that compute; None for all available. Of no effect on a GPU.
 

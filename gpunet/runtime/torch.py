@@ -18,7 +18,7 @@ class Torch:
     torch's number of threads is a setting of the whole process: each run sets it and sets it back.
     """
 
-    name = "torch"
+    name = "pytorch"
     precisions = ("fp32",)
     device = "cpu"
 
@@ -38,7 +38,7 @@ class Torch:
 
         if not isinstance(source, torch.nn.Module):
             raise InvalidArgumentError(
-                f"the runtime 'torch' runs an nn.Module, but got {kind_of(source)}.",
+                f"the runtime 'pytorch' runs an nn.Module, but got {kind_of(source)}.",
                 "Give the model itself, or choose a runtime that runs ONNX: onnxruntime, openvino.",
             )
         tensors = [*source.parameters(), *source.buffers()]

@@ -41,8 +41,8 @@ def benchmark(
     Args:
         model: a GPUNet, any timm model or other nn.Module; the path of an .onnx file; or the name of a zoo entry,
             which is built untrained (latency does not depend on the weights' values).
-        runtime: 'openvino', 'onnxruntime', 'torch', ...; None for the best installed: TensorRT, else OpenVINO, else
-            ONNX Runtime. All but 'torch' are given the network as ONNX.
+        runtime: 'openvino', 'onnxruntime', 'pytorch', ...; None for the best installed: TensorRT, else OpenVINO, else
+            ONNX Runtime. All but 'pytorch' are given the network as ONNX.
         batch_size: images a run; an .onnx file may fix it.
         precision: 'fp32'; or 'fp16' for an .onnx file in half precision.
         threads: threads that compute; None for all available to this process.
@@ -128,7 +128,7 @@ def session_from_network(
     threads: int | None = None,
     input_px: int | None = None,
 ) -> tuple[Session, np.ndarray]:
-    """A module loaded into a runtime, by way of ONNX for all but 'torch', and images for it.
+    """A module loaded into a runtime, by way of ONNX for all but 'pytorch', and images for it.
 
     Raises:
         InvalidArgumentError: it is no nn.Module, or its input size is not known.
@@ -145,7 +145,7 @@ def session_from_network(
 
     shape = (batch_size, *image_shape(model, input_px))
     source: Any = model
-    if runtime.name != "torch":
+    if runtime.name != "pytorch":
         source = onnx_from_network(model, batch_size=batch_size, input_px=shape[2:])
     return runtime.load(source, precision=precision, threads=threads), noise(shape)
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from gpunet.device import LOCAL, Device, resolve
 from gpunet.errors import InvalidArgumentError, NothingFitsError, UnknownDeviceError
+from gpunet.runtime import canonical
 from gpunet.zoo.catalog import Zoo, catalog
 from gpunet.zoo.entry import Entry, LatencyRecord
 
 TENSORRT_FAMILY = ("tensorrt", "onnxruntime-tensorrt", "tensorrt_rtx")
 PRECISIONS = ("fp32", "fp16", "int8")
-_RUNTIME_ALIASES = {"torch": "pytorch", "ort": "onnxruntime", "trt": "tensorrt"}
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def applies(record: LatencyRecord, query: Query) -> bool:
     if query.runtime is None:
         gpu = record.chip != LOCAL and not record.threads
         return record.runtime in TENSORRT_FAMILY if gpu else True
-    wanted = _RUNTIME_ALIASES.get(query.runtime.lower(), query.runtime.lower())
+    wanted = canonical(query.runtime)
     if wanted == "tensorrt":
         return record.runtime in TENSORRT_FAMILY
     full = f"{record.runtime}-{record.runtime_version}"

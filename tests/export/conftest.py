@@ -8,6 +8,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from gpunet.export.onnx import ExportReport, export
 from gpunet.network import GPUNet
 
 SPEC = {
@@ -26,8 +27,7 @@ SPEC = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def model() -> GPUNet:
+def make_model() -> GPUNet:
     """Untrained, but with BatchNorm statistics as they are after training."""
     torch.manual_seed(0)
     network = GPUNet(SPEC, num_classes=10).eval()
@@ -37,6 +37,18 @@ def model() -> GPUNet:
             part.running_var.uniform_(0.5, 1.5)
             torch.nn.init.normal_(part.bias, 0, 0.1)
     return network
+
+
+@pytest.fixture
+def model() -> GPUNet:
+    return make_model()
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory) -> ExportReport:
+    """The same network, exported for batches of 2 to 5."""
+    path = tmp_path_factory.mktemp("export") / "new folder" / "tiny.onnx"
+    return export(make_model(), path, batch_size=(2, 3, 5), metadata={"note": "a test"})
 
 
 class Graph:

@@ -102,7 +102,7 @@ def test_pictures_that_cannot_be_read_are_refused(model, tmp_path):
 
 
 def test_folders_and_lists_hold_pictures(model, tmp_path):
-    with pytest.raises(InvalidArgumentError, match="must be a folder with pictures, but .* holds none") as caught:
+    with pytest.raises(InvalidArgumentError, match=r"must be a folder with pictures, but .* holds none") as caught:
         image_set(model, SHAPE, tmp_path)
     assert ".jpg" in caught.value.hint
     with pytest.raises(InvalidArgumentError, match="at least one picture, but the list is empty"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gpunet.errors import GpunetError, InvalidArgumentError, RuntimeUnavailableE
 from gpunet.machine import available_threads
 from gpunet.runtime import Runtime, Session
 
-ON_ONNX = [name for name in runtimes.names() if name != "torch"]
+ON_ONNX = [name for name in runtimes.names() if name != "pytorch"]
 
 
 def _runtime(name: str) -> Runtime:
@@ -40,7 +41,7 @@ def onnx_runtime(request: pytest.FixtureRequest) -> Runtime:
 
 @pytest.fixture
 def source(runtime: Runtime, module: nn.Module, network: onnx.ModelProto) -> Any:
-    return module if runtime.name == "torch" else network
+    return module if runtime.name == "pytorch" else network
 
 
 def _expected(module: nn.Module, images: np.ndarray) -> np.ndarray:
@@ -140,7 +141,7 @@ def test_images_of_another_shape_are_refused(runtime: Runtime, source: Any) -> N
 def test_the_version_is_that_of_the_package(runtime: Runtime) -> None:
     version = runtime.version()
     assert version.split(".")[0].isdigit()
-    module = pytest.importorskip(runtime.name)
+    module = importlib.import_module({"pytorch": "torch"}.get(runtime.name, runtime.name))
     assert str(module.__version__).startswith(version)
 
 

@@ -12,8 +12,8 @@ from gpunet.runtime.base import check_interface, installed_version
 
 
 def test_names_and_get() -> None:
-    assert {"openvino", "onnxruntime", "torch"} <= set(runtimes.names())
-    assert runtimes.get("torch").name == "torch"
+    assert {"openvino", "onnxruntime", "pytorch"} <= set(runtimes.names())
+    assert runtimes.get("pytorch").name == runtimes.get("torch").name == "pytorch"
 
 
 @pytest.mark.parametrize("name", ["onnx", "", None, 3])
@@ -90,7 +90,7 @@ try:
     runtime.best()
 except errors.RuntimeUnavailableError as error:
     print(error)
-print(runtime.get('torch').unavailable())
+print(runtime.get('pytorch').unavailable())
 """
     said = _without(["openvino", "onnxruntime", "torch", "tensorrt", "tensorrt_rtx"], code, tmp_path)
     assert "no runtime can run a network here: " in said

@@ -26,7 +26,7 @@ class Counter(nn.Module):
 def test_threads_and_mode_hold_in_a_run_and_are_put_back(images: np.ndarray) -> None:
     before = torch.get_num_threads()
     counter = Counter()
-    session = runtimes.get("torch").load(counter, threads=before + 1)
+    session = runtimes.get("pytorch").load(counter, threads=before + 1)
     assert torch.get_num_threads() == before
     session.run(images)
     assert counter.seen == [(before + 1, True, False)]
@@ -37,7 +37,7 @@ def test_threads_and_mode_hold_in_a_run_and_are_put_back(images: np.ndarray) -> 
 def test_they_are_put_back_after_a_failure_too() -> None:
     before = torch.get_num_threads()
     model = nn.Conv2d(3, 1, 3)
-    session = runtimes.get("torch").load(model, threads=before + 1)
+    session = runtimes.get("pytorch").load(model, threads=before + 1)
     with pytest.raises(InvalidArgumentError, match="the model cannot run on images of 1 x 4 x 8 x 8: Given groups=1"):
         session.run(np.zeros((1, 4, 8, 8), np.float32))
     assert torch.get_num_threads() == before
@@ -47,11 +47,11 @@ def test_they_are_put_back_after_a_failure_too() -> None:
 def test_parts_keep_their_own_mode(images: np.ndarray) -> None:
     model = nn.Sequential(nn.BatchNorm2d(3), Counter())
     model[0].eval()
-    runtimes.get("torch").load(model).run(images)
+    runtimes.get("pytorch").load(model).run(images)
     assert (model.training, model[0].training, model[1].training) == (True, False, True)
 
 
 def test_a_model_in_half_precision_is_refused(module: nn.Module) -> None:
     half = copy.deepcopy(module).half()
     with pytest.raises(InvalidArgumentError, match=r"this one holds torch.float16\.\nConvert it: model.float"):
-        runtimes.get("torch").load(half)
+        runtimes.get("pytorch").load(half)

@@ -90,10 +90,10 @@ def test_the_real_clock_gives_a_real_latency(model: GPUNet) -> None:
 def test_it_warns_of_a_restless_machine(model: GPUNet) -> None:
     ticks = itertools.chain([0.0] * 9, itertools.accumulate(itertools.cycle([0.01, 0.01, 0.02, 0.01])))
     with pytest.warns(NoisyMachineWarning, match="the machine was not quiet"):
-        benchmark(model, runtime="torch", threads=1, warmup_s=0, clock=ticks.__next__)
+        benchmark(model, runtime="pytorch", threads=1, warmup_s=0, clock=ticks.__next__)
 
 
-@pytest.mark.parametrize("runtime", ["torch", "onnxruntime"])
+@pytest.mark.parametrize("runtime", ["pytorch", "onnxruntime"])
 def test_a_model_in_training_comes_back_as_it_was(model: GPUNet, runtime: str) -> None:
     model.train()
     model.bn1.eval()
@@ -105,7 +105,7 @@ def test_a_model_in_training_comes_back_as_it_was(model: GPUNet, runtime: str) -
 
 
 def test_another_resolution(model: GPUNet) -> None:
-    for runtime in ("torch", "onnxruntime"):
+    for runtime in ("pytorch", "onnxruntime"):
         got = benchmark(model, runtime=runtime, input_px=64, **_quick())
         assert got.conditions["input_shape"] == [1, 3, 64, 64]
 
@@ -117,7 +117,7 @@ def test_a_timm_model_brings_its_own_input_size() -> None:
     assert got.conditions["model"] == "test_efficientnet"
 
 
-@pytest.mark.parametrize("runtime", ["torch", "onnxruntime"])
+@pytest.mark.parametrize("runtime", ["pytorch", "onnxruntime"])
 def test_channels_are_the_models_own(runtime: str) -> None:
     for model in (GPUNet(SPEC, in_chans=1), timm.create_model("test_efficientnet", pretrained=False, in_chans=1)):
         got = benchmark(model, runtime=runtime, input_px=64, **_quick())
@@ -126,11 +126,11 @@ def test_channels_are_the_models_own(runtime: str) -> None:
 
 def test_a_module_of_unknown_input_size_needs_one() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    assert benchmark(model, runtime="torch", input_px=8, **_quick()).conditions["model"] == "Sequential"
+    assert benchmark(model, runtime="pytorch", input_px=8, **_quick()).conditions["model"] == "Sequential"
     with pytest.raises(
         InvalidArgumentError, match=r"the input size of this Sequential is not known: .*\nPass input_px"
     ):
-        benchmark(model, runtime="torch")
+        benchmark(model, runtime="pytorch")
 
 
 def test_images_are_noise_the_same_each_time() -> None:
@@ -146,7 +146,7 @@ def test_a_name_of_the_zoo_is_built_untrained(tmp_path: Path) -> None:
     zoo.mkdir()
     entry = '{"format": "gpunet-entry", "format_version": 1, "name": "mine", "architecture": "gpunet", "spec": %s}'
     (zoo / "mine.json").write_text(entry % SPEC.to_json())
-    got = benchmark("mine", runtime="torch", zoo=zoo, **_quick())
+    got = benchmark("mine", runtime="pytorch", zoo=zoo, **_quick())
     assert (got.conditions["model"], got.conditions["input_shape"]) == ("mine", [1, 3, 32, 32])
     with pytest.raises(UnknownModelError, match="the zoo has no model 'nine'"):
         benchmark("nine", zoo=zoo)
@@ -198,8 +198,8 @@ def test_a_file_says_its_own_precision(tmp_path: Path, kind: int, precision: str
 
 
 def test_torch_cannot_run_a_file(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"the runtime 'torch' runs an nn\.Module, but got a pathlib"):
-        benchmark(_file(tmp_path / "x.onnx"), runtime="torch")
+    with pytest.raises(InvalidArgumentError, match=r"the runtime 'pytorch' runs an nn\.Module, but got a pathlib"):
+        benchmark(_file(tmp_path / "x.onnx"), runtime="pytorch")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 )
 def test_wrong_arguments_are_refused(model: GPUNet, how: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
-        benchmark(model, **{"runtime": "torch"} | how)
+        benchmark(model, **{"runtime": "pytorch"} | how)
 
 
 def test_a_network_at_another_precision_needs_a_file(model: GPUNet) -> None:

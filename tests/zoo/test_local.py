@@ -25,7 +25,7 @@ from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec
 from gpunet.zoo.entry import Entry, LatencyRecord
 from gpunet.zoo.local import DamagedRecordsWarning, local_records, records_path
 
-RUNTIME = "torch"  # the quickest to load a network; what is tested here is what happens around it
+RUNTIME = "pytorch"  # the quickest to load a network; what is tested here is what happens around it
 
 
 @pytest.fixture(autouse=True)
@@ -378,7 +378,7 @@ def test_progress_names_the_networks_on_stderr(capsys: pytest.CaptureFixture[str
         ({"batch_size": 0}, InvalidArgumentError, "batch_size must be an integer of 1 or more, but got 0"),
         ({"threads": 0}, InvalidArgumentError, "threads must be an integer of 1 or more, but got 0"),
         ({"precision": "x"}, InvalidArgumentError, "precision must be one of fp32, fp16, int8, but got 'x'"),
-        ({"precision": "fp16"}, RuntimeUnavailableError, "'torch' cannot run at fp16 here"),
+        ({"precision": "fp16"}, RuntimeUnavailableError, "'pytorch' cannot run at fp16 here"),
         (
             {"precision": "fp16", "runtime": "onnxruntime"},
             RuntimeUnavailableError,

@@ -1,0 +1,1 @@
+"""The commands `gpunet` and `gpunet-export`."""

@@ -1,0 +1,217 @@
+"""`gpunet bench`: networks measured side by side on this machine, and whether the paper's claim holds here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gpunet.cli import console, options
+from gpunet.cli.comparison import Point, Verdict, swapped, verdicts
+from gpunet.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from gpunet.runtime.measurement import Measurement
+    from gpunet.zoo.entry import Entry
+
+PUBLISHED = "gv100"
+_RUNS_PER_ROUND = 3
+
+
+def add_parser(commands: Any) -> None:
+    """Add `bench` to the commands of `gpunet`."""
+    parser = commands.add_parser(
+        "bench",
+        help="measure networks side by side on this machine, and say where the paper's claim does not hold",
+        description="Measure networks side by side on this machine: in turn, many rounds, so that whatever disturbs "
+        "the machine disturbs all alike. Then say for each baseline whether the paper's claim holds here: that some "
+        "GPUNet at least as accurate is faster. The networks are untrained (latency does not depend on the weights), "
+        "nothing is kept, and accuracies are the published ones.",
+    )
+    parser.add_argument(
+        "names", metavar="NAME", nargs="*", help="models to measure (default: the released and your own)"
+    )
+    parser.add_argument("--baselines", action="store_true", help="the paper's baselines that timm can build, too")
+    options.add_conditions(parser)
+    parser.add_argument("-t", "--threads", metavar="N", type=int, help="threads that compute (default: all available)")
+    parser.add_argument(
+        "--rounds", metavar="N", type=int, default=10, help=f"rounds of {_RUNS_PER_ROUND} runs each (default: 10)"
+    )
+    options.add_zoo(parser)
+    options.add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure, then print both tables or JSON."""
+    entries = _entries(args)
+    measured = _measure(entries, args)
+    points = [_point(entry, measured[entry.name].p25_ms) for entry in entries if entry.top1_percent is not None]
+    published = _published(args)
+    found = verdicts(points)
+    claimed = {verdict.baseline.name: verdict for verdict in verdicts(published)}
+    swaps = swapped(published, points)
+    if args.json:
+        console.print_json(
+            {
+                "measurements": {name: measurement.to_dict() for name, measurement in measured.items()},
+                "claims": [_claim(verdict, claimed.get(verdict.baseline.name)) for verdict in found],
+                "swapped": [[faster.name, slower.name] for faster, slower in swaps],
+            }
+        )
+        return
+    print(_latencies(entries, measured))
+    print(f"\n{_conditions(measured)}")
+    if found:
+        print(f"\n{_claims(found, claimed)}")
+    print(f"\n{_order(swaps, points, published)}")
+
+
+def _entries(args: argparse.Namespace) -> list[Entry]:
+    from gpunet.zoo.catalog import catalog, entry_named
+
+    chosen = {name: entry_named(name, args.zoo) for name in args.names}
+    for entry in catalog(args.zoo).values():
+        if entry.buildable and (args.baselines if entry.role == "baseline" else not args.names):
+            chosen.setdefault(entry.name, entry)
+    for entry in chosen.values():
+        if not entry.buildable:
+            raise InvalidArgumentError(
+                f"{entry.name} cannot be measured: only its published figures are known.",
+                "'gpunet list --baselines' says which can be built.",
+            )
+    return sorted(chosen.values(), key=lambda entry: entry.role == "baseline")
+
+
+def _measure(entries: Sequence[Entry], args: argparse.Namespace) -> dict[str, Measurement]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from gpunet.runtime.timing import interleave
+    from gpunet.zoo.benchmark import available_runtime, check_batch_size, session_from_network
+    from gpunet.zoo.models import model_from_entry
+
+    runtime = available_runtime(args.runtime)
+    check_batch_size(args.batch_size)
+    sessions, images = {}, {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    # The bar is drawn between networks only: a redraw in mid-run would be in the figures.
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bar:
+        task = bar.add_task("", total=len(entries))
+        for entry in entries:
+            bar.update(task, description=f"loading {entry.name} into {runtime.name}", refresh=True)
+            sessions[entry.name], images[entry.name] = session_from_network(
+                model_from_entry(entry, pretrained=False),
+                runtime,
+                batch_size=args.batch_size,
+                precision=args.precision or "fp32",
+                threads=args.threads,
+                input_px=entry.input_px,
+            )
+            bar.advance(task)
+        bar.update(task, description=f"loaded into {runtime.name}", refresh=True)
+    console.note(f"measuring {len(entries)} networks in turn, {args.rounds} rounds of {_RUNS_PER_ROUND} runs ...")
+    return interleave(sessions, images, rounds=args.rounds, runs_per_round=_RUNS_PER_ROUND)
+
+
+def _point(entry: Entry, latency_ms: float) -> Point:
+    return Point(entry.name, latency_ms, entry.top1_percent or 0.0, entry.role == "baseline")
+
+
+def _published(args: argparse.Namespace) -> list[Point]:
+    """The paper's figures: GV100, batch 1, the slowest record of each network."""
+    from gpunet.zoo.query import Query, candidates
+
+    matches = candidates(Query(PUBLISHED, include_baselines=True), args.zoo)
+    return [_point(match.entry, match.latency_ms) for match in matches if match.top1_percent is not None]
+
+
+def _latencies(entries: Sequence[Entry], measured: Mapping[str, Measurement]) -> str:
+    rows = []
+    for entry in entries:
+        figures = measured[entry.name]
+        rows.append(
+            (
+                entry.name,
+                entry.role,
+                console.percent(entry.top1_percent),
+                entry.input_px,
+                console.milliseconds(figures.latency_ms),
+                console.milliseconds(figures.p25_ms),
+                f"{figures.spread_percent:.0f}",
+                f"{figures.throughput_ips:.1f}",
+            )
+        )
+    columns = ("model", "role", "top-1 %>", "input px>", "median ms>", "lower quartile ms>", "spread %>", "images/s>")
+    return console.table(columns, rows)
+
+
+def _conditions(measured: Mapping[str, Measurement]) -> str:
+    one = next(iter(measured.values()))
+    said = one.conditions
+    threads = "" if said["threads"] is None else f", {said['threads']} thread(s)"
+    text = (
+        f"Measured here: {said['processor']}{threads}, {said['runtime']} {said['runtime_version']}, "
+        f"{said['precision']}, batch {said['batch_size']}, {one.repeats} repeats in turn. "
+        "What follows compares the lower quartiles."
+    )
+    noisy = [name for name, figures in measured.items() if figures.noisy]
+    if noisy:
+        said_of = ", ".join(noisy) if len(noisy) <= 3 else f"{len(noisy)} of {len(measured)} networks"
+        text += f"\nThe machine was not quiet: the repeats of {said_of} lie far apart. Measure again when it is."
+    return text
+
+
+def _claim(verdict: Verdict, claimed: Verdict | None) -> dict[str, Any]:
+    return {
+        "baseline": verdict.baseline.name,
+        "rival": None if verdict.rival is None else verdict.rival.name,
+        "speedup_here": verdict.speedup,
+        "speedup_published": None if claimed is None else claimed.speedup,
+        "holds_here": verdict.holds,
+    }
+
+
+def _claims(found: Sequence[Verdict], claimed: Mapping[str, Verdict]) -> str:
+    rows = []
+    for verdict in found:
+        said = claimed.get(verdict.baseline.name)
+        rival = verdict.rival
+        rows.append(
+            (
+                verdict.baseline.name,
+                console.percent(verdict.baseline.top1_percent),
+                console.milliseconds(verdict.baseline.latency_ms),
+                None if rival is None else rival.name,
+                None if rival is None else console.percent(rival.top1_percent),
+                None if rival is None else console.milliseconds(rival.latency_ms),
+                None if verdict.speedup is None else f"{verdict.speedup:.2f}x",
+                None if said is None or said.speedup is None else f"{said.speedup:.2f}x",
+                verdict.words,
+            )
+        )
+    columns = (
+        "baseline", "top-1 %>", "ms>", "fastest GPUNet as accurate", "top-1 %>", "ms>", "speed-up here>",
+        "published (GV100, batch 1)>", "the paper's claim here",
+    )  # fmt: skip
+    failing = [verdict.baseline.name for verdict in found if verdict.holds is False]
+    compared = sum(verdict.holds is not None for verdict in found)
+    summary = (
+        "The paper's claim, that a GPUNet at least as accurate is faster, "
+        f"holds here for {compared - len(failing)} of {compared} baselines"
+    )
+    summary += f"; it does NOT hold for {', '.join(failing)}." if failing else "."
+    return f"{console.table(columns, rows)}\n\n{summary}"
+
+
+def _order(swaps: Sequence[tuple[Point, Point]], points: Sequence[Point], published: Sequence[Point]) -> str:
+    here = {point.name: point.latency_ms for point in points}
+    there = {point.name: point.latency_ms for point in published}
+    if not swaps:
+        return "Among the GPUNets measured, the order by latency is the published one (GV100)."
+    said = "; ".join(
+        f"{faster.name} is slower than {slower.name} here ({here[faster.name]:.1f} and {here[slower.name]:.1f} ms), "
+        f"published as faster ({there[faster.name]:g} and {there[slower.name]:g} ms)"
+        for faster, slower in swaps
+    )
+    return f"The order by latency is NOT the published one (GV100): {said}."

@@ -1,0 +1,132 @@
+"""What all commands share: the error boundary, plain tables, JSON, number formats.
+
+Tables are plain text that is never cut to a terminal's width: they can be piped, grepped and pasted.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn, TextIO
+
+from gpunet.errors import GpunetError
+
+USAGE_EXIT_CODE = 2
+INTERRUPTED_EXIT_CODE = 130
+# A full disk, a folder that may not be written: the machine's refusals, not our bugs.
+_REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
+
+
+def run(command: Callable[[], None]) -> NoReturn:
+    """Run a command: known errors become a message, a hint and exit code 2; bugs keep their traceback.
+
+    A full disk and a folder that may not be written are known errors too.
+    gpunet's own warnings become one line on standard error, without the place in the code that gave them.
+    """
+    show_others = warnings.showwarning
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        file: TextIO | None = None, line: str | None = None,
+    ) -> None:  # fmt: skip
+        if category.__module__.partition(".")[0] == "gpunet":
+            note(f"warning: {message}")
+        else:
+            show_others(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    try:
+        command()
+        sys.stdout.flush()
+    except GpunetError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        sys.exit(USAGE_EXIT_CODE)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED_EXIT_CODE)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has what it wanted. Closing stdout here keeps the interpreter from
+        # flushing it once more at exit, and from complaining.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        print("hint: GPUNET_HOME chooses the folder where gpunet keeps its files.", file=sys.stderr)
+        sys.exit(USAGE_EXIT_CODE)
+    sys.exit(0)
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as JSON on standard output, keeping letters of any language as they are."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def note(text: str) -> None:
+    """Say something beside the result, on standard error."""
+    print(text, file=sys.stderr)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, indent: str = "") -> str:
+    """Rows under underlined column names, as text.
+
+    Args:
+        columns: names; one that ends in '>' is set flush right, without the '>'.
+        rows: cells; None is shown as '-'.
+        indent: what every line begins with.
+    """
+    right = [name.endswith(">") for name in columns]
+    header = [name.rstrip(">") for name in columns]
+    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    widths = [max(len(line[index]) for line in (header, *cells)) for index in range(len(header))]
+
+    def line(parts: Sequence[str]) -> str:
+        placed = (
+            part.rjust(width) if flush else part.ljust(width)
+            for part, width, flush in zip(parts, widths, right, strict=True)
+        )
+        return (indent + "  ".join(placed)).rstrip()
+
+    return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, cells)])
+
+
+class Footnotes:
+    """Numbers for long texts that a table refers to, such as the sources of its figures."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def number(self, text: str) -> str:
+        """The mark of `text`, e.g. '[1]'; the same text has the same mark."""
+        return f"[{self._numbers.setdefault(text, len(self._numbers) + 1)}]"
+
+    def __str__(self) -> str:
+        return "\n".join(f"[{number}] {text}" for text, number in self._numbers.items())
+
+
+def millions(count: int | None) -> str | None:
+    """12704472 -> '12.70'."""
+    return None if count is None else f"{count / 1e6:.2f}"
+
+
+def billions(count: int | None) -> str | None:
+    """3310000000 -> '3.31'."""
+    return None if count is None else f"{count / 1e9:.2f}"
+
+
+def percent(value: float | None) -> str | None:
+    """80.5 -> '80.5'."""
+    return None if value is None else f"{value:.1f}"
+
+
+def milliseconds(value: float | None) -> str | None:
+    """12.345 -> '12.3', 0.63 -> '0.63', 0.01234 -> '0.0123'."""
+    if value is None:
+        return None
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.3g}"

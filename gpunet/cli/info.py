@@ -1,0 +1,150 @@
+"""`gpunet info`: everything that is known of one model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from gpunet.cli import console, options
+
+if TYPE_CHECKING:
+    from gpunet.spec import NetworkSpec
+    from gpunet.zoo.entry import Entry
+
+
+def add_parser(commands: Any) -> None:
+    """Add `info` to the commands of `gpunet`."""
+    parser = commands.add_parser(
+        "info",
+        help="everything that is known of one model",
+        description="Print one model: accuracy, preprocessing, weights, licence, architecture stage by stage, and its "
+        "latency records with kind and source.",
+    )
+    parser.add_argument("name", metavar="NAME", help="a model of 'gpunet list --baselines'")
+    options.add_zoo(parser)
+    options.add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the entry named."""
+    from gpunet.zoo.catalog import entry_named
+
+    entry = entry_named(args.name, args.zoo)
+    if args.json:
+        console.print_json(entry.to_dict())
+        return
+    heading = f"{entry.name} ({entry.title})" if entry.title else entry.name
+    print(heading)
+    facts = list(_facts(entry))
+    width = max(len(label) for label, _ in facts)
+    for label, value in facts:
+        print(f"  {label:{width}}  {value}")
+    if entry.spec is not None:
+        print(f"\n{_stages(entry.spec, entry.in_chans, entry.num_classes)}")
+    if entry.records:
+        print(f"\n{_records(entry)}")
+
+
+def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
+    yield "role", entry.role
+    yield "architecture", entry.architecture or "none: only figures are known"
+    if entry.accuracy is not None:
+        yield "top-1", f"{entry.accuracy.top1_percent:g} % on {entry.accuracy.dataset} ({entry.accuracy.source})"
+    if entry.parameters is not None:
+        yield "parameters", f"{entry.parameters:,}"
+    if entry.multiply_adds is not None:
+        yield "multiply-adds", f"{entry.multiply_adds:,} for one image"
+    steps = entry.preprocessing
+    if steps is not None:
+        yield "input", f"{steps.input_px} px, centre crop {steps.crop_pct:g}, {steps.interpolation}"
+    for place in _weights(entry):
+        yield "weights", place
+    yield "licence", entry.licence
+    for source in entry.sources:
+        yield "source", source
+    if entry.note:
+        yield "note", entry.note
+
+
+def _weights(entry: Entry) -> Iterator[str]:
+    weights = entry.weights
+    if weights is None:
+        return
+    if weights.file:
+        yield weights.file
+    if weights.hf_repo:
+        yield f"Hugging Face: {weights.hf_repo}"
+    if weights.ngc_url:
+        yield f"NGC: {weights.ngc_url} ({weights.ngc_member})"
+
+
+def _stages(spec: NetworkSpec, in_chans: int, num_classes: int) -> str:
+    layers = spec.layer_shapes(in_channels=in_chans, num_classes=num_classes)
+    rows = []
+    for number, stage in enumerate(spec.stages):
+        own = [layer for layer in layers if layer.name.startswith(f"stages[{number}]")]
+        extras = [
+            "squeeze-excitation" if stage.squeeze_excitation else "",
+            "" if stage.pad_strided else "strided layer not padded",
+        ]
+        rows.append(
+            (
+                f"stage {number}",
+                stage.type,
+                stage.layers,
+                stage.kernel_size,
+                stage.stride,
+                None if stage.type == "conv" else f"{stage.expansion:g}",
+                stage.filters,
+                own[-1].out_px if own else None,
+                stage.activation,
+                console.millions(sum(layer.parameters for layer in own)),
+                console.billions(sum(layer.multiply_adds for layer in own)),
+                ", ".join(filter(None, extras)),
+            )
+        )
+    outside = [
+        (
+            layer.name,
+            layer.kind,
+            1,
+            layer.kernel_size,
+            layer.stride,
+            None,
+            layer.out_channels,
+            layer.out_px,
+            layer.activation or None,
+            console.millions(layer.parameters),
+            console.billions(layer.multiply_adds),
+            "",
+        )
+        for layer in layers
+        if not layer.name.startswith("stages[") and layer.kind != "pool"
+    ]
+    columns = (
+        "part", "type", "layers>", "kernel>", "stride>", "expansion>", "filters>", "out px>", "activation",
+        "params M>", "multiply-adds G>", "",
+    )  # fmt: skip
+    return console.table(columns, [outside[0], *rows, *outside[1:]])
+
+
+def _records(entry: Entry) -> str:
+    sources = console.Footnotes()
+    rows = [
+        (
+            console.milliseconds(record.latency_ms),
+            record.kind,
+            record.statistic,
+            record.chip,
+            record.board,
+            record.batch_size,
+            record.precision,
+            f"{record.runtime} {record.runtime_version}".strip(),
+            sources.number(record.source),
+        )
+        for record in entry.records
+    ]
+    columns = ("ms>", "kind", "statistic", "chip", "board", "batch>", "precision", "runtime", "source")
+    return f"{console.table(columns, rows)}\n\n{sources}"

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gpunet.cli.main import main
+from gpunet.errors import InvalidArgumentError, UnknownModelError
+
+TORCH = ["--runtime", "pytorch", "--threads", "1", "--rounds", "2"]
+
+
+def _bench(zoo, *arguments: str) -> None:
+    main(["bench", "--zoo", str(zoo), *TORCH, *arguments])
+
+
+def test_bench_measures_the_networks_named(zoo, capsys):
+    _bench(zoo, "small", "large", "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert list(said["measurements"]) == ["small", "large"]
+    small, large = said["measurements"]["small"], said["measurements"]["large"]
+    assert 0 < small["p25_ms"] < large["p25_ms"]
+    assert small["repeats"] == 6
+    assert small["conditions"]["runtime"] == "pytorch"
+    assert small["conditions"]["input_shape"] == [1, 3, 32, 32]
+    assert said["claims"] == []
+
+
+def test_bench_says_plainly_where_the_claim_holds_and_where_it_does_not(zoo, capsys):
+    _bench(zoo, "small", "slow_baseline", "sharp_baseline", "--rounds", "5")
+    text = capsys.readouterr().out
+    rows = {line.split()[0]: line for line in text.splitlines() if line.endswith(("holds", "HOLD", "as accurate"))}
+    assert rows["slow_baseline"].endswith("holds")
+    assert "small" in rows["slow_baseline"]
+    assert rows["sharp_baseline"].endswith("nothing as accurate")
+    assert "at least as accurate is faster, holds here for 1 of 1 baselines." in text
+
+
+def test_bench_names_the_baselines_for_which_the_claim_does_not_hold(zoo, capsys):
+    entry = json.loads((zoo / "sharp_baseline.json").read_text(encoding="utf-8"))
+    entry["accuracy"]["top1_percent"] = 74.0
+    (zoo / "sharp_baseline.json").write_text(json.dumps(entry), encoding="utf-8")
+    _bench(zoo, "large", "sharp_baseline", "--rounds", "5")
+    text = capsys.readouterr().out
+    assert "DOES NOT HOLD" in text
+    assert "holds here for 0 of 1 baselines; it does NOT hold for sharp_baseline." in text
+
+
+def test_bench_tells_the_conditions(zoo, capsys):
+    _bench(zoo, "small", "--threads", "1", "--batch-size", "2")
+    said = capsys.readouterr()
+    assert "1 thread(s), pytorch " in said.out
+    assert "fp32, batch 2, 6 repeats in turn" in said.out
+    assert "measuring 1 networks in turn, 2 rounds of 3 runs" in said.err
+
+
+def test_order_says_which_networks_changed_places():
+    from gpunet.cli.bench import _order
+    from gpunet.cli.comparison import Point, swapped
+
+    published = [Point("gpunet_1", 0.82, 80.5), Point("gpunet_p1", 0.96, 81.1)]
+    here = [Point("gpunet_1", 30.0, 80.5), Point("gpunet_p1", 20.0, 81.1)]
+    text = _order(swapped(published, here), here, published)
+    assert text == (
+        "The order by latency is NOT the published one (GV100): gpunet_1 is slower than gpunet_p1 here (30.0 and 20.0 "
+        "ms), published as faster (0.82 and 0.96 ms)."
+    )
+    assert "is the published one" in _order([], here, published)
+
+
+def test_a_network_of_which_only_figures_are_known_is_refused(zoo):
+    with pytest.raises(InvalidArgumentError, match="alphanet_a2 cannot be measured: only its published figures"):
+        _bench(zoo, "alphanet_a2")
+
+
+def test_an_unknown_name_is_refused_before_anything_is_measured(zoo, capsys):
+    with pytest.raises(UnknownModelError, match="no model 'nothing'"):
+        _bench(zoo, "small", "nothing")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--runtime", "caffe"], "runtime must be one of"),
+        (["--batch-size", "0"], "batch_size must be an integer of 1 or more, but got 0"),
+        (["--rounds", "0"], "rounds must be an integer of 1 or more, but got 0"),
+        (["--threads", "0"], "threads must be an integer of 1 or more, but got 0"),
+    ],
+)
+def test_wrong_options_are_known_errors(zoo, options, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        main(["bench", "--zoo", str(zoo), "--runtime", "pytorch", "small", *options])
+
+
+def test_which_networks_are_measured(zoo):
+    from gpunet.cli.bench import _entries
+    from gpunet.cli.main import parser
+
+    def names(*arguments: str) -> list[str]:
+        return [entry.name for entry in _entries(parser().parse_args(["bench", *arguments]))]
+
+    assert names() == ["gpunet_0", "gpunet_1", "gpunet_2", "gpunet_d1", "gpunet_d2", "gpunet_p0", "gpunet_p1"]
+    assert names("gpunet_1") == ["gpunet_1"]
+    assert names("resnet50", "gpunet_1") == ["gpunet_1", "resnet50"]
+    everything = names("--baselines")
+    assert {"gpunet_d2", "efficientnet_b0", "resnet50", "resnest50d", "regnetx_320", "fbnetv3_g"} <= set(everything)
+    assert "alphanet_a2" not in everything
+    assert {"small", "large"} <= set(names("--zoo", str(zoo)))

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+
+from gpunet.cli.main import main
+
+SEVEN = ["gpunet_0", "gpunet_1", "gpunet_2", "gpunet_d1", "gpunet_d2", "gpunet_p0", "gpunet_p1"]
+
+
+def test_list_prints_the_seven_with_their_figures(capsys):
+    main(["list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == SEVEN
+    assert lines[3].split()[:6] == ["gpunet_1", "released", "80.5", "12.70", "3.31", "288"]
+
+
+def test_list_json(capsys):
+    main(["list", "--json"])
+    entries = json.loads(capsys.readouterr().out)
+    assert [entry["name"] for entry in entries] == SEVEN
+    assert entries[1]["parameters"] == 12_704_192
+    assert entries[1]["multiply_adds"] == 3_308_369_280
+
+
+def test_list_baselines_says_of_which_only_figures_are_known(capsys):
+    main(["list", "--baselines"])
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[2:]}
+    assert len(rows) > 25
+    assert "figures only" in rows["alphanet_a2"]
+    assert "figures only" not in rows["efficientnet_b0"]
+
+
+def test_list_with_ones_own_zoo(zoo, capsys):
+    main(["list", "--zoo", str(zoo), "--json"])
+    own = [entry for entry in json.loads(capsys.readouterr().out) if entry["role"] == "own"]
+    assert [entry["name"] for entry in own] == ["large", "small"]
+    assert own[0]["top1_percent"] == 75.0
+
+
+def test_list_devices_names_chips_boards_and_what_is_recorded(capsys):
+    main(["list", "--devices"])
+    text = capsys.readouterr().out
+    assert "a100   A100 80GB" in text
+    assert "Quadro GV100 (PCIe)" in text
+    assert "nominal" in text
+    assert "'local' is this machine" in text
+
+
+def test_list_devices_json_counts_every_published_record(capsys):
+    main(["list", "--devices", "--json"])
+    devices = json.loads(capsys.readouterr().out)
+    assert {device["chip"] for device in devices} == {"a100", "gv100"}
+    assert "v100" in next(device["aliases"] for device in devices if device["chip"] == "gv100")
+    baselines = 25
+    assert sum(device["records"] for device in devices) == 137 + baselines

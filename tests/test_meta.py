@@ -1,0 +1,233 @@
+"""What holds for the whole project: names, imports, floors, start-up, docstrings."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import json
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gpunet
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "gpunet"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+MODULES = sorted(
+    ["gpunet", *(module.name for module in pkgutil.walk_packages(gpunet.__path__, "gpunet."))],
+    key=lambda n: (n, len(n)),
+)
+
+# A module imports only from floors below its own, or from its own room.
+FLOORS = {"ground": 0, "runtime": 1, "latency": 2, "train": 2, "export": 3, "zoo": 4, "search": 5, "front": 6}
+FRONT_DOORS = {"gpunet", "gpunet.api", "gpunet.registry", "gpunet.timm_script"}
+
+
+def _room(module: str) -> str:
+    if module in FRONT_DOORS or module.startswith(("gpunet.cli", "tools")):
+        return "front"
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in FLOORS else "ground"
+
+
+def _module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """(module, line) of every import that runs, those within functions too; `if TYPE_CHECKING:` never runs."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            waiting.extend(node.orelse)
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from ((name if name in MODULES else node.module, node.lineno) for name in names)
+        waiting.extend(ast.iter_child_nodes(node))
+
+
+def _run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+
+
+# ---------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize("name", gpunet.__all__)
+def test_every_public_name_resolves(name: str):
+    assert getattr(gpunet, name) is not None
+    assert name in dir(gpunet)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'gpunet' has no attribute 'nothing'"):
+        _ = gpunet.nothing
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.endswith("__main__")])
+def test_what_a_module_calls_public_is_there(module: str):
+    loaded = importlib.import_module(module)
+    for name in getattr(loaded, "__all__", ()):
+        assert hasattr(loaded, name), f"{module}.{name}"
+
+
+# -------------------------------------------------------------------- imports
+
+_IMPORT_ALL = """
+import importlib, importlib.machinery, importlib.util, json, sys
+absent, modules = json.loads(sys.argv[1])
+class CoreOnly(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in absent else super().find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = CoreOnly
+for name in absent:
+    assert importlib.util.find_spec(name) is None
+for name in modules:
+    importlib.import_module(name)
+"""
+
+
+def test_every_module_imports_on_core_dependencies_alone():
+    """With every package of the extras out of reach."""
+    extras = ["openvino", "tensorrt", "tensorrt_rtx", "polygraphy", "botorch", "gpytorch", "sklearn", "optuna", "ray",
+              "matplotlib", "skimage", "hypothesis", "pytest"]  # fmt: skip
+    done = _run(_IMPORT_ALL, json.dumps([extras, MODULES]))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: _module_of(path))
+def test_top_level_imports_are_of_core_dependencies(path: Path):
+    core = {
+        re.split(r"[^\w-]", line)[0] for line in importlib.metadata.requires("gpunet") or () if "extra ==" not in line
+    }
+    core = (
+        {name.lower().replace("-", "_") for name in core} | {"gpunet", "PIL", "torchvision"} | sys.stdlib_module_names
+    )
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        named = [node.module] if isinstance(node, ast.ImportFrom) else []
+        named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in named:
+            assert str(name).partition(".")[0] in core, f"{path}:{node.lineno} imports {name}"
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *sorted((ROOT / "tools").glob("*.py"))], ids=lambda path: _module_of(path))
+def test_imports_run_one_way(path: Path):
+    module = _module_of(path)
+    room = _room(module)
+    for imported, line in _imports(ast.parse(path.read_text(encoding="utf-8"))):
+        if imported.partition(".")[0] != "gpunet":
+            continue
+        below = _room(imported)
+        allowed = below == room or FLOORS[below] < FLOORS[room]
+        assert allowed, f"{path}:{line}: {module} ({room}) imports {imported} ({below}), which is not below it"
+
+
+def test_the_floors_test_sees_imports_within_functions_and_spares_type_checking():
+    tree = ast.parse(
+        "from gpunet import zoo\n"
+        "if TYPE_CHECKING:\n    import gpunet.api\nelse:\n    import gpunet.files\n"
+        "def f():\n    from gpunet.zoo.query import find\n"
+    )
+    assert {name for name, _ in _imports(tree)} == {"gpunet.zoo", "gpunet.files", "gpunet.zoo.query"}
+
+
+def test_nothing_imports_timms_private_modules():
+    for path in SOURCES:
+        for name, line in _imports(ast.parse(path.read_text(encoding="utf-8"))):
+            parts = name.split(".")
+            assert parts[0] != "timm" or not any(part.startswith("_") for part in parts), (
+                f"{path}:{line} imports {name}"
+            )
+
+
+# ------------------------------------------------------------------- start-up
+
+_CPU_TIME = """
+import json, sys, time
+exec(sys.argv[1])
+heavy = {"torch", "timm", "onnx", "numpy", "onnxruntime", "openvino", "rich", "huggingface_hub"}
+print(json.dumps({"cpu_s": time.process_time(), "heavy": sorted(heavy & set(sys.modules))}), file=sys.stderr)
+"""
+
+
+def _least_cpu_s(code: str, tries: int = 5) -> tuple[float, list[str]]:
+    """CPU seconds of a process that runs `code`, the interpreter's start included, and the heavy modules it loaded.
+
+    The least of some tries: what else runs on the machine only ever adds to it.
+    """
+    said = []
+    for _ in range(tries):
+        done = _run(_CPU_TIME, code)
+        assert done.returncode == 0, done.stderr
+        said.append(json.loads(done.stderr.splitlines()[-1]))
+    return min(each["cpu_s"] for each in said), said[0]["heavy"]
+
+
+def test_a_query_is_light():
+    cpu_s, heavy = _least_cpu_s("import gpunet; gpunet.find('gv100', max_ms=1)")
+    assert heavy == []
+    assert cpu_s < 0.3
+
+
+def test_gpunet_list_is_light():
+    cpu_s, heavy = _least_cpu_s("from gpunet.cli.main import main; main(['list'])")
+    assert heavy == []
+    assert cpu_s < 0.5
+
+
+# ---------------------------------------------------------------------- tools
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tools").glob("*.py")), ids=lambda path: path.name)
+def test_every_tools_help_runs(path: Path):
+    done = subprocess.run([sys.executable, str(path), "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage:")
+
+
+# ----------------------------------------------------------------- docstrings
+
+
+def _public(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            yield node
+            for inner in node.body if isinstance(node, ast.ClassDef) else ():
+                overload = isinstance(inner, ast.FunctionDef) and any(
+                    isinstance(each, ast.Name) and each.id == "overload" for each in inner.decorator_list
+                )
+                if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_") and not overload:
+                    yield inner
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: _module_of(path))
+def test_every_module_and_public_function_has_a_docstring(path: Path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), f"{path} has none"
+    for node in _public(tree):
+        assert ast.get_docstring(node), f"{path}:{node.lineno}: {node.name} has none"
+
+
+@pytest.mark.parametrize("name", ["benchmark", "create", "export", "find", "list_devices", "list_models", "load"])
+def test_a_public_function_describes_its_arguments_and_errors(name: str):
+    public = importlib.import_module("gpunet.export.onnx").export if name == "export" else getattr(gpunet, name)
+    text = public.__doc__
+    missing = [
+        argument for argument in public.__annotations__ if argument not in ("return", "zoo") and argument not in text
+    ]
+    assert not missing, f"{name} does not describe {missing}"
+    assert "Raises:" in text or name.startswith("list_")

@@ -1,0 +1,194 @@
+"""The README and the guides say what is so: examples run, figures are the zoo's, links lead somewhere.
+
+NVIDIA's weights are served from loopback, in NVIDIA's layout with made-up values, so that the examples run as they
+stand. What takes minutes, or needs a reader's own files, stands under `<!-- not run: why -->` and is parsed only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from checkpoints import Server, filled, layout, pickled, zipped
+
+import gpunet
+from gpunet.cli import export as export_command
+from gpunet.cli import main as gpunet_command
+from gpunet.zoo.catalog import catalog
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EVERY_PAGE = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs/decisions").glob("*.md"))]
+_BLOCK = re.compile(
+    r"(?:<!-- not run: (?P<why>[^>]+) -->\n)?(?:^`(?P<path>[^`\n]+)`:\n\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: language, text, why it is not run ('' if it is), the file it shows ('' if none)."""
+
+    language: str
+    body: str
+    why: str
+    path: str
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    found = [Block(m["language"], m["body"], m["why"] or "", m["path"] or "") for m in _BLOCK.finditer(text)]
+    assert len(found) == text.count("```") // 2, f"{page}: a fence without a language, or not closed"
+    return found
+
+
+def commands(page: Path) -> Iterator[tuple[list[str], str]]:
+    """(words, why it is not run) of every line that begins with '$ '."""
+    for block in blocks(page):
+        if block.language == "console":
+            for line in block.body.splitlines():
+                assert line.startswith("$ "), f"{page}: {line!r} is no command"
+                yield shlex.split(line[2:], comments=True), block.why
+
+
+def write_files(page: Path, folder: Path) -> None:
+    """Write the files that a page shows."""
+    for block in blocks(page):
+        if block.path:
+            path = folder / block.path
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(block.body, encoding="utf-8")
+
+
+def _named(page: Path) -> str:
+    return page.name
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A home folder for all pages, and gpunet_p0's weights on a loopback NGC."""
+    weights = catalog()["gpunet_p0"].weights
+    assert weights is not None
+    address, member = weights.ngc_url, weights.ngc_member
+    assert address is not None
+    assert member is not None
+    with Server() as server:
+        server.answers[urlsplit(address).path] = zipped({member: pickled(filled(layout("gpunet_p0")))}, compression=0)
+        yield {"GPUNET_HOME": str(tmp_path_factory.mktemp("home")), "GPUNET_NGC_URL": server.url}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=_named)
+def test_python_examples_run(page: Path, environment: dict[str, str], tmp_path: Path):
+    write_files(page, tmp_path)
+    code = [block.body for block in blocks(page) if block.language == "python" and not block.why]
+    if not code:
+        pytest.skip("the page has no Python example")
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(code)],
+        cwd=tmp_path,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_named)
+def test_python_examples_that_are_not_run_can_be_parsed(page: Path):
+    for block in blocks(page):
+        if block.language == "python" and block.why:
+            compile(block.body, str(page), "exec")
+
+
+# Each distinct command once, by the first page that has it; those that write a network are slow.
+COMMANDS = {tuple(words): (page, why) for page in reversed(PAGES) for words, why in reversed([*commands(page)])}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param(w, marks=pytest.mark.slow if w[0] == "gpunet-export" else (), id=" ".join(w)) for w in COMMANDS],
+)
+def test_commands_run(words: tuple[str, ...], environment: dict[str, str], tmp_path: Path, monkeypatch, capsys):
+    page, why = COMMANDS[words]
+    monkeypatch.chdir(tmp_path)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    write_files(page, tmp_path)
+    program, arguments = words[0], list(words[1:])
+    if program == "gpunet":
+        gpunet_command.parser().parse_args(arguments)
+        if not why:
+            gpunet_command.main(arguments)
+            assert capsys.readouterr().out
+    elif program == "gpunet-export":
+        export_command.parser().parse_args(arguments)
+        if not why:
+            export_command.main(arguments)
+            assert Path(arguments[arguments.index("-o") + 1]).stat().st_size > 1_000_000
+    elif program == "make":
+        assert arguments[0] in re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    elif program == "python":
+        assert arguments[:2] == ["-m", "gpunet.timm_script"]
+    else:
+        assert program == "pip"
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=_named)
+def test_links_lead_to_files(page: Path):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("https://"):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=_named)
+def test_tools_and_files_that_are_named_exist(page: Path):
+    for path in re.findall(r"\b((?:tools|tests|gpunet)/[\w/]+\.py)\b", page.read_text(encoding="utf-8")):
+        assert (ROOT / path).is_file(), f"{page}: {path}"
+
+
+# -------------------------------------------------------------------- figures
+
+
+def _table() -> dict[str, list[str]]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    return {row[0]: row[1:] for row in rows if row[0].startswith("gpunet_")}
+
+
+def test_the_table_of_the_seven_is_the_zoos():
+    table = _table()
+    released = {entry.name: entry for entry in catalog().values() if entry.role == "released"}
+    assert set(table) == set(released)
+    slowest = {
+        chip: {match.name: match.latency_ms for match in gpunet.find(chip, precision="fp16")}
+        for chip in ("gv100", "a100")
+    }
+    for name, entry in released.items():
+        nominal = [record.latency_ms for record in entry.records if record.kind == "nominal"]
+        assert [float(cell) for cell in table[name]] == [
+            entry.top1_percent,
+            entry.input_px,
+            round(entry.parameters / 1e6, 2),
+            round(entry.multiply_adds / 1e9, 2),
+            slowest["gv100"][name],
+            slowest["a100"][name],
+            *nominal,
+        ], name
+
+
+def test_what_the_readme_says_of_gpunet_p0_and_p1():
+    match = gpunet.find("gv100", max_ms=0.8)[0]
+    assert (match.name, match.top1_percent, match.latency_ms) == ("gpunet_p0", 80.3, 0.63)
+    assert "V100" in match.record.board
+    assert gpunet.find("gv100", max_ms=0.95, min_top1=81) == []
+    assert [m.name for m in gpunet.find("gv100", max_ms=0.96, min_top1=81)] == ["gpunet_p1"]

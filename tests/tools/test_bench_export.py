@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpunet.runtime.timing import Measurement
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "bench_export.py"
+
+
+@pytest.fixture(scope="module")
+def bench():
+    spec = importlib.util.spec_from_file_location("bench_export", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def measured(p25_ms: float, min_ms: float) -> Measurement:
+    return Measurement(p25_ms, p25_ms, min_ms, p25_ms, p25_ms, p25_ms, 0.0, 9, 3)
+
+
+def test_ratios_above_one_say_that_ours_is_faster(bench):
+    times = {"gpunet": measured(10, 8), "default": measured(15, 10), "traced": measured(9, 8)}
+    result = bench.compared("net", "onnxruntime", times, {"gpunet": 1.0})
+    assert result["ratios"] == {"default": 1.5, "traced": 0.9}
+    assert result["ratios_of_minima"] == {"default": 1.25, "traced": 1.0}
+    assert set(result["measurements"]) == set(times)
+
+
+def test_geometric_means_are_by_kind(bench):
+    means = bench.geometric_means([{"default": 4.0, "traced": 1.0}, {"default": 1.0, "traced": 1.0}])
+    assert means == {"default": pytest.approx(2.0), "traced": pytest.approx(1.0)}
+
+
+def test_help():
+    done = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, check=True)
+    for option in ("--models", "--runtimes", "--threads", "--rounds", "--json", "--at-least"):
+        assert option in done.stdout
+
+
+@pytest.mark.slow
+def test_a_table_and_json_of_real_files(bench, tmp_path, capsys):
+    path = tmp_path / "ratios.json"
+    options = ["--models", "gpunet_p0", "--against", "traced", "--runtimes", "onnxruntime", "--rounds", "1"]
+    bench.main([*options, "--json", str(path)])
+    shown = capsys.readouterr().out
+    assert "ratio to traced" in shown
+    assert "onnxruntime: geometric mean of the ratios" in shown
+    written = json.loads(path.read_text())
+    assert written["results"][0]["model"] == "gpunet_p0"
+    assert written["results"][0]["ratios"]["traced"] > 0.5
+    assert set(written["results"][0]["measurements"]) == {"gpunet", "traced"}
+
+
+@pytest.mark.slow
+def test_a_ratio_below_the_least_fails(bench):
+    options = [
+        "--models",
+        "gpunet_p0",
+        "--against",
+        "traced",
+        "--runtimes",
+        "onnxruntime",
+        "--rounds",
+        "1",
+        "--runs",
+        "1",
+    ]
+    with pytest.raises(SystemExit, match=r"the least ratio is .*, below 1000\.0"):
+        bench.main([*options, "--at-least", "1000"])
