@@ -114,9 +114,9 @@ def resolve(name: str, recorded: Iterable[tuple[str, str]] = ()) -> Device:
     if core in names:
         chip = names[core]
         return Device(chip, None, titles.get(chip, chip))
-    known = sorted({*(chip.name for chip in CHIPS), *(alias for chip in CHIPS for alias in chip.aliases)}
-                   | {part for pair in pairs for part in pair if part})  # fmt: skip
-    close = difflib.get_close_matches(name.lower(), [each.lower() for each in known], n=4, cutoff=0.5)
+    chips = {name for chip in CHIPS for name in (chip.name, *chip.aliases)}
+    known = sorted(chips | {part.lower() for pair in pairs for part in pair if part})
+    close = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)
     said = f"Close names: {', '.join(close)}." if close else f"Chips with a name: {', '.join(c.name for c in CHIPS)}."
     raise UnknownDeviceError(f"unknown device {name!r}.", f"{said} {_MEASURE}")
 

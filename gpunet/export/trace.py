@@ -157,6 +157,11 @@ def _at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """The model at an opset that its exporter may not write; with an IR version that knows the opset."""
     if next(each.version for each in model.opset_import if not each.domain) != opset:
         model = onnx.version_converter.convert_version(model, opset)
+        for node in model.graph.node:  # onnx's converter forgets it; only ReduceSum had it before opset 18
+            kept = [each for each in node.attribute if each.name != "noop_with_empty_axes"]
+            if opset < 18 and len(kept) < len(node.attribute) and node.op_type != "ReduceSum":
+                del node.attribute[:]
+                node.attribute.extend(kept)
     model.ir_version = max(model.ir_version, onnx.helper.find_min_ir_version_for(model.opset_import, True))
     return model
 

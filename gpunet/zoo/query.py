@@ -7,6 +7,7 @@ Nominal figures, a tier's label for example, count only when asked for.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -242,8 +243,9 @@ def _local_records(entries: list[Entry], query: Query) -> dict[str, list[Latency
     from gpunet.zoo.local import local_records
 
     found: dict[str, list[LatencyRecord]] = {}
+    runtime = query.runtime and re.sub(r"-\d.*$", "", query.runtime)  # a version is for `applies` to look at
     measured = local_records(
-        entries, runtime=query.runtime, batch_size=query.batch_size, precision=query.precision or "fp32"
+        entries, runtime=runtime, batch_size=query.batch_size, precision=query.precision or "fp32"
     )
     for record in measured:
         found.setdefault(record.model, []).append(record)
