@@ -16,6 +16,7 @@ from gpunet.zoo.entry import Entry, LatencyRecord
 from gpunet.zoo.query import Match, find
 
 if TYPE_CHECKING:
+    from gpunet.export.engine_key import load_engine
     from gpunet.export.onnx import ExportReport, export
     from gpunet.network import GPUNet
     from gpunet.runtime.timing import Measurement
@@ -29,6 +30,7 @@ _LAZY = {
     "Measurement": "gpunet.runtime.timing",
     "benchmark": "gpunet.zoo.benchmark",
     "export": "gpunet.export.onnx",
+    "load_engine": "gpunet.export.engine_key",
 }
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "list_devices",
     "list_models",
     "load",
+    "load_engine",
 ]
 
 

@@ -5,7 +5,9 @@
 
 Two plain files are made: by torch's default exporter and by the one that traces (`dynamo=False`), both asked for opset
 17. All files of a network run in turn, and lower quartiles are compared: whatever else runs on the machine only adds
-time. A ratio above 1 says that gpunet's file is faster. The networks are untrained: their values do not matter here.
+time. That is repeated in blocks, each short enough for the machine to be in one mood; the ratio is the median of the
+blocks', the +- half the distance of their quartiles. Above 1, gpunet's file is faster. The networks are untrained:
+their values do not matter here.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 
@@ -46,8 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--runtimes", nargs="+", metavar="NAME", default=["onnxruntime", "openvino"])
     parser.add_argument("--threads", type=int, help="threads that compute (default: all that are available)")
-    parser.add_argument("--rounds", type=int, default=15, help="turns of each file (default: 15)")
-    parser.add_argument("--runs", type=int, default=3, help="timed runs a turn (default: 3)")
+    parser.add_argument("--blocks", type=int, default=5, help="ratios taken of each pair of files (default: 5)")
+    parser.add_argument("--rounds", type=int, default=6, help="turns of each file in a block (default: 6)")
+    parser.add_argument("--runs", type=int, default=2, help="timed runs a turn (default: 2)")
     parser.add_argument(
         "--cpu-time",
         action="store_true",
@@ -65,8 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             files, export_s, images = exported(name, Path(folder), args.against)
             for runtime in args.runtimes:
                 loaded = {kind: runtimes.get(runtime).load(file, threads=args.threads) for kind, file in files.items()}
-                times = interleave(loaded, images, rounds=args.rounds, runs_per_round=args.runs, clock=clock)
-                results.append(compared(name, runtime, times, export_s))
+                how: dict[str, Any] = {"rounds": args.rounds, "runs_per_round": args.runs, "clock": clock}
+                blocks = [interleave(loaded, images, **how) for _ in range(args.blocks)]
+                results.append(compared(name, runtime, blocks, export_s))
                 console.note(f"{name} on {runtime}: ratios {_ratios(results[-1]['ratios'])}")
 
     columns = ["network", "runtime", "ours ms>", *(f"{kind} ms>" for kind in args.against)]
@@ -107,17 +112,20 @@ def exported(name: str, folder: Path, against: Sequence[str]) -> tuple[dict[str,
 
 
 def compared(
-    name: str, runtime: str, times: Mapping[str, Measurement], export_s: Mapping[str, float]
+    name: str, runtime: str, blocks: Sequence[Mapping[str, Measurement]], export_s: Mapping[str, float]
 ) -> dict[str, Any]:
     """What one network measured on one runtime; a ratio is a plain file's time over that of gpunet's."""
-    ours, plain = times[OURS], {kind: each for kind, each in times.items() if kind != OURS}
+    kinds = [kind for kind in blocks[0] if kind != OURS]
+    ratios = {kind: [block[kind].p25_ms / block[OURS].p25_ms for block in blocks] for kind in kinds}
+    quartiles = {kind: np.quantile(each, [0.25, 0.5, 0.75]).tolist() for kind, each in ratios.items()}
     return {
         "model": name,
         "runtime": runtime,
-        "ratios": {kind: each.p25_ms / ours.p25_ms for kind, each in plain.items()},
-        "ratios_of_minima": {kind: each.min_ms / ours.min_ms for kind, each in plain.items()},
+        "ratios": {kind: median for kind, (_, median, _) in quartiles.items()},
+        "uncertainties": {kind: (high - low) / 2 for kind, (low, _, high) in quartiles.items()},
+        "p25_ms": {kind: min(block[kind].p25_ms for block in blocks) for kind in blocks[0]},
         "export_s": dict(export_s),
-        "measurements": {kind: each.to_dict() for kind, each in times.items()},
+        "blocks": [{kind: each.to_dict() for kind, each in block.items()} for block in blocks],
     }
 
 
@@ -128,8 +136,8 @@ def geometric_means(ratios: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _row(result: dict[str, Any], against: Sequence[str]) -> tuple[object, ...]:
-    times = (f"{result['measurements'][kind]['p25_ms']:.1f}" for kind in (OURS, *against))
-    ratios = (f"{result['ratios'][kind]:.3f}" for kind in against)
+    times = (f"{result['p25_ms'][kind]:.1f}" for kind in (OURS, *against))
+    ratios = (f"{result['ratios'][kind]:.3f} +- {result['uncertainties'][kind]:.3f}" for kind in against)
     return (result["model"], result["runtime"], *times, *ratios, f"{result['export_s'][OURS]:.1f}")
 
 

@@ -18,8 +18,10 @@ _RUNTIMES = {
     "openvino": ("gpunet.runtime.openvino", "OpenVINO"),
     "onnxruntime": ("gpunet.runtime.onnxruntime", "OnnxRuntime"),
     "pytorch": ("gpunet.runtime.torch", "Torch"),
+    "tensorrt": ("gpunet.runtime.tensorrt", "TensorRT"),
+    "tensorrt_rtx": ("gpunet.runtime.tensorrt", "TensorRTRTX"),
 }
-_BEST = ("tensorrt", "openvino", "onnxruntime")
+_BEST = ("tensorrt", "tensorrt_rtx", "openvino", "onnxruntime")
 _ALIASES = {"torch": "pytorch", "ort": "onnxruntime", "trt": "tensorrt"}
 
 
@@ -47,7 +49,7 @@ def get(name: str) -> Runtime:
 
 
 def best() -> Runtime:
-    """The best runtime that can run here: TensorRT, else OpenVINO, else ONNX Runtime.
+    """The best runtime that can run here: TensorRT, else TensorRT-RTX, else OpenVINO, else ONNX Runtime.
 
     Raises:
         RuntimeUnavailableError: (a RuntimeError) none can, with the reason of each.

@@ -52,7 +52,7 @@ def measure(
     conditions: Mapping[str, Any] | None = None,
     warn: bool = True,
 ) -> Measurement:
-    """Time `session.run(images)`.
+    """Time `session.run(images)`; a session with a `measure` of its own (a GPU's, by CUDA events) is timed by that.
 
     Warms up for `warmup_s` and at least three runs, then repeats until both minima are reached; a network so slow that
     this would take more than `max_time_s` is content with fewer repeats, but five at least. Python's garbage collector
@@ -76,6 +76,11 @@ def measure(
         InvalidArgumentError: (a ValueError) a minimum is out of range, or the session refuses the images.
     """
     _check_minima(warmup_s=warmup_s, min_time_s=min_time_s, max_time_s=max_time_s, min_repeats=min_repeats)
+    on_device = getattr(session, "measure", None)
+    if on_device is not None:
+        repeats = {"min_iterations": min_repeats, "min_duration_s": min_time_s}
+        own: Measurement = on_device(images, warm_up_ms=1000.0 * warmup_s, **repeats, conditions=conditions)
+        return own
     times_s: list[float] = []
     with _no_garbage_collection():
         warmup = _warm_up(session, images, warmup_s, clock)
@@ -85,7 +90,9 @@ def measure(
             times_s.append(_timed(session, images, clock))
             total_s += times_s[-1]
         waited = _waited_percent(waited_s, total_s, session) if clock is time.perf_counter else None
-    return _measurement(session, images, times_s, warmup, {"waited_percent": waited, **(conditions or {})}, warn=warn)
+    return measurement_from_times(
+        session, images, times_s, warmup, {"waited_percent": waited, **(conditions or {})}, warn=warn
+    )
 
 
 def interleave(
@@ -140,7 +147,7 @@ def interleave(
                     times_s[name].append(_timed(sessions[name], batches[name], clock))
     said = {"interleaved_with": names, **(conditions or {})}
     return {
-        name: _measurement(sessions[name], batches[name], times_s[name], warmups[name], said, warn=False)
+        name: measurement_from_times(sessions[name], batches[name], times_s[name], warmups[name], said, warn=False)
         for name in names
     }
 
@@ -195,7 +202,7 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def _measurement(
+def measurement_from_times(
     session: Session,
     images: np.ndarray,
     times_s: Sequence[float],
@@ -204,6 +211,7 @@ def _measurement(
     *,
     warn: bool,
 ) -> Measurement:
+    """The statistics of times in seconds, with the session's conditions; see `measure`."""
     ordered = sorted(1000.0 * seconds for seconds in times_s)
     median, low, high = (_quantile(ordered, share) for share in (0.5, 0.25, 0.75))
     result = Measurement(

@@ -244,9 +244,7 @@ def _local_records(entries: list[Entry], query: Query) -> dict[str, list[Latency
 
     found: dict[str, list[LatencyRecord]] = {}
     runtime = query.runtime and re.sub(r"-\d.*$", "", query.runtime)  # a version is for `applies` to look at
-    measured = local_records(
-        entries, runtime=runtime, batch_size=query.batch_size, precision=query.precision or "fp32"
-    )
+    measured = local_records(entries, runtime=runtime, batch_size=query.batch_size, precision=query.precision or "fp32")
     for record in measured:
         found.setdefault(record.model, []).append(record)
     return found

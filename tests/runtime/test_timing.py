@@ -376,3 +376,16 @@ def test_a_real_session_is_timed(network: onnx.ModelProto, images: np.ndarray) -
 def test_defaults_are_those_documented() -> None:
     assert (timing.MAX_TIME_S, timing.LEAST_REPEATS) == (10, 5)
     assert (timing.WARMUP_S, timing.WARMUP_RUNS, timing.MIN_REPEATS, timing.MIN_TIME_S) == (0.2, 3, 20, 1.0)
+
+
+class OnDevice(Played):
+    """A session that times itself, as one on a GPU does."""
+
+    def measure(self, images: np.ndarray, **how: object) -> tuple[int, dict[str, object]]:
+        return len(images), how
+
+
+def test_a_session_that_times_itself_is_asked() -> None:
+    said = measure(OnDevice(Clock(), [1.0]), IMAGES, warmup_s=0.1, conditions={"model": "m"})
+    how = {"warm_up_ms": 100.0, "min_iterations": 20, "min_duration_s": 1.0, "conditions": {"model": "m"}}
+    assert said == (4, how)

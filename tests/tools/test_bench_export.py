@@ -21,16 +21,20 @@ def bench():
     return module
 
 
-def measured(p25_ms: float, min_ms: float) -> Measurement:
-    return Measurement(p25_ms, p25_ms, min_ms, p25_ms, p25_ms, p25_ms, 0.0, 9, 3)
+def block(ours_ms: float, default_ms: float, traced_ms: float) -> dict[str, Measurement]:
+    return {
+        kind: Measurement(p25, p25, p25, p25, p25, p25, 0.0, 9, 3)
+        for kind, p25 in (("gpunet", ours_ms), ("default", default_ms), ("traced", traced_ms))
+    }
 
 
 def test_ratios_above_one_say_that_ours_is_faster(bench):
-    times = {"gpunet": measured(10, 8), "default": measured(15, 10), "traced": measured(9, 8)}
-    result = bench.compared("net", "onnxruntime", times, {"gpunet": 1.0})
-    assert result["ratios"] == {"default": 1.5, "traced": 0.9}
-    assert result["ratios_of_minima"] == {"default": 1.25, "traced": 1.0}
-    assert set(result["measurements"]) == set(times)
+    blocks = [block(10, 15, 9), block(20, 24, 18), block(10, 30, 9)]
+    result = bench.compared("net", "onnxruntime", blocks, {"gpunet": 1.0})
+    assert result["ratios"] == {"default": pytest.approx(1.5), "traced": pytest.approx(0.9)}  # medians of the blocks
+    assert result["uncertainties"] == {"default": pytest.approx((2.25 - 1.35) / 2), "traced": pytest.approx(0)}
+    assert result["p25_ms"] == {"gpunet": 10, "default": 15, "traced": 9}
+    assert len(result["blocks"]) == 3
 
 
 def test_geometric_means_are_by_kind(bench):
@@ -47,7 +51,18 @@ def test_help():
 @pytest.mark.slow
 def test_a_table_and_json_of_real_files(bench, tmp_path, capsys):
     path = tmp_path / "ratios.json"
-    options = ["--models", "gpunet_p0", "--against", "traced", "--runtimes", "onnxruntime", "--rounds", "1"]
+    options = [
+        "--models",
+        "gpunet_p0",
+        "--against",
+        "traced",
+        "--runtimes",
+        "onnxruntime",
+        "--blocks",
+        "2",
+        "--rounds",
+        "1",
+    ]
     bench.main([*options, "--json", str(path)])
     shown = capsys.readouterr().out
     assert "ratio to traced" in shown
@@ -55,7 +70,7 @@ def test_a_table_and_json_of_real_files(bench, tmp_path, capsys):
     written = json.loads(path.read_text())
     assert written["results"][0]["model"] == "gpunet_p0"
     assert written["results"][0]["ratios"]["traced"] > 0.5
-    assert set(written["results"][0]["measurements"]) == {"gpunet", "traced"}
+    assert [set(each) for each in written["results"][0]["blocks"]] == [{"gpunet", "traced"}] * 2
 
 
 @pytest.mark.slow
