@@ -13,16 +13,18 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TextIO
 
-from gpunet.errors import GpunetError
+from gpunet.errors import GpunetError, VerificationError
 
 USAGE_EXIT_CODE = 2
+FAILED_EXIT_CODE = 1  # what was asked for was done, and failed its proof
 INTERRUPTED_EXIT_CODE = 130
 # A full disk, a folder that may not be written: the machine's refusals, not our bugs.
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
 
 
 def run(command: Callable[[], None]) -> NoReturn:
-    """Run a command: known errors become a message, a hint and exit code 2; bugs keep their traceback.
+    """Run a command: known errors become a message, a hint and exit code 2 (1 for a file that failed its proof);
+    bugs keep their traceback.
 
     A full disk and a folder that may not be written are known errors too.
     gpunet's own warnings become one line on standard error, without the place in the code that gave them.
@@ -46,7 +48,7 @@ def run(command: Callable[[], None]) -> NoReturn:
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
-        sys.exit(USAGE_EXIT_CODE)
+        sys.exit(FAILED_EXIT_CODE if isinstance(error, VerificationError) else USAGE_EXIT_CODE)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED_EXIT_CODE)

@@ -1,29 +1,70 @@
-"""The command `gpunet-export`: a network of the zoo as one ONNX file, checked against PyTorch."""
+"""The command `gpunet-export`: a network as the file that runs in production, with the proof and a sidecar."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import re
+import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import gpunet
 from gpunet.cli import console, options
+from gpunet.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gpunet.export.deploy import DeployReport
+
+_GIB = 1 << 30
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line of `gpunet-export`."""
     top = argparse.ArgumentParser(
         prog="gpunet-export",
-        description="Export a network of the zoo to one self-contained ONNX file: named input and output, metadata "
-        "inside, checked by ONNX and compared with PyTorch through ONNX Runtime. A mismatch fails and leaves no file.",
+        description="Export a network to the file that runs in production: ONNX, OpenVINO IR, or an engine of TensorRT "
+        "or TensorRT-RTX. The file is compared with PyTorch on photographs before it is kept, and FILE.json beside it "
+        "says what it is.",
     )
-    top.add_argument("model", metavar="MODEL", help="a model of 'gpunet list --baselines', or of your own zoo")
-    top.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="the .onnx file to write")
+    top.add_argument(
+        "model", metavar="MODEL", nargs="?",
+        help="a model of 'gpunet list --baselines' or of your own zoo; the folder of an entry; or a spec's JSON file",
+    )  # fmt: skip
+    top.add_argument("-d", "--device", metavar="NAME", help="instead of MODEL: the most accurate that fits on a device")
+    top.add_argument("--max-ms", metavar="MS", type=float, help="with --device: the latency budget")
+    top.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, help="the file to write (may be left out with --triton)"
+    )
+    top.add_argument(
+        "--triton",
+        metavar="DIR",
+        type=Path,
+        help="a Triton model repository that gets the network too, with its config",
+    )
+    formats = top.add_argument_group("format (default: ONNX)").add_mutually_exclusive_group()
+    formats.add_argument("--trt", dest="target", action="store_const", const="tensorrt", help="a TensorRT engine for this machine's GPU")  # fmt: skip # noqa: E501
+    formats.add_argument("--trt-rtx", dest="target", action="store_const", const="tensorrt_rtx", help="a TensorRT-RTX engine, built ahead of time, with or without a GPU")  # fmt: skip # noqa: E501
+    formats.add_argument("--openvino", dest="target", action="store_const", const="openvino", help="OpenVINO IR: FILE.xml and its .bin")  # fmt: skip # noqa: E501
+    top.add_argument(
+        "-p", "--precision", choices=("fp32", "fp16", "int8"), default="fp32",
+        help="what the network computes in; it is in the graph (default: fp32)",
+    )  # fmt: skip
     top.add_argument(
         "-b", "--batch", metavar="N|MIN:OPT:MAX", type=batch_size, default=1,
         help="images a run: one number, or a range with the size to optimise for, such as 1:8:64 (default: 1)",
     )  # fmt: skip
+    top.add_argument("--io-fp16", action="store_true", help="with fp16: half at input and output too")
+    top.add_argument(
+        "--calibration", metavar="FOLDER|DATASET",
+        help="for int8: a folder of pictures like those that the network will see, or one of timm's datasets",
+    )  # fmt: skip
+    top.add_argument("--leave-out", metavar="LAYER", nargs="+", default=[], help="layers that int8 leaves in float")
+    top.add_argument("--images", metavar="FOLDER", type=Path, help="pictures to compare on (default: photographs that installed packages ship)")  # fmt: skip # noqa: E501
     top.add_argument("--weights", metavar="FILE", type=Path, help="safetensors, or NVIDIA's .pth.tar or zip")
     top.add_argument(
         "--no-pretrained",
@@ -32,10 +73,26 @@ def parser() -> argparse.ArgumentParser:
         help="export the untrained network: no weights needed",
     )
     top.add_argument("--opset", metavar="N", type=int, default=17, help="ONNX opset (default: 17)")
+    top.add_argument("--keep", action="store_true", help="keep a file that fails its proof")
+    _add_engine_options(top)
     options.add_zoo(top)
     options.add_json(top)
     top.add_argument("--version", action="version", version=f"gpunet-export {gpunet.__version__}")
+    top.set_defaults(target="onnx")
     return top
+
+
+def _add_engine_options(top: argparse.ArgumentParser) -> None:
+    engines = top.add_argument_group("engines")
+    engines.add_argument("--cache", action="store_true", help="keep an engine that is what this build would give")
+    engines.add_argument(
+        "--compute-capability", metavar="X.Y", nargs="+", default=[],
+        help="GPUs to build for, e.g. 8.6 12.0 (--trt-rtx only; default: all from 8.0 on)",
+    )  # fmt: skip
+    engines.add_argument("--workspace-gib", metavar="N", type=float, default=10, help="most memory for a kernel beside its tensors (default: 10)")  # fmt: skip # noqa: E501
+    engines.add_argument("--optimization-level", metavar="0-5", type=int, help="0 builds fastest, 5 runs fastest (default: 3)")  # fmt: skip # noqa: E501
+    engines.add_argument("--hardware-compatibility", choices=("ampere+", "same_compute_capability"), help="run on other GPUs too, at a cost in speed (--trt only)")  # fmt: skip # noqa: E501
+    engines.add_argument("--version-compatible", action="store_true", help="run on later TensorRT versions too, at a cost in speed (--trt only)")  # fmt: skip # noqa: E501
 
 
 def batch_size(text: str) -> int | tuple[int, int, int]:
@@ -51,17 +108,116 @@ def batch_size(text: str) -> int | tuple[int, int, int]:
     raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor MIN:OPT:MAX, such as 1:8:64")
 
 
+def network(args: argparse.Namespace) -> nn.Module:
+    """The network that the command line names.
+
+    Raises:
+        InvalidArgumentError: it names none, or two.
+    """
+    chosen: dict[str, Any] = {"pretrained": args.pretrained, "weights": args.weights}
+    if (args.model is None) == (args.device is None):
+        raise InvalidArgumentError(
+            "name a network: either MODEL or --device, "
+            + ("but both are given." if args.model else "but got neither."),
+            "For example: gpunet-export gpunet_1 -o FILE, or gpunet-export --device gv100 --max-ms 0.8 -o FILE.",
+        )
+    if args.device is not None:
+        return gpunet.create(args.device, max_ms=args.max_ms, zoo=args.zoo, **chosen)
+    if args.max_ms is not None:
+        raise InvalidArgumentError("--max-ms goes with --device, but MODEL is given.", "Leave one of them out.")
+    path = Path(args.model)
+    if path.is_dir():
+        return _from_entry_folder(path, chosen)
+    if path.suffix == ".json" and path.is_file():
+        return _from_spec(path, args)
+    return gpunet.load(args.model, zoo=args.zoo, **chosen)
+
+
+def _from_entry_folder(folder: Path, chosen: dict[str, Any]) -> nn.Module:
+    from gpunet.zoo.catalog import catalog
+
+    own = [entry.name for entry in catalog(folder).values() if entry.role == "own"]
+    if len(own) != 1:
+        raise InvalidArgumentError(
+            f"{folder} must hold one entry, but holds {', '.join(own) or 'none'}.",
+            "Name the folder of one entry, or the entry, with --zoo FOLDER.",
+        )
+    return gpunet.load(own[0], zoo=folder, **chosen)
+
+
+def _from_spec(path: Path, args: argparse.Namespace) -> nn.Module:
+    from gpunet.zoo.models import gpunet_from_spec
+    from gpunet.zoo.weights import load_weights
+
+    if args.pretrained and args.weights is None:
+        raise InvalidArgumentError(
+            f"{path} is a spec, which has no weights of its own.", "Pass --weights FILE, or --no-pretrained."
+        )
+    model = gpunet_from_spec(path).eval()
+    if args.weights is not None:
+        load_weights(model, args.weights)
+    return model
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `gpunet-export` with these arguments (default: the process's)."""
-    args = parser().parse_args(arguments)
-    model = gpunet.load(args.model, pretrained=args.pretrained, weights=args.weights, zoo=args.zoo)
-    report = gpunet.export(model, args.output, batch_size=args.batch, opset=args.opset)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    args = parser().parse_args(words)
+    from gpunet.export.deploy import FORMATS
+    from gpunet.runtime.trt.options import BuildOptions
+
+    build = BuildOptions(
+        workspace_bytes=int(args.workspace_gib * _GIB),
+        optimization_level=args.optimization_level,
+        compute_capabilities=tuple(args.compute_capability),
+        hardware_compatibility=args.hardware_compatibility,
+        version_compatible=args.version_compatible,
+    )
+    how: dict[str, Any] = {
+        "target": args.target,
+        "precision": args.precision,
+        "batch_size": args.batch,
+        "io_fp16": args.io_fp16,
+        "calibration": args.calibration,
+        "options": build,
+    }
+    if args.output is None and args.triton is None:
+        raise InvalidArgumentError("name the file to write: -o FILE, or --triton DIR, but got neither.")
+    with contextlib.ExitStack() as stack:
+        if args.output is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpunet-export-")))
+            name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(args.model or args.device).stem)
+            args.output = folder / f"{name}{FORMATS[args.target]}"
+        report = _export(args, words, how)
     if args.json:
         console.print_json(report.to_dict())
-        return
-    print(report)
-    if not args.pretrained and args.weights is None:
-        console.note("The weights are untrained: right for measuring latency, not for use.")
+    else:
+        print(report)
+        if not args.pretrained and args.weights is None:
+            console.note("The weights are untrained: right for measuring latency, not for use.")
+    if report.verification.outcome == "failed":  # kept by --keep
+        raise SystemExit(console.FAILED_EXIT_CODE)
+
+
+def _export(args: argparse.Namespace, words: list[str], how: dict[str, Any]) -> DeployReport:
+    from gpunet.export.deploy import ENGINES, check_request, deploy
+    from gpunet.export.tensorrt import ProgressLine
+
+    check_request(args.output, **how)  # before a network is downloaded
+    how |= {
+        "opset": args.opset,
+        "images": args.images,
+        "leave_out": args.leave_out,
+        "cache": args.cache,
+        "keep": args.keep,
+        "triton": args.triton,
+        "command": ["gpunet-export", *words],
+    }
+    model = network(args)
+    if args.target not in ENGINES:
+        return deploy(model, args.output, **how)
+    with ProgressLine(args.target) as progress:
+        return deploy(model, args.output, on_progress=progress, **how)
 
 
 def run() -> NoReturn:

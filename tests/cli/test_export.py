@@ -30,8 +30,8 @@ def test_batch_range_and_opset_reach_the_export(zoo, tmp_path: Path, capsys):
     )
     report = json.loads(capsys.readouterr().out)
     assert report["path"] == str(path)
-    assert report["opset"] == 18
-    assert list(report["batch"].values()) == [1, 2, 4]
+    assert report["sidecar"]["builder_flags"]["opset"] == 18
+    assert report["sidecar"]["batch"] == [1, 2, 4]
     assert onnx.load(path).graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
 
 

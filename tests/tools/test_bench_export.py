@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from gpunet.runtime.timing import Measurement
 
@@ -35,6 +37,16 @@ def test_ratios_above_one_say_that_ours_is_faster(bench):
     assert result["uncertainties"] == {"default": pytest.approx((2.25 - 1.35) / 2), "traced": pytest.approx(0)}
     assert result["p25_ms"] == {"gpunet": 10, "default": 15, "traced": 9}
     assert len(result["blocks"]) == 3
+
+
+def test_files_are_loaded_in_turn(bench, tmp_path):
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 4, 4]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "relu", value[:1], value[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "a.onnx")
+    files = dict.fromkeys(("default", "traced", "gpunet"), tmp_path / "a.onnx")
+    orders = [list(bench.load_all("onnxruntime", files, 1, first=number)) for number in range(4)]
+    assert [order[0] for order in orders] == ["default", "traced", "gpunet", "default"]
+    assert all(set(order) == set(files) for order in orders)
 
 
 def test_geometric_means_are_by_kind(bench):

@@ -1,0 +1,53 @@
+"""The seven released networks at every precision, on photographs: ONNX on ONNX Runtime, and OpenVINO IR."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+import gpunet
+from gpunet.export.images import image_set, image_shape, shipped_photographs
+from gpunet.export.onnx import onnx_from_network
+from gpunet.export.openvino import export_openvino
+from gpunet.export.precision import half_from_float
+from gpunet.export.quantize import int8_from_float
+from gpunet.export.verify_graph import pictures_of, verify_graph
+
+pytest.importorskip("openvino", reason="the openvino extra is not installed")
+TOOL = Path(__file__).parents[2] / "tools" / "bench_precision.py"
+
+
+@pytest.fixture(scope="module")
+def bench():
+    spec = importlib.util.spec_from_file_location("bench_precision", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", gpunet.list_models())
+def test_onnx_and_ir_are_verified_at_every_precision(bench, name, tmp_path):
+    assert len(shipped_photographs()) == 4
+    model = gpunet.load(name, pretrained=False)
+    shape = image_shape(model)
+    calibrated_on = bench.crops(model, shape, 12)
+    bench.settle(model, calibrated_on, batch_size=4)
+    images = image_set(model, shape)
+    single = onnx_from_network(model)
+    for precision in ("fp32", "fp16", "int8"):
+        graph, on, floats = single, images, ()
+        if precision == "fp16":
+            graph = half_from_float(single)
+        elif precision == "int8":
+            graph, report = int8_from_float(single, calibrated_on, layout="openvino")
+            on, floats = pictures_of(images), report.float_layers
+            assert report.int8_multiply_adds_percent > 99.5
+        verify_graph(graph, single, runtime="onnxruntime", precision=precision, images=on).require_passed()
+        report = export_openvino(
+            graph, tmp_path / "net.xml", precision=precision, images=on, reference=single, float_layers=floats
+        )
+        assert report.verification.passed
+        assert "photograph" in report.verification.images

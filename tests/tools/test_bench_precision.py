@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gpunet.runtime.timing import Measurement
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "bench_precision.py"
+
+
+@pytest.fixture(scope="module")
+def bench():
+    spec = importlib.util.spec_from_file_location("bench_precision", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def block(fp32_ms: float, int8_ms: float) -> dict[str, Measurement]:
+    return {
+        kind: Measurement(p25, p25, p25, p25, p25, p25, 0.0, 9, 3)
+        for kind, p25 in (("fp32", fp32_ms), ("int8", int8_ms))
+    }
+
+
+def test_ratios_above_one_say_that_int8_is_faster(bench):
+    facts = {
+        "openvino int8": {"verification": {"outcome": "failed"}},
+        "onnxruntime int8": {"verification": {"outcome": "verified"}},
+    }
+    result = bench.compared("net", "openvino", [block(30, 10), block(40, 20), block(25, 10)], facts)
+    assert result["ratios"] == {"int8": pytest.approx(2.5)}
+    assert result["uncertainties"] == {"int8": pytest.approx((2.75 - 2.25) / 2)}
+    assert result["p25_ms"] == {"fp32": 25, "int8": 10}
+    assert result["failed"] == ["int8"]
+    assert bench.compared("net", "onnxruntime", [block(3, 1)], facts)["failed"] == []
+
+
+def test_geometric_means(bench):
+    assert bench.geometric_means([{"int8": 2.0}, {"int8": 8.0}]) == {"int8": pytest.approx(4.0)}
+
+
+def test_statistics_are_those_of_the_images(bench):
+    """After settling, what BatchNorm puts out has the mean and the spread that its own weights ask for."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    images = 5 + 3 * np.random.default_rng(0).standard_normal((8, 3, 16, 16)).astype(np.float32)
+    bench.settle(network, images)
+    assert not network.training
+    out = network(torch.from_numpy(images)).detach()
+    assert out.mean((0, 2, 3)).numpy() == pytest.approx(0, abs=0.01)
+    assert out.std((0, 2, 3)).numpy() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.slow
+def test_one_network_for_real(bench, tmp_path, capsys):
+    arguments = ["--models", "gpunet_p0", "--runtimes", "openvino", "--blocks", "1", "--rounds", "2"]
+    bench.main([*arguments, "--json", str(tmp_path / "out.json")])
+    printed = capsys.readouterr().out
+    assert "gpunet_p0  openvino" in printed
+    assert "openvino: geometric mean over 1 networks: fp16 " in printed
+    (result,) = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert result["failed"] == []
+    assert result["files"]["int8"]["bytes"] < 0.3 * result["files"]["fp32"]["bytes"]
+    assert result["files"]["int8"]["quantization"]["mean_cosine"] > 0.95
