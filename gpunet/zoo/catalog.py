@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.errors import EntryError, InvalidArgumentError, UnknownModelError
+from gpunet.files import atomic_path
 from gpunet.zoo.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource
 
 DATA = Path(__file__).parent / "data"
@@ -94,6 +95,24 @@ def read_records(path: str | Path) -> list[LatencyRecord]:
             except ValueError as error:
                 raise EntryError(f"{path}, line {line}: {error}") from None
     return records
+
+
+def append_records(path: str | Path, records: Iterable[LatencyRecord]) -> None:
+    """Add records to a latency CSV, which is made if it is not there; atomically, and nothing that is there changes.
+
+    Raises:
+        EntryError: the file that is there cannot be read as latency records.
+    """
+    path = Path(path)
+    kept = read_records(path) if path.exists() else []
+    rows = [
+        {**record.to_dict(), "conditions": json.dumps(dict(record.conditions)) if record.conditions else ""}
+        for record in (*kept, *records)
+    ]
+    with atomic_path(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(LatencyRecord)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _record(row: dict[str, str]) -> LatencyRecord:
