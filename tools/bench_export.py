@@ -72,8 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 how: dict[str, Any] = {"rounds": args.rounds, "runs_per_round": args.runs, "clock": clock}
                 blocks = []
                 for number in range(args.blocks):
-                    loaded = load_all(runtime, files, args.threads, first=number)
-                    blocks.append(interleave(loaded, images, **how))
+                    blocks.append(interleave(load_all(runtime, files, args.threads, first=number), images, **how))
                 results.append(compared(name, runtime, blocks, export_s))
                 console.note(f"{name} on {runtime}: ratios {_ratios(results[-1]['ratios'])}")
 
