@@ -21,6 +21,7 @@ from gpunet.export.graph_types import check_precision
 from gpunet.export.verify import Verification
 from gpunet.export.verify_graph import verify_graph
 from gpunet.files import require, sha256_of
+from gpunet.runtime.openvino import core
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -146,7 +147,7 @@ def openvino_from_onnx(model: ModelProto, *, precision: str, batch: BatchProfile
     """
     ov = require("openvino", "openvino", purpose=_PURPOSE)
     try:
-        network = ov.Core().read_model(model.SerializeToString())
+        network = core().read_model(model.SerializeToString())
         shape = network.inputs[0].partial_shape
         if batch is not None and shape[0].is_dynamic:
             network.reshape(ov.PartialShape([ov.Dimension(batch.min, batch.max), *list(shape)[1:]]))
@@ -184,8 +185,7 @@ def execution_types(path: str | Path) -> dict[str, str]:
         InvalidArgumentError: (a ValueError) there is no such file, or it cannot be read.
         MissingDependencyError: (an ImportError) OpenVINO is not installed.
     """
-    ov = require("openvino", "openvino", purpose=_PURPOSE)
-    compiled = ov.Core().compile_model(_read(Path(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(_read(Path(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = {}
     for node in compiled.get_runtime_model().get_ordered_ops():
         said = node.get_rt_info()
@@ -200,7 +200,7 @@ def _read(path: Path) -> Any:
     if not path.is_file():
         raise InvalidArgumentError(f"{path}: there is no such file.", "Give the .xml file of an OpenVINO IR.")
     try:
-        return ov.Core().read_model(str(path))
+        return core().read_model(str(path))
     except RuntimeError as error:
         raise InvalidArgumentError(
             f"{path} cannot be read by OpenVINO {ov.__version__}: {' '.join(str(error).split())}",

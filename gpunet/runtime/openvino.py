@@ -26,7 +26,7 @@ _PURPOSE = "to run a network on OpenVINO"
 
 
 @functools.cache
-def _core() -> Any:
+def core() -> Any:
     """The one Core of this process: where two are freed in turn (2026.4.1), the next Ctrl-C crashes the process."""
     return require("openvino", "openvino", purpose=_PURPOSE).Core()
 
@@ -56,7 +56,7 @@ class OpenVINO:
         check_precision(self.name, precision, self.precisions)
         threads = check_threads(threads)
         network = onnx_source(self.name, source)
-        core = _core()
+        shared = core()
         settings = {
             "INFERENCE_PRECISION_HINT": _ARITHMETIC[precision],
             "PERFORMANCE_HINT": "LATENCY",
@@ -64,7 +64,7 @@ class OpenVINO:
             "INFERENCE_NUM_THREADS": threads,
         }
         try:
-            compiled = core.compile_model(core.read_model(network), "CPU", settings)
+            compiled = shared.compile_model(shared.read_model(network), "CPU", settings)
         except RuntimeError as error:
             raise InvalidArgumentError(
                 f"OpenVINO {self.version()} cannot load this network: {' '.join(str(error).split())}",
