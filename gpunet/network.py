@@ -258,7 +258,11 @@ class GPUNet(nn.Module):
         Args:
             training: timm's augmenting transform at the same resolution, instead of resize and centre crop.
         """
-        return create_transform(**resolve_model_data_config(self), is_training=training)
+        config = resolve_model_data_config(self)
+        if getattr(self, "pretrained_cfg", None) is None:  # built directly: the spec's own resolution, nothing cut off
+            side = self.spec.resolution_px
+            config |= {"input_size": (self.in_chans, side, side), "crop_pct": 1.0}
+        return create_transform(**config, is_training=training)
 
 
 def _take_levels(count: int, indices: int | list[int] | tuple[int, ...] | None) -> tuple[list[int], int]:

@@ -235,3 +235,8 @@ def test_transforms_use_the_networks_own_preprocessing() -> None:
     assert model.transforms()(picture).shape == (3, 224, 224)
     assert model.transforms(training=True)(picture).shape == (3, 224, 224)
     assert "Resize(size=256" in repr(model.transforms())
+
+
+def test_transforms_of_a_network_built_directly_use_its_specs_resolution() -> None:
+    picture = Image.new("RGB", (100, 80))
+    assert build(SMALL).transforms()(picture).shape == (3, 64, 64)
