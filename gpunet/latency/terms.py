@@ -1,0 +1,115 @@
+"""LookupPlan: how a search space's latency is a sum of array look-ups, so that millions of networks take seconds.
+
+    digits    the numbers of a vector: choice indices, `0 .. size - 1`
+    derived   a variable that is looked up from others, such as the channels that reach a stage behind an empty one
+    terms     layers that depend on a few variables alone: their latency is one array over these variables
+
+A search space states its plan; the estimator fills the arrays from a latency table and adds them up.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from gpunet.latency.layers import LayerKey
+
+Layers = Sequence[tuple[LayerKey, int]]
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A variable computed from earlier ones.
+
+    Args:
+        name: its own.
+        inputs: names of digits or of earlier derived variables.
+        size: how many values it has.
+        values: given the inputs' indices, its index, in `0 .. size - 1`.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    size: int
+    values: Callable[..., int]
+
+
+@dataclass(frozen=True)
+class Term:
+    """Layers whose keys depend on a few variables.
+
+    Args:
+        inputs: names of digits or derived variables.
+        layers: given the inputs' indices, the keys with how often each stands in the network; may be empty.
+    """
+
+    inputs: tuple[str, ...]
+    layers: Callable[..., Layers]
+
+
+@dataclass(frozen=True)
+class LookupPlan:
+    """A search space as look-ups.
+
+    Args:
+        digits: name and number of choices of each digit, in vector order.
+        derived: in an order in which each needs only earlier ones.
+        terms: their sum is the network.
+    """
+
+    digits: tuple[tuple[str, int], ...]
+    derived: tuple[Derived, ...]
+    terms: tuple[Term, ...]
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Number of values of every variable."""
+        return {**dict(self.digits), **{each.name: each.size for each in self.derived}}
+
+    def shape(self, inputs: Sequence[str]) -> tuple[int, ...]:
+        """Shape of an array over these variables."""
+        return tuple(self.sizes[name] for name in inputs)
+
+    def indices(self, inputs: Sequence[str]) -> Iterator[tuple[int, ...]]:
+        """Every combination of these variables' values, in C order."""
+        return itertools.product(*(range(size) for size in self.shape(inputs)))
+
+    def keys(self, where: Callable[[LayerKey], bool] | None = None) -> list[LayerKey]:
+        """Every key that a network of the space can have, each once, in a fixed order."""
+        found: dict[LayerKey, None] = {}
+        for term in self.terms:
+            for place in self.indices(term.inputs):
+                for key, count in term.layers(*place):
+                    if count and (where is None or where(key)):
+                        found.setdefault(key)
+        return list(found)
+
+    def layers_of(self, vector: Sequence[int]) -> list[tuple[LayerKey, int]]:
+        """The keys of one network, with their counts, by the same plan that estimates it."""
+        values = {name: int(index) for (name, _), index in zip(self.digits, vector, strict=True)}
+        for each in self.derived:
+            values[each.name] = each.values(*(values[name] for name in each.inputs))
+        return [pair for term in self.terms for pair in term.layers(*(values[name] for name in term.inputs))]
+
+    def fill(self, latency_of: Callable[[LayerKey], float]) -> list[np.ndarray]:
+        """For each term the array of its latencies, float64, flat in C order."""
+        cache: dict[LayerKey, float] = {}
+
+        def of(key: LayerKey) -> float:
+            value = cache.get(key)
+            if value is None:
+                value = cache[key] = latency_of(key)
+            return value
+
+        arrays = []
+        for term in self.terms:
+            array = np.empty(math.prod(self.shape(term.inputs)))
+            for number, place in enumerate(self.indices(term.inputs)):
+                array[number] = math.fsum(of(key) * count for key, count in term.layers(*place) if count)
+            arrays.append(array)
+        return arrays
