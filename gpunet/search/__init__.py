@@ -1,0 +1,30 @@
+"""The search of the paper's section 3: where to look, and what to train next.
+
+Every public name loads its module, and with it torch or BoTorch, on first use (PEP 562).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_LAZY = {
+    "Box": "gpunet.search.optimize.domain",
+    "Domain": "gpunet.search.optimize.domain",
+    "Lattice": "gpunet.search.optimize.domain",
+    "Pool": "gpunet.search.optimize.domain",
+}
+
+__all__ = list(_LAZY)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'gpunet.search' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,116 @@
+"""Every domain keeps the promises of the protocol."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpunet.errors import InvalidArgumentError
+from gpunet.search import Box, Domain, Lattice, Pool
+
+numbers = st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> Box:
+    low = draw(st.lists(numbers, min_size=1, max_size=5))
+    widths = draw(st.lists(st.floats(0.01, 1e6), min_size=len(low), max_size=len(low)))
+    return Box(low, np.array(low) + widths)
+
+
+@st.composite
+def lattices(draw: st.DrawFn) -> Lattice:
+    choices = draw(st.lists(st.integers(1, 6), min_size=1, max_size=6))
+    return Lattice(choices, draw(st.none() | st.lists(st.booleans(), min_size=len(choices), max_size=len(choices))))
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> Pool:
+    dimensions = draw(st.integers(1, 4))
+    row = st.lists(numbers, min_size=dimensions, max_size=dimensions)
+    return Pool(draw(st.lists(row, min_size=1, max_size=50)))
+
+
+domains = boxes() | lattices() | pools()
+
+
+@settings(deadline=None)
+@given(domains, st.integers(0, 20), st.integers(0, 2**32))
+def test_a_domain_keeps_the_protocol(domain: Domain, count: int, seed: int):
+    assert isinstance(domain, Domain)
+    points = domain.draw(count, np.random.default_rng(seed))
+    assert points.shape == (count, domain.dimensions)
+    assert domain.contains(points).tolist() == [True] * count
+    assert np.array_equal(points, domain.draw(count, np.random.default_rng(seed)))
+    unit = domain.encode(points)
+    assert len(unit) == count
+    assert ((unit >= 0) & (unit <= 1)).all()
+    back = domain.decode(unit)
+    assert domain.contains(back).all()
+    if domain.finite:
+        assert np.array_equal(back, points)
+    else:
+        assert np.allclose(back, points, atol=1e-9 * np.abs(points).max(initial=1))
+    assert (domain.choices is None) == (domain.categorical is None)
+    assert domain.choices is None or points.dtype == np.int64
+
+
+@settings(deadline=None)
+@given(domains, st.none() | st.integers(0, 10), st.integers(0, 2**32))
+def test_neighbours_are_inside_and_not_the_point(domain: Domain, count: int | None, seed: int):
+    generator = np.random.default_rng(seed)
+    point = domain.draw(1, generator)[0]
+    found = domain.neighbours(point, generator, count)
+    assert found.shape[1] == domain.dimensions
+    assert count is None or len(found) <= count
+    assert domain.contains(found).all()
+    if domain.finite:
+        assert not (found == point).all(axis=1).any()
+        assert len(np.unique(found, axis=0)) == len(found)
+
+
+def test_lattice_neighbours_take_one_step_in_order_and_any_in_categories():
+    lattice = Lattice([4, 4, 1], categorical=[False, True, False])
+    found = lattice.neighbours(np.array([1, 1, 0]), np.random.default_rng(0))
+    assert found.tolist() == [[0, 1, 0], [2, 1, 0], [1, 0, 0], [1, 2, 0], [1, 3, 0]]
+
+
+def test_sizes():
+    assert Lattice([2, 3, 4]).size == 24
+    assert Lattice([10] * 41).size == 10**41
+    assert Pool([[1, 2], [1, 2], [0, -0.0]]).size == 2
+    assert Box([0], [1]).size is None
+
+
+@pytest.mark.parametrize(
+    ("domain", "points", "inside"),
+    [
+        (Box([0, 0], [1, 1]), [[0.5, 1.0], [0.5, 1.1], [np.nan, 0]], [True, False, False]),
+        (Lattice([2, 3]), [[1, 2], [2, 0], [0.5, 0], [-1, 0]], [True, False, False, False]),
+        (Pool([[1.0, 2.0]]), [[1, 2], [1, 2.5]], [True, False]),
+    ],
+)
+def test_what_is_not_inside(domain: Domain, points: list[list[float]], inside: list[bool]):
+    assert domain.contains(np.array(points)).tolist() == inside
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: Box([0], [1, 2]), r"one length, but have shapes \(1,\) and \(2,\)"),
+        (lambda: Box([], []), "one length"),
+        (lambda: Box([0, 3], [1, 1]), "low < high must hold, but dimension 1 has low=3, high=1"),
+        (lambda: Box([0], [np.inf]), "dimension 0 has low=0, high=inf"),
+        (lambda: Box([-1e308], [1e308]), "low < high must hold"),
+        (lambda: Lattice([]), "at least one choice"),
+        (lambda: Lattice([2, 0]), r"at least one choice, but choices=\(2, 0\)"),
+        (lambda: Lattice([2, 2], [True]), "has 1 values for 2 digits"),
+        (lambda: Pool([]), "one or more vectors"),
+        (lambda: Pool([[np.nan]]), "with NaN or infinite values"),
+    ],
+)
+def test_what_is_no_domain_is_refused(make, text: str):
+    with pytest.raises(InvalidArgumentError, match=text):
+        make()
