@@ -78,3 +78,11 @@ class MissingDependencyError(GpunetError, ImportError):
 
 class RuntimeUnavailableError(GpunetError, RuntimeError):
     """An inference runtime cannot run here: not installed, no device, or not at this precision."""
+
+
+class TableError(GpunetError, RuntimeError):
+    """A latency table cannot be used: damaged, of a newer version, of other conditions, or its disk is full."""
+
+
+class MissingLatencyError(GpunetError, LookupError):
+    """A latency table holds no figure for a layer, and nothing may be put in its place."""

@@ -33,8 +33,7 @@ from gpunet.export.onnx import onnx_from_network
 from gpunet.export.trace import quiet
 from gpunet.files import write_text
 from gpunet.runtime import Session
-from gpunet.runtime.timing import Measurement, interleave
-from gpunet.zoo.benchmark import noise
+from gpunet.runtime.timing import Measurement, interleave, noise
 
 OURS = "gpunet"
 PLAIN: dict[str, dict[str, Any]] = {"default": {"verbose": False}, "traced": {"dynamo": False}}

@@ -40,8 +40,7 @@ from gpunet.export.precision import half_from_float
 from gpunet.export.quantize import int8_from_float
 from gpunet.export.verify_graph import pictures_of, verify_graph
 from gpunet.files import write_text
-from gpunet.runtime.timing import Measurement, interleave
-from gpunet.zoo.benchmark import noise
+from gpunet.runtime.timing import Measurement, interleave, noise
 
 PRECISIONS = ("fp32", "fp16", "int8")
 CROPS = 32

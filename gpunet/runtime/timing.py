@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 WARMUP_S, WARMUP_RUNS = 0.2, 3
 MIN_REPEATS, MIN_TIME_S = 20, 1.0
 MAX_TIME_S, LEAST_REPEATS = 10.0, 5
+SEED = 0  # of the images that are run
 
-__all__ = ["Measurement", "NoisyMachineWarning", "interleave", "measure"]
+__all__ = ["Measurement", "NoisyMachineWarning", "interleave", "measure", "noise"]
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def measure(
         own: Measurement = on_device(images, warm_up_ms=1000.0 * warmup_s, **repeats, conditions=conditions)
         return own
     times_s: list[float] = []
-    with _no_garbage_collection():
+    with no_garbage_collection():
         warmup = _warm_up(session, images, warmup_s, clock)
         total_s, waited_s = 0.0, seconds_waited()
         least = min(min_repeats, LEAST_REPEATS)
@@ -136,7 +137,7 @@ def interleave(
         raise InvalidArgumentError(f"images must be given for every session, but there are none for {missing[0]!r}.")
     times_s: dict[str, list[float]] = {name: [] for name in names}
     warmups: dict[str, int] = {}
-    with _no_garbage_collection():
+    with no_garbage_collection():
         for name in names:
             warmups[name] = rounds + _warm_up(sessions[name], batches[name], warmup_s, clock)
         for number in range(rounds):
@@ -152,6 +153,13 @@ def interleave(
     }
 
 
+def noise(shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal float32 images, the same for every call of one shape: what a normalised image looks like."""
+    import numpy as np
+
+    return np.random.default_rng(SEED).standard_normal(shape, dtype=np.float32)
+
+
 def _check_minima(**minima: float) -> None:
     for name, value in minima.items():
         seconds = name.endswith("_s")
@@ -162,7 +170,8 @@ def _check_minima(**minima: float) -> None:
 
 
 @contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
+    """Let Python's garbage collector rest during the block."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -12,14 +12,12 @@ from gpunet import runtime as runtimes
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime import Runtime, Session
 from gpunet.runtime.base import PRECISIONS
-from gpunet.runtime.timing import MIN_REPEATS, MIN_TIME_S, WARMUP_S, Measurement, measure
+from gpunet.runtime.timing import MIN_REPEATS, MIN_TIME_S, WARMUP_S, Measurement, measure, noise
 from gpunet.zoo.catalog import Zoo, entry_named
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
-
-SEED = 0
 
 
 def benchmark(
@@ -211,13 +209,6 @@ def images_for(session: Session, batch_size: int, input_px: int | None = None) -
             )
         shape.append(own or asked or 3)
     return noise(tuple(shape))
-
-
-def noise(shape: tuple[int, ...]) -> np.ndarray:
-    """Standard normal float32 images, the same for every call of one shape: what a normalised image looks like."""
-    import numpy as np
-
-    return np.random.default_rng(SEED).standard_normal(shape, dtype=np.float32)
 
 
 def network_name(model: nn.Module) -> str:

@@ -16,9 +16,9 @@ from gpunet import runtime as runtimes
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError, UnknownModelError
 from gpunet.machine import available_threads
 from gpunet.network import GPUNet
-from gpunet.runtime.timing import Measurement, NoisyMachineWarning
+from gpunet.runtime.timing import Measurement, NoisyMachineWarning, noise
 from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec
-from gpunet.zoo.benchmark import benchmark, graph_precision, images_for, noise
+from gpunet.zoo.benchmark import benchmark, graph_precision, images_for
 
 SPEC = NetworkSpec(32, StemSpec(8), (StageSpec("fused_irb", 8, stride=2, expansion=2),), HeadSpec(16))
 

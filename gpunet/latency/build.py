@@ -1,0 +1,214 @@
+"""Fill a latency table: measure the layers that it lacks, and nothing twice.
+
+Layers are measured in random order, so that a drift of the machine does not look like a property of a stage. The work
+can be cut into shards by a hash of the keys, for array jobs or one process a GPU; several builders on one table share
+it by claims. A builder may be stopped or killed at any moment and started again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gpunet.errors import GpunetError, InvalidArgumentError, RuntimeUnavailableError, TableError
+from gpunet.latency.layers import LayerKey
+from gpunet.latency.records import LayerLatency
+from gpunet.latency.table import LatencyTable
+
+CLAIM_COUNT = 16
+MOST_ATTEMPTS = 3
+FAILURES_IN_A_ROW = 20
+
+
+class Meter(Protocol):
+    """What measures: see `gpunet.latency.meter.LayerMeter`."""
+
+    def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+        """Measure one layer."""
+        ...
+
+
+@dataclass(frozen=True)
+class BuildProgress:
+    """Where a build stands.
+
+    Args:
+        done: layers of the shard that the table holds, whoever measured them.
+        total: layers of the shard.
+        measured: by this builder.
+        failed: by this builder.
+        elapsed_s: since it began.
+    """
+
+    done: int
+    total: int
+    measured: int
+    failed: int
+    elapsed_s: float
+
+    @property
+    def layers_per_s(self) -> float:
+        """Rate of this builder."""
+        return self.measured / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Time left at this rate; None before the first layer."""
+        return (self.total - self.done) / self.layers_per_s if self.measured else None
+
+
+def build(
+    table: LatencyTable,
+    keys: Iterable[LayerKey],
+    meter: Meter,
+    *,
+    shard: tuple[int, int] = (1, 1),
+    lone: bool = False,
+    max_layers: int | None = None,
+    max_time_s: float | None = None,
+    seed: int | None = None,
+    on_progress: Callable[[BuildProgress], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> BuildProgress:
+    """Measure what `table` lacks of `keys`.
+
+    Args:
+        table: open for writing, under the meter's conditions.
+        keys: those wanted.
+        meter: measures them.
+        shard: which part, of how many; (1, 1) for all.
+        lone: measure every layer by itself too, for the paper's plain sum.
+        max_layers: stop after so many.
+        max_time_s: stop after so long.
+        seed: of the order; None for a new one at each call, so that builders begin at different places.
+        on_progress: called before the first layer and after each.
+        clock: seconds, monotonic; tests pass their own.
+
+    Returns:
+        Where it ended.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) the shard is not valid.
+        TableError: (a RuntimeError) the table cannot be written: what was measured before is kept.
+        RuntimeUnavailableError: (a RuntimeError) many layers failed in a row; the message holds the last reason.
+    """
+    wanted = in_shard(dict.fromkeys(keys), shard)
+    pending = table.missing(wanted)
+    lost = {text for text, (_, attempts) in table.failures().items() if attempts >= MOST_ATTEMPTS}
+    pending = [key for key in pending if key.text not in lost]
+    random.Random(seed).shuffle(pending)
+    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    for other in table.claimants():
+        if _is_gone(other):
+            table.release(other)
+    started_s, measured, failed, in_a_row = clock(), 0, 0, 0
+    done = len(wanted) - len(pending)
+
+    def progress() -> BuildProgress:
+        state = BuildProgress(done, len(wanted), measured, failed, clock() - started_s)
+        if on_progress is not None:
+            on_progress(state)
+        return state
+
+    state = progress()
+    try:
+        while pending:
+            claimed = table.claim(pending, owner, CLAIM_COUNT)
+            if not claimed:
+                break  # all that is left is another builder's
+            for key in claimed:
+                if (max_layers is not None and measured >= max_layers) or (
+                    max_time_s is not None and state.elapsed_s >= max_time_s
+                ):
+                    return state
+                try:
+                    figures = meter.layer(key, lone=lone)
+                except (TableError, MemoryError):
+                    raise
+                except GpunetError as error:
+                    failed, in_a_row = failed + 1, in_a_row + 1
+                    table.add_failure(key, str(error))
+                    _give_up(error, in_a_row)
+                else:
+                    table.add(key, figures)
+                    measured, in_a_row = measured + 1, 0
+                done += 1
+                state = progress()
+            held = set(claimed)
+            before = len(pending)
+            pending = table.missing([key for key in pending if key not in held])
+            done += before - len(held) - len(pending)
+    finally:
+        table.release(owner)
+    return state
+
+
+def _is_gone(owner: str) -> bool:
+    """Whether a builder was a process of this machine that has ended without giving its claims back."""
+    host, pid, _ = owner.rsplit(":", 2)
+    if host != socket.gethostname() or not hasattr(os, "kill"):
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _give_up(error: GpunetError, in_a_row: int) -> None:
+    if in_a_row >= FAILURES_IN_A_ROW:
+        raise RuntimeUnavailableError(
+            f"{in_a_row} layers failed one after the other, the last with: {error.message}",
+            "gpunet table show FILE --failures lists them. Mend the cause and run the same command again.",
+        ) from error
+
+
+def in_shard(keys: Iterable[LayerKey], shard: tuple[int, int]) -> list[LayerKey]:
+    """The keys of shard i of n: each key is in one, whatever else is asked for and on whatever machine.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) 1 <= i <= n does not hold.
+    """
+    number, count = shard
+    if not 1 <= number <= count:
+        raise InvalidArgumentError(f"1 <= i <= n must hold for a shard i/n, but got {number}/{count}.")
+    if count == 1:
+        return list(keys)
+    return [key for key in keys if _hash(key) % count == number - 1]
+
+
+def _hash(key: LayerKey) -> int:
+    return int.from_bytes(hashlib.sha256(key.text.encode()).digest()[:8], "big")
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """'2/8' -> (2, 8).
+
+    Raises:
+        InvalidArgumentError: (a ValueError) it is not of that form.
+    """
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdigit() and count.isdigit()):
+        raise InvalidArgumentError(f"a shard is written i/n, such as 2/8, but got {text!r}.")
+    shard = (int(number), int(count))
+    in_shard((), shard)
+    return shard
+
+
+def weighted_sample(weights: Sequence[float], count: int, seed: int) -> list[int]:
+    """`count` places drawn without replacement, with chances in proportion to `weights`.
+
+    Source: Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006.
+    """
+    draw = random.Random(seed)
+    keyed = [(draw.random() ** (1.0 / weight), place) for place, weight in enumerate(weights) if weight > 0]
+    return sorted(place for _, place in sorted(keyed, reverse=True)[:count])

@@ -1,0 +1,261 @@
+"""LayerMeter: the latency of one layer as a network would feel it, and of a whole network for comparison.
+
+    latency_ms = low(context) - low(border)
+
+`context` is the layer between lead and tail, `border` lead and tail alone (see `layer_graph`); both are run in turn, so
+that whatever disturbs the machine disturbs them alike. Other programs only ever add time, so `low` is the least of the
+repeats, and repeats go on until several of the lowest agree: a quiet machine is done soon, a busy one gets more.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gpunet.errors import InvalidArgumentError
+from gpunet.export.sidecar import now_utc
+from gpunet.latency.layer_graph import border_graph, border_of, context_graph, lone_graph, network_graph
+from gpunet.latency.layers import LayerKey
+from gpunet.latency.records import LayerLatency, NetworkLatency, TableConditions
+from gpunet.machine import fingerprint
+from gpunet.runtime.base import check_threads
+from gpunet.runtime.timing import no_garbage_collection, noise
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+
+    from gpunet.runtime import Runtime, Session
+
+LEAST_MS = 1e-4  # of a layer whose cost drowns in that of its borders
+_BORDERS_KEPT = 64
+
+
+@dataclass(frozen=True)
+class MeterSettings:
+    """How long to repeat.
+
+    Args:
+        min_repeats: least timed runs of each graph.
+        agreeing: how many of the lowest repeats must agree before they are trusted.
+        within_percent: by how much they may differ.
+        max_time_s: timed seconds after which they are taken as they are.
+    """
+
+    min_repeats: int = 5
+    agreeing: int = 3
+    within_percent: float = 2.0
+    max_time_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.agreeing <= self.min_repeats:
+            raise InvalidArgumentError(
+                f"1 <= agreeing <= min_repeats must hold, but got agreeing={self.agreeing}, "
+                f"min_repeats={self.min_repeats}."
+            )
+        if not (self.within_percent >= 0 and self.max_time_s > 0):
+            raise InvalidArgumentError(
+                f"within_percent must be 0 or more and max_time_s above 0, but got {self.within_percent!r} and "
+                f"{self.max_time_s!r}."
+            )
+
+
+class LayerMeter:
+    """Measures layers on one runtime under one set of conditions.
+
+    Args:
+        runtime: loads ONNX; on a GPU its own timing by CUDA events is used.
+        precision: 'fp32', 'fp16' or 'int8', brought into every graph as `gpunet-export` does.
+        batch_size: images a run.
+        threads: threads that compute; None for all available.
+        settings: how long to repeat.
+        clock: 'wall' or 'cpu'.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) an argument is not valid, or the clock does not suit the threads.
+        RuntimeUnavailableError: (a RuntimeError) the runtime cannot run here, or not at this precision.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        precision: str = "fp32",
+        batch_size: int = 1,
+        threads: int | None = None,
+        settings: MeterSettings | None = None,
+        clock: str = "wall",
+    ) -> None:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise InvalidArgumentError(f"batch_size must be an integer of 1 or more, but got {batch_size!r}.")
+        on_gpu = runtime.device == "gpu"
+        used = None if on_gpu else check_threads(threads)
+        if clock not in CLOCKS:
+            raise InvalidArgumentError(f"clock must be one of {', '.join(CLOCKS)}, but got {clock!r}.")
+        if clock == "cpu" and used != 1:
+            raise InvalidArgumentError(
+                f"clock 'cpu' counts the time of all threads together, but there are {used}.",
+                "Pass threads=1, or clock='wall'.",
+            )
+        self.settings = settings or MeterSettings()
+        identity = fingerprint(
+            runtime=runtime.name, runtime_version=runtime.version(), precision=precision, threads=used, on_gpu=on_gpu
+        )
+        self.conditions = TableConditions(identity, batch_size, clock=clock)
+        self._runtime, self._threads, self._clock = runtime, threads, CLOCKS[clock]
+        self._borders: OrderedDict[Any, _Loaded] = OrderedDict()
+
+    def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+        """Measure one layer.
+
+        Args:
+            key: the layer.
+            lone: measure it by itself too.
+
+        Raises:
+            GpunetError: the runtime refuses its graph.
+        """
+        batch = self.conditions.batch_size
+        context = self._load(context_graph(key, batch_size=batch))
+        border = self._border(key)
+        graphs = [context] if border is None else [context, border]
+        if lone:
+            graphs.append(self._load(lone_graph(key, batch_size=batch)))
+        times = self._times(graphs)
+        context_ms = min(times[0])
+        border_ms = 0.0 if border is None else min(times[1])
+        return LayerLatency(
+            latency_ms=max(LEAST_MS, context_ms - border_ms),
+            context_ms=context_ms,
+            border_ms=border_ms,
+            lone_ms=min(times[-1]) if lone else None,
+            spread_percent=100.0 * (statistics.median(times[0]) / context_ms - 1.0),
+            repeats=len(times[0]),
+            measured_at=now_utc(),
+        )
+
+    def networks(
+        self,
+        networks: Sequence[Sequence[LayerKey]],
+        *,
+        rounds: int = 10,
+        on_round: Callable[[int, int], None] | None = None,
+    ) -> list[NetworkLatency]:
+        """Measure networks whole, in turn.
+
+        Args:
+            networks: each as its keys, in network order.
+            rounds: timed runs of each; an untimed one precedes every timed one, to bring its weights into the caches
+                that others have used meanwhile.
+            on_round: called after each with its number and how many there are.
+        """
+        loaded = [self._load(network_graph(keys, batch_size=self.conditions.batch_size)) for keys in networks]
+        if self._runtime.device == "gpu":
+            return [_network_latency(self._on_gpu(each)) for each in loaded]
+        times: list[list[float]] = [[] for _ in loaded]
+        with no_garbage_collection():
+            for number in range(rounds):
+                for own, each in zip(times, loaded, strict=True):
+                    each.run()
+                    own.append(self._timed(each))
+                if on_round is not None:
+                    on_round(number + 1, rounds)
+        return [_network_latency(own) for own in times]
+
+    # ------------------------------------------------------------------ timing
+
+    def _times(self, graphs: Sequence[_Loaded]) -> list[list[float]]:
+        """Milliseconds of every repeat, graph by graph."""
+        if self._runtime.device == "gpu":
+            return [self._on_gpu(each) for each in graphs]
+        rule = self.settings
+        times: list[list[float]] = [[] for _ in graphs]
+        for each in graphs:
+            each.run()
+        spent_ms = 0.0
+        with no_garbage_collection():
+            while len(times[0]) < rule.min_repeats or (spent_ms < 1000.0 * rule.max_time_s and not self._agree(times)):
+                for own, each in zip(times, graphs, strict=True):
+                    own.append(self._timed(each))
+                    spent_ms += own[-1]
+                if spent_ms > 4000.0 * rule.max_time_s and len(times[0]) >= rule.agreeing:
+                    break  # a layer of seconds: min_repeats would take minutes
+        return times
+
+    def _agree(self, times: Sequence[Sequence[float]]) -> bool:
+        """Whether the lowest repeats of each graph lie together; in milliseconds of the slowest, not in percent of
+        each: a border of microseconds need not be known better than its layer.
+        """
+        last = self.settings.agreeing - 1
+        ordered = [sorted(own) for own in times]
+        allowed = self.settings.within_percent / 100.0 * max(own[0] for own in ordered)
+        return all(own[last] - own[0] <= allowed for own in ordered)
+
+    def _timed(self, loaded: _Loaded) -> float:
+        start = self._clock()
+        loaded.run()
+        return 1000.0 * (self._clock() - start)
+
+    def _on_gpu(self, loaded: _Loaded) -> list[float]:
+        """The least and the median of a session that times itself by CUDA events."""
+        measured = loaded.session.measure(loaded.images, warm_up_ms=50.0, min_iterations=50, min_duration_s=0.1)  # type: ignore[attr-defined]
+        return [measured.min_ms, measured.latency_ms, measured.latency_ms]
+
+    # ----------------------------------------------------------------- loading
+
+    def _border(self, key: LayerKey) -> _Loaded | None:
+        """Lead and tail of a layer, kept for the next of the same border; None for the run itself."""
+        if key.kind == "input":
+            return None
+        name = border_of(key)
+        if name not in self._borders:
+            self._borders[name] = self._load(border_graph(key, batch_size=self.conditions.batch_size))
+            if len(self._borders) > _BORDERS_KEPT:
+                self._borders.popitem(last=False)
+        self._borders.move_to_end(name)
+        return self._borders[name]
+
+    def _load(self, graph: onnx.ModelProto) -> _Loaded:
+        precision = self.conditions.fingerprint.precision
+        graph = at_precision(graph, precision, self._runtime.name)
+        session = self._runtime.load(graph, precision=precision, threads=self._threads)
+        shape = tuple(size or self.conditions.batch_size for size in session.input_shape)
+        return _Loaded(session, noise(shape))
+
+
+class _Loaded:
+    """A session with images for it."""
+
+    def __init__(self, session: Session, images: np.ndarray) -> None:
+        self.session, self.images = session, images
+
+    def run(self) -> None:
+        self.session.run(self.images)
+
+
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+def at_precision(graph: onnx.ModelProto, precision: str, runtime: str) -> onnx.ModelProto:
+    """A float32 graph at a precision, as `gpunet-export` brings a network to it."""
+    if precision == "fp16":
+        from gpunet.export.precision import half_from_float
+
+        return half_from_float(graph)
+    if precision == "int8":
+        from gpunet.export.calibration import CalibrationImages
+        from gpunet.export.quantize import int8_from_float
+
+        sizes = graph.graph.input[0].type.tensor_type.shape.dim
+        image = noise(tuple(int(size.dim_value) for size in sizes)[1:])
+        layout = runtime if runtime in ("openvino", "onnxruntime") else "tensorrt"
+        return int8_from_float(graph, CalibrationImages("noise", None, (lambda: image,)), layout=layout)[0]
+    return graph
+
+
+def _network_latency(times_ms: Sequence[float]) -> NetworkLatency:
+    return NetworkLatency(min(times_ms), statistics.median(times_ms), len(times_ms), now_utc())

@@ -1,0 +1,240 @@
+"""LatencyTable: measured layers of one machine, runtime, precision, batch and number of threads, in one SQLite file.
+
+A table is made for its conditions and takes figures of no others. Every figure is committed when it is measured: a
+process that is killed loses the layer that it was measuring, no more. Several builders may fill one table: a claim
+keeps two of them from measuring one layer.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from types import TracebackType
+
+from gpunet.errors import MissingLatencyError, TableError
+from gpunet.export.sidecar import now_utc
+from gpunet.latency.layers import LayerKey, key_from_text
+from gpunet.latency.records import LayerLatency, NetworkLatency, TableConditions
+from gpunet.latency.schema import connect, speaking
+
+LEASE_S = 300.0  # after which a claim of a builder that went silent is void
+_LAYER_FIELDS = "latency_ms, context_ms, border_ms, lone_ms, spread_percent, repeats, measured_at"
+_PUT_LAYER = "INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_NETWORK_FIELDS = "latency_ms, median_ms, repeats, measured_at"
+
+
+class LatencyTable:
+    """See the module. A context manager; `close` it else.
+
+    Args:
+        path: the file.
+        conditions: to write: what its figures are measured under; a file that is not there is made for them, one that
+            is there must have the same. None to read.
+        clock: seconds since the epoch, for claims; tests pass their own.
+
+    Raises:
+        TableError: (a RuntimeError) it cannot be opened, is damaged, or is of other conditions.
+    """
+
+    def __init__(
+        self, path: str | Path, conditions: TableConditions | None = None, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.path = Path(path).expanduser()
+        self._clock = clock
+        self._db = connect(self.path, readonly=conditions is None)
+        try:
+            self.conditions = self._agree_on(conditions)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> LatencyTable:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def _agree_on(self, wanted: TableConditions | None) -> TableConditions:
+        """The table's conditions; a new table takes those wanted."""
+        with speaking(self.path):
+            if wanted is not None:
+                self._db.execute(
+                    "INSERT OR IGNORE INTO meta VALUES ('conditions', ?), ('created', ?)",
+                    (json.dumps(wanted.to_dict(), sort_keys=True), now_utc()),
+                )
+            row = self._db.execute("SELECT value FROM meta WHERE name = 'conditions'").fetchone()
+        try:
+            found = TableConditions.from_dict(json.loads(row[0]))
+        except (TypeError, KeyError, ValueError) as error:
+            raise TableError(
+                f"{self.path}: it does not say what its figures were measured under ({error}).",
+                "The file is damaged, or another program has written to it.",
+            ) from None
+        if wanted is not None and wanted != found:
+            raise TableError(
+                f"{self.path}: its figures are of other conditions: {differences(found, wanted)}.",
+                "Name another file for these: figures of different conditions are never mixed.",
+            )
+        return found
+
+    # ------------------------------------------------------------------ reading
+
+    def layer(self, key: LayerKey) -> LayerLatency:
+        """The figures of one layer.
+
+        Raises:
+            MissingLatencyError: (a LookupError) it has not been measured.
+        """
+        with speaking(self.path):
+            row = self._db.execute(f"SELECT {_LAYER_FIELDS} FROM layers WHERE key = ?", (key.text,)).fetchone()
+        if row is None:
+            raise MissingLatencyError(
+                f"{self.path}: the layer {key.text!r} has not been measured.",
+                "tools/build_latency_table.py measures what is missing.",
+            )
+        return LayerLatency(*row)
+
+    def layers(self) -> dict[LayerKey, LayerLatency]:
+        """Every layer with its figures."""
+        return {key_from_text(text): figures for text, figures in self.rows()}
+
+    def rows(self) -> Iterator[tuple[str, LayerLatency]]:
+        """Every layer's key text with its figures, in the order of measuring."""
+        with speaking(self.path):
+            for text, *row in self._db.execute(f"SELECT key, {_LAYER_FIELDS} FROM layers ORDER BY rowid"):
+                yield text, LayerLatency(*row)
+
+    def networks(self) -> list[tuple[list[LayerKey], NetworkLatency]]:
+        """Networks measured whole: their keys in network order, and the figures."""
+        with speaking(self.path):
+            rows = self._db.execute(f"SELECT keys, {_NETWORK_FIELDS} FROM networks ORDER BY rowid").fetchall()
+        return [(list(map(key_from_text, keys.splitlines())), NetworkLatency(*row)) for keys, *row in rows]
+
+    def failures(self) -> dict[str, tuple[str, int]]:
+        """Layers that could not be measured: by key text the reason of the last attempt, and how many there were."""
+        with speaking(self.path):
+            rows = self._db.execute("SELECT key, reason, attempts FROM failures ORDER BY key").fetchall()
+        return {key: (reason, attempts) for key, reason, attempts in rows}
+
+    def __len__(self) -> int:
+        with speaking(self.path):
+            return int(self._db.execute("SELECT count(*) FROM layers").fetchone()[0])
+
+    def missing(self, keys: Iterable[LayerKey]) -> list[LayerKey]:
+        """Those of these keys that have not been measured, in their order."""
+        with speaking(self.path):
+            known = {row[0] for row in self._db.execute("SELECT key FROM layers")}
+        return [key for key in keys if key.text not in known]
+
+    # ------------------------------------------------------------------ writing
+
+    def add(self, key: LayerKey, figures: LayerLatency) -> None:
+        """Keep a layer's figures, in place of older ones; its claim and its failures are done with."""
+        self.add_rows([(key.text, figures)])
+
+    def add_rows(self, rows: Iterable[tuple[str, LayerLatency]]) -> None:
+        """Keep the figures of several layers, all or none."""
+        with speaking(self.path), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            for text, figures in rows:
+                self._db.execute(_PUT_LAYER, (text, *astuple(figures)))
+                self._db.execute("DELETE FROM claims WHERE key = ?", (text,))
+                self._db.execute("DELETE FROM failures WHERE key = ?", (text,))
+
+    def add_network(self, keys: Sequence[LayerKey], figures: NetworkLatency) -> None:
+        """Keep the figures of a network measured whole, in place of older ones."""
+        text = "\n".join(key.text for key in keys)
+        with speaking(self.path):
+            self._db.execute("INSERT OR REPLACE INTO networks VALUES (?, ?, ?, ?, ?)", (text, *astuple(figures)))
+
+    def add_failure(self, key: LayerKey, reason: str) -> int:
+        """Note that a layer could not be measured; returns how often that has been so."""
+        with speaking(self.path), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(
+                "INSERT INTO failures VALUES (?, ?, 1, ?) ON CONFLICT (key) DO UPDATE SET "
+                "reason = excluded.reason, attempts = attempts + 1, at = excluded.at",
+                (key.text, reason, now_utc()),
+            )
+            self._db.execute("DELETE FROM claims WHERE key = ?", (key.text,))
+            row = self._db.execute("SELECT attempts FROM failures WHERE key = ?", (key.text,)).fetchone()
+        return int(row[0])
+
+    # ------------------------------------------------------------------- claims
+
+    def claim(self, keys: Sequence[LayerKey], owner: str, count: int, *, lease_s: float = LEASE_S) -> list[LayerKey]:
+        """Take up to `count` of these keys for `owner`: none that is measured, and none that another holds.
+
+        Args:
+            keys: to choose from, in the order of choice.
+            owner: a name of its own for each builder.
+            count: most to take.
+            lease_s: seconds after which others may take them: their builder is held to be dead.
+        """
+        taken: list[LayerKey] = []
+        now_s = self._clock()
+        with speaking(self.path), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            for key in keys:
+                if len(taken) == count:
+                    break
+                if self._db.execute("SELECT 1 FROM layers WHERE key = ?", (key.text,)).fetchone():
+                    continue
+                changed = self._db.execute(
+                    "INSERT INTO claims VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, "
+                    "expires_s = excluded.expires_s WHERE owner = excluded.owner OR expires_s < ?",
+                    (key.text, owner, now_s + lease_s, now_s),
+                ).rowcount
+                if changed:
+                    taken.append(key)
+        return taken
+
+    def claimants(self) -> list[str]:
+        """Who holds claims."""
+        with speaking(self.path):
+            return [row[0] for row in self._db.execute("SELECT DISTINCT owner FROM claims ORDER BY owner")]
+
+    def release(self, owner: str) -> None:
+        """Give back what `owner` has claimed and not measured."""
+        with speaking(self.path):
+            self._db.execute("DELETE FROM claims WHERE owner = ?", (owner,))
+
+    def check(self) -> list[str]:
+        """What is wrong with the file, in sentences; nothing for a sound one. Every page and every row is read."""
+        faults: list[str] = []
+        try:
+            for (said,) in self._db.execute("PRAGMA integrity_check"):
+                if said != "ok":
+                    faults.append(f"SQLite: {said}")
+            for text, figures in self.rows():
+                faults += _faults_of(text, figures)
+        except (sqlite3.Error, TableError) as error:
+            faults.append(f"unreadable: {error}")
+        return faults
+
+
+def _faults_of(text: str, figures: LayerLatency) -> list[str]:
+    try:
+        key = key_from_text(text)
+    except ValueError as error:
+        return [str(error)]
+    numbers = (figures.latency_ms, figures.context_ms, figures.border_ms)
+    if not all(isinstance(each, float) and 0 <= each < 1e7 for each in numbers) or figures.latency_ms == 0:
+        return [f"{key.text}: {figures.latency_ms!r} ms is no latency."]
+    return []
+
+
+def differences(found: TableConditions, wanted: TableConditions) -> str:
+    """What two conditions differ in, in words: 'threads 1, not 2'."""
+    ours, theirs = found.to_dict(), wanted.to_dict()
+    return ", ".join(f"{name} {ours[name]}, not {theirs[name]}" for name in ours if ours[name] != theirs[name])
