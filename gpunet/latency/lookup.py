@@ -23,6 +23,7 @@ from gpunet.latency.terms import LookupPlan
 EXACT = 1 << 24  # float32 holds every integer up to this one
 FUSED_SIZE = 1 << 16  # entries of an array of terms added up beforehand: half a MiB
 ROWS = 1 << 14  # vectors that are worked on at a time, so that what lies between the steps stays in the caches
+BLOCK = 256  # vectors of one product
 _BELOW_ONE = np.float32(1 - 2**-24)
 
 Inputs = tuple[str, ...]
@@ -102,7 +103,7 @@ class Lookup:
         return np.floor(digits, out=digits)
 
     def _sum(self, digits: np.ndarray) -> np.ndarray:
-        places = self._products @ digits.T
+        places = self._places(digits)
         for number, (table, moves) in enumerate(zip(self._tables, self._moves, strict=True)):
             values = np.take(table, places[number].astype(np.intp), mode="clip")
             for row, stride in moves:
@@ -114,6 +115,20 @@ class Lookup:
                 array, index, mode="clip"
             )  # nothing is clipped: the mode that checks no bounds is the fast one
         return total
+
+    def _places(self, digits: np.ndarray) -> np.ndarray:
+        """`rows x n`, float32: the product, in blocks so small that BLAS multiplies each on the calling thread.
+
+        Its own threads wait for each other busily, which costs up to tenfold where they share the cores with anything.
+        """
+        count = len(digits)
+        whole = count - count % BLOCK
+        places = np.empty((len(self._products), count), np.float32)
+        blocks = digits[:whole].reshape(-1, BLOCK, digits.shape[1]).transpose(0, 2, 1)
+        out = places[:, :whole].reshape(len(self._products), -1, BLOCK).transpose(1, 0, 2)
+        np.matmul(self._products, blocks, out=out)
+        np.matmul(self._products, digits[whole:].T, out=places[:, whole:])
+        return places
 
     # ---------------------------------------------------------------- checks
 

@@ -42,13 +42,13 @@ def _latency(key: ConvLayerKey) -> float:
 
 
 @settings(deadline=None, max_examples=60)
-@given(plans(), st.integers(0, 2**32), st.sampled_from([1, 40, 1 << 16]))
-def test_sums_are_those_of_each_networks_layers(plan: LookupPlan, seed: int, fused: int):
+@given(plans(), st.integers(0, 2**32), st.sampled_from([1, 40, 1 << 16]), st.sampled_from([1, 20, 255, 256, 600]))
+def test_sums_are_those_of_each_networks_layers(plan: LookupPlan, seed: int, fused: int, count: int):
     arrays = plan.fill(_latency)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lookup_module, "FUSED_SIZE", fused)
         lookup = Lookup(plan, arrays)
-    unit = np.random.default_rng(seed).random((20, len(plan.digits)), np.float32)
+    unit = np.random.default_rng(seed).random((count, len(plan.digits)), np.float32)
     vectors = lookup.vectors_from_unit(unit)
     expected = [sum(_latency(key) * count for key, count in plan.layers_of(vector)) for vector in vectors]
     np.testing.assert_allclose(lookup.sum_from_vectors(vectors), expected, rtol=1e-12)
