@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.latency.terms import LookupPlan
+from gpunet.latency.terms import LookupPlan, checked_vectors
 
 EXACT = 1 << 24  # float32 holds every integer up to this one
 FUSED_SIZE = 1 << 16  # entries of an array of terms added up beforehand: half a MiB
@@ -44,8 +44,7 @@ class Lookup:
 
     def __init__(self, plan: LookupPlan, arrays: Sequence[np.ndarray]) -> None:
         self.plan = plan
-        self._sizes = np.array([size for _, size in plan.digits], np.int64)
-        self._unit_sizes = self._sizes.astype(np.float32)
+        self._sizes = np.array([size for _, size in plan.digits], np.float32)
         columns = {name: number for number, (name, _) in enumerate(plan.digits)}
         groups = _fused(plan, _checked(plan, arrays))
         rows = [*(each.inputs for each in plan.derived), *(inputs for inputs, _ in groups)]
@@ -68,7 +67,7 @@ class Lookup:
         Raises:
             InvalidArgumentError: a value is not a choice of its digit; the message names row and digit.
         """
-        vectors = self._checked_vectors(vectors)
+        vectors = checked_vectors(vectors, self.plan.digits)
         sums = np.empty(len(vectors))
         for rows in _slices(len(vectors)):
             sums[rows] = self._sum(vectors[rows].astype(np.float32))
@@ -99,7 +98,7 @@ class Lookup:
     def _digits(self, unit: np.ndarray) -> np.ndarray:
         """Choice indices as float32. Below one, u * size rounds to something below size, for every size."""
         digits = np.minimum(unit, _BELOW_ONE)
-        digits *= self._unit_sizes
+        digits *= self._sizes
         return np.floor(digits, out=digits)
 
     def _sum(self, digits: np.ndarray) -> np.ndarray:
@@ -132,35 +131,17 @@ class Lookup:
 
     # ---------------------------------------------------------------- checks
 
-    def _checked_vectors(self, vectors: np.ndarray) -> np.ndarray:
-        vectors = np.asarray(vectors)
-        self._check_shape("vectors", vectors)
-        if vectors.dtype.kind not in "iu":
-            raise InvalidArgumentError(f"vectors must hold integers, but have type {vectors.dtype}.")
-        wrong = (vectors < 0) | (vectors >= self._sizes)
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            name, size = self.plan.digits[column]
-            raise InvalidArgumentError(
-                f"vectors[{row}]: digit {column} ({name}) must be a choice index from 0 to {size - 1}, "
-                f"but is {vectors[row, column]}."
-            )
-        return vectors
-
     def _checked_unit(self, unit: np.ndarray) -> np.ndarray:
         unit = np.asarray(unit, np.float32)
-        self._check_shape("unit", unit)
+        if unit.ndim != 2 or unit.shape[1] != len(self._sizes):
+            raise InvalidArgumentError(
+                f"unit must be an array of n x {len(self._sizes)}, but its shape is {unit.shape}."
+            )
         if unit.size and not (unit.min() >= 0 and unit.max() <= 1):
             raise InvalidArgumentError(
                 f"points of the unit cube must lie in [0, 1], but range from {unit.min()} to {unit.max()}."
             )
         return unit
-
-    def _check_shape(self, what: str, array: np.ndarray) -> None:
-        if array.ndim != 2 or array.shape[1] != len(self._sizes):
-            raise InvalidArgumentError(
-                f"{what} must be an array of n x {len(self._sizes)}, but its shape is {array.shape}."
-            )
 
 
 def _slices(count: int) -> Iterator[slice]:
