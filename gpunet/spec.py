@@ -231,14 +231,14 @@ class NetworkSpec:
             )
         for name, part_type in (("stem", StemSpec), ("head", HeadSpec)):
             if name in body:
-                body[name] = _part_from_dict(part_type, body[name], name)
+                body[name] = part_from_dict(part_type, body[name], name)
         if "stages" in body:
             if not isinstance(body["stages"], (list, tuple)):
                 raise _fail("stages", f"{body['stages']!r} is not a list of stages")
             body["stages"] = tuple(
-                _part_from_dict(StageSpec, stage, f"stages[{index}]") for index, stage in enumerate(body["stages"])
+                part_from_dict(StageSpec, stage, f"stages[{index}]") for index, stage in enumerate(body["stages"])
             )
-        return _part_from_dict(cls, body, "")
+        return part_from_dict(cls, body, "")
 
     @classmethod
     def from_json(cls, text: str) -> NetworkSpec:
@@ -268,7 +268,7 @@ class NetworkSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; a field at its default is left out, so that a spec reads short."""
-        return {"spec_version": SPEC_VERSION, **_part_to_dict(self)}
+        return {"spec_version": SPEC_VERSION, **part_to_dict(self)}
 
     def to_json(self, indent: int | None = None) -> str:
         """The spec as JSON text; `from_json` gives an equal spec back."""
@@ -315,7 +315,12 @@ class NetworkSpec:
         return sum(s.multiply_adds for s in shapes)
 
 
-def _part_from_dict(part_type: type[_Part], data: object, path: str) -> _Part:
+def part_from_dict(part_type: type[_Part], data: object, path: str) -> _Part:
+    """A dataclass from the dict of its fields.
+
+    Raises:
+        SpecError: an unknown or a missing key, named behind `path`, or no dict at all.
+    """
     if isinstance(data, part_type):
         return data
     if not isinstance(data, Mapping):
@@ -331,15 +336,16 @@ def _part_from_dict(part_type: type[_Part], data: object, path: str) -> _Part:
     return part_type(**data)
 
 
-def _part_to_dict(part: Any) -> dict[str, Any]:
+def part_to_dict(part: Any) -> dict[str, Any]:
+    """A dataclass as plain JSON types; fields at their defaults are left out."""
     result: dict[str, Any] = {}
     for each in dataclasses.fields(part):
         value = getattr(part, each.name)
         if each.default is not dataclasses.MISSING and value == each.default:
             continue
         if isinstance(value, tuple):
-            value = [_part_to_dict(item) for item in value]
+            value = [part_to_dict(item) if dataclasses.is_dataclass(item) else item for item in value]
         elif dataclasses.is_dataclass(value):
-            value = _part_to_dict(value)
+            value = part_to_dict(value)
         result[each.name] = value
     return result

@@ -16,10 +16,39 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from gpunet.errors import InvalidArgumentError
 from gpunet.latency.layers import LayerKey
 
 Layers = Sequence[tuple[LayerKey, int]]
+
+
+def checked_vectors(vectors: ArrayLike, digits: Sequence[tuple[str, int]]) -> np.ndarray:
+    """`n x d` choice indices as an array of integers.
+
+    Args:
+        vectors: what may be such an array.
+        digits: name and number of choices of each digit.
+
+    Raises:
+        InvalidArgumentError: another shape, no integers, or an index that is no choice of its digit; the message names
+            row and digit.
+    """
+    array = np.asarray(vectors)
+    if array.ndim != 2 or array.shape[1] != len(digits):
+        raise InvalidArgumentError(f"vectors must be an array of n x {len(digits)}, but its shape is {array.shape}.")
+    if array.dtype.kind not in "iu":
+        raise InvalidArgumentError(f"vectors must hold integers, but have type {array.dtype}.")
+    wrong = (array < 0) | (array >= np.array([size for _, size in digits]))
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        name, size = digits[column]
+        raise InvalidArgumentError(
+            f"vectors[{row}]: digit {column} ({name}) must be a choice index from 0 to {size - 1}, "
+            f"but is {array[row, column]}."
+        )
+    return array
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,13 @@ _LAZY = {
     "Domain": "gpunet.search.optimize.domain",
     "Lattice": "gpunet.search.optimize.domain",
     "Pool": "gpunet.search.optimize.domain",
+    "Digit": "gpunet.search.space",
+    "SearchSpace": "gpunet.search.space",
+    "space_from_dict": "gpunet.search.space",
+    "ConvSpace": "gpunet.search.conv_space",
+    "StageChoices": "gpunet.search.conv_space",
+    "PAPER_SPACE": "gpunet.search.paper",
+    "RELEASE_SPACE": "gpunet.search.paper",
 }
 
 __all__ = list(_LAZY)

@@ -1,0 +1,268 @@
+"""ConvSpace: spaces of GPUNet-like networks, of any ranges and any stage plan (paper, section 3.1, Tables 1 and 2)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gpunet.errors import SpecError
+from gpunet.search.space import Digit, DigitSpace, checked_choices, space_body
+from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec, part_from_dict, part_to_dict
+
+if TYPE_CHECKING:
+    from gpunet.latency.layers import LayerKey
+    from gpunet.latency.terms import LookupPlan
+    from gpunet.network import GPUNet
+
+SPACE_VERSION = 1
+
+# Field of StageChoices -> field of StageSpec, in Table 2's order.
+_DIGITS = {
+    "filters": "filters",
+    "kernel_sizes": "kernel_size",
+    "expansions": "expansion",
+    "squeeze_excitations": "squeeze_excitation",
+    "activations": "activation",
+    "layers": "layers",
+}
+_CATEGORICAL = ("activations", "squeeze_excitations")
+
+
+@dataclass(frozen=True)
+class StageChoices:
+    """What a stage may be: a row of Table 1.
+
+    Args:
+        type: 'conv', 'fused_irb' or 'irb'.
+        stride: 1 or 2, of the first layer.
+        filters: output channels; None for those of the stem, which then is no decision of its own.
+        kernel_sizes: odd.
+        layers: how many; 0 only in an 'irb' stage of stride 1, which is then empty.
+        activations: of 'relu' and 'swish'.
+        expansions: hidden width over input channels; none for 'conv'.
+        squeeze_excitations: of False and True; none for 'conv'.
+    """
+
+    type: str
+    stride: int
+    filters: tuple[int, ...] | None
+    kernel_sizes: tuple[int, ...] = (3, 5)
+    layers: tuple[int, ...] = (1,)
+    activations: tuple[str, ...] = ("relu", "swish")
+    expansions: tuple[float, ...] = ()
+    squeeze_excitations: tuple[bool, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Fields with choices, in Table 2's order."""
+        return [name for name in _DIGITS if getattr(self, name)]
+
+    def checked(self, path: str) -> StageChoices:
+        """The same with tuples for lists.
+
+        Raises:
+            SpecError: naming `path`, where a choice breaks its rule.
+        """
+        body: dict[str, Any] = {}
+        for name in _DIGITS:
+            value = getattr(self, name)
+            absent = value is None if name == "filters" else self.type == "conv" and value in ((), [])
+            if name in ("expansions", "squeeze_excitations") and self.type == "conv" and not absent:
+                raise SpecError(f"{path}.{name}: a conv stage has neither expansion nor squeeze-excitation")
+            if not absent:
+                body[name] = checked_choices(f"{path}.{name}", value, ordered=name not in _CATEGORICAL)
+            elif value is not None:
+                body[name] = ()
+        stage = dataclasses.replace(self, **body)
+        for name in stage.names:
+            for value in getattr(stage, name):
+                stage.stage({_DIGITS[name]: value}, 1).check(path)
+        return stage
+
+    def stage(self, values: Mapping[str, Any], stem_filters: int, *, pad_strided: bool = True) -> StageSpec:
+        """The stage with these values, by field of StageSpec; for a missing one the first choice (with a layer)."""
+        chosen: dict[str, Any] = {_DIGITS[name]: getattr(self, name)[0] for name in self.names if name != "layers"}
+        chosen["layers"] = next((count for count in self.layers if count), self.layers[0])
+        if self.filters is None:
+            chosen["filters"] = stem_filters
+        padded = pad_strided or self.type != "fused_irb" or self.stride != 2
+        return StageSpec(self.type, **{**chosen, **values}, stride=self.stride, pad_strided=padded)
+
+
+@dataclass(frozen=True)
+class ConvSpace(DigitSpace):
+    """Networks of a stem, stages and a head; architectures are NetworkSpecs.
+
+    Args:
+        resolutions_px: sides of the square input.
+        stem_filters: output channels of the stem, and of the stages that share them.
+        stages: see StageChoices.
+        head_filters: width of the convolution before pooling.
+        stem_kernel_size, stem_activation: of the stem; Table 2 has no digits for them.
+        pad_strided: see StageSpec; of every stride-2 Fused-IRB stage.
+        hidden_divisor, batch_norm_eps: see NetworkSpec.
+
+    Raises:
+        SpecError: naming the path of the fault, e.g. ``stages[3].filters: choices must rise, but are 64, 32``.
+    """
+
+    resolutions_px: tuple[int, ...]
+    stem_filters: tuple[int, ...]
+    stages: tuple[StageChoices, ...]
+    head_filters: int = 1792
+    stem_kernel_size: int = 3
+    stem_activation: str = "swish"
+    pad_strided: bool = True
+    hidden_divisor: int = 8
+    batch_norm_eps: float = field(default=1e-3)
+
+    def __post_init__(self) -> None:
+        for name in ("resolutions_px", "stem_filters"):
+            object.__setattr__(self, name, checked_choices(name, getattr(self, name)))
+        given: object = self.stages
+        if not isinstance(given, (tuple, list)) or not all(isinstance(stage, StageChoices) for stage in given):
+            raise SpecError(f"stages: {given!r} is not a list of StageChoices")
+        stages = tuple(stage.checked(f"stages[{number}]") for number, stage in enumerate(given))
+        object.__setattr__(self, "stages", stages)
+        if not any(min(stage.layers) for stage in stages):
+            raise SpecError(
+                "stages: every stage may be empty, but a network has a layer", "Give one of them layers of 1 or more."
+            )
+        for filters in self.stem_filters:
+            StemSpec(filters, self.stem_kernel_size, self.stem_activation).check("stem")
+        for resolution_px in (self.resolutions_px[0], self.resolutions_px[-1]):
+            # The greatest kernels leave the smallest maps, where nothing is padded.
+            kernels = [{"kernel_size": stage.kernel_sizes[-1]} for stage in stages]
+            self._network(resolution_px, self.stem_filters[0], kernels)
+
+    @cached_property
+    def digits(self) -> tuple[Digit, ...]:
+        """Table 2: resolution, the stem's filters, then each stage's decisions; names are paths of a NetworkSpec."""
+        digits = [Digit("resolution_px", self.resolutions_px), Digit("stem.filters", self.stem_filters)]
+        for number, stage in enumerate(self.stages):
+            digits += [
+                Digit(f"stages[{number}].{_DIGITS[name]}", getattr(stage, name), name in _CATEGORICAL)
+                for name in stage.names
+            ]
+        return tuple(digits)
+
+    # --------------------------------------------------- vectors and networks
+
+    def decode(self, vector: ArrayLike) -> NetworkSpec:
+        """See `SearchSpace.decode`."""
+        values = self.values_of(vector)
+        bodies = [
+            {_DIGITS[name]: values[f"stages[{number}].{_DIGITS[name]}"] for name in stage.names}
+            for number, stage in enumerate(self.stages)
+        ]
+        return self._network(values["resolution_px"], values["stem.filters"], bodies)
+
+    def encode(self, architecture: NetworkSpec) -> np.ndarray:
+        """See `SearchSpace.encode`."""
+        spec = NetworkSpec.parse(architecture)
+        faults = []
+
+        def must_be(path: str, value: object, expected: object) -> None:
+            if value != expected:
+                faults.append(f"{path}: {value!r} is not {expected!r}")
+
+        must_be("stem.kernel_size", spec.stem.kernel_size, self.stem_kernel_size)
+        must_be("stem.activation", spec.stem.activation, self.stem_activation)
+        must_be("head.filters", spec.head.filters, self.head_filters)
+        must_be("head.hidden_features", spec.head.hidden_features, None)
+        must_be("hidden_divisor", spec.hidden_divisor, self.hidden_divisor)
+        must_be("batch_norm_eps", spec.batch_norm_eps, self.batch_norm_eps)
+        must_be("stages", len(spec.stages), len(self.stages))
+        values: dict[str, object] = {"resolution_px": spec.resolution_px, "stem.filters": spec.stem.filters}
+        for number, (stage, choices) in enumerate(zip(spec.stages, self.stages, strict=False)):
+            path = f"stages[{number}]"
+            values |= {f"{path}.{_DIGITS[name]}": getattr(stage, _DIGITS[name]) for name in choices.names}
+            fixed = choices.stage({}, spec.stem.filters, pad_strided=self.pad_strided)
+            must_be(f"{path}.type", stage.type, fixed.type)
+            must_be(f"{path}.stride", stage.stride, fixed.stride)
+            must_be(f"{path}.pad_strided", stage.pad_strided, fixed.pad_strided)
+            if choices.filters is None:
+                must_be(f"{path}.filters", stage.filters, fixed.filters)
+        return self.vector_of(values, faults)
+
+    def canonical(self, vectors: ArrayLike) -> np.ndarray:
+        """See `SearchSpace.canonical`: what an empty stage would be is no part of the network, and becomes 0.
+
+        Raises:
+            InvalidArgumentError: a row is no vector of the space.
+        """
+        result = self.check(vectors)
+        for columns, layers in self._emptiable:
+            result[np.ix_(result[:, layers] == 0, columns)] = 0
+        return result
+
+    @cached_property
+    def _emptiable(self) -> list[tuple[list[int], int]]:
+        """For each stage that may be empty its columns, and that of its layers, whose index 0 is then none."""
+        names = [digit.name for digit in self.digits]
+        found = []
+        for number, stage in enumerate(self.stages):
+            if stage.layers[0] == 0:
+                columns = [names.index(f"stages[{number}].{_DIGITS[name]}") for name in stage.names]
+                found.append((columns, names.index(f"stages[{number}].layers")))
+        return found
+
+    def _network(self, resolution_px: int, stem_filters: int, bodies: list[dict[str, Any]]) -> NetworkSpec:
+        stages = [
+            stage.stage(body, stem_filters, pad_strided=self.pad_strided)
+            for stage, body in zip(self.stages, bodies, strict=True)
+        ]
+        return NetworkSpec(
+            resolution_px,
+            StemSpec(stem_filters, self.stem_kernel_size, self.stem_activation),
+            tuple(stages),
+            HeadSpec(self.head_filters),
+            self.hidden_divisor,
+            self.batch_norm_eps,
+        )
+
+    # ------------------------------------------------------ latency, training
+
+    def keys(self, vector: ArrayLike, *, num_classes: int = 1000) -> list[LayerKey]:
+        """See `SearchSpace.keys`."""
+        from gpunet.latency.layers import keys_from_spec
+
+        return keys_from_spec(self.decode(vector), num_classes=num_classes)
+
+    def lookup_plan(self, *, num_classes: int = 1000) -> LookupPlan:
+        """See `SearchSpace.lookup_plan`."""
+        from gpunet.search.conv_plan import plan_from_space
+
+        return plan_from_space(self, num_classes)
+
+    def build(self, vector: ArrayLike, *, num_classes: int = 1000, **options: Any) -> GPUNet:
+        """See `SearchSpace.build`; options are GPUNet's, such as `drop_rate`."""
+        from gpunet.network import GPUNet
+
+        return GPUNet(self.decode(vector), num_classes=num_classes, **options)
+
+    # ------------------------------------------------------------------ JSON
+
+    def to_dict(self) -> dict[str, Any]:
+        """See `SearchSpace.to_dict`."""
+        return {"space": "conv", "space_version": SPACE_VERSION, **part_to_dict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ConvSpace:
+        """The space that `to_dict` wrote.
+
+        Raises:
+            SpecError: unknown or missing keys, or choices that break a rule, with their path.
+        """
+        body = space_body(data, "conv", SPACE_VERSION)
+        if isinstance(body.get("stages"), (list, tuple)):
+            body["stages"] = tuple(
+                part_from_dict(StageChoices, stage, f"stages[{number}]") for number, stage in enumerate(body["stages"])
+            )
+        return part_from_dict(cls, body, "")
