@@ -1,7 +1,41 @@
 """How long networks take: layers measured one by one, kept in tables, and added up (paper, section 3.2).
 
-layers, terms       networks as layer keys; search spaces as array look-ups
-layer_graph         the ONNX graphs that are measured (graph_builder, conv_graph, transformer)
-table, build        measured latencies in SQLite, and what fills them
-estimate            sums, corrected and completed
+    layers, terms, lookup   networks as layer keys; search spaces as array look-ups
+    layer_graph             the ONNX graphs that are measured (graph_builder, conv_graph, transformer)
+    meter, recheck          how a layer is measured
+    table, build, merge     measured latencies in SQLite, and what fills them
+    estimate                sums, corrected (calibrate) and completed (completion)
+
+Every public name loads its module on first use (PEP 562).
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_LAZY = {
+    "Calibration": "gpunet.latency.calibrate",
+    "Completion": "gpunet.latency.completion",
+    "Estimator": "gpunet.latency.estimate",
+    "LatencyTable": "gpunet.latency.table",
+    "LayerCosts": "gpunet.latency.estimate",
+    "LayerKey": "gpunet.latency.layers",
+    "LayerMeter": "gpunet.latency.meter",
+    "MeterSettings": "gpunet.latency.meter",
+    "keys_from_spec": "gpunet.latency.layers",
+}
+
+__all__ = list(_LAZY)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'gpunet.latency' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,7 +13,7 @@ import random
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -202,13 +202,3 @@ def parse_shard(text: str) -> tuple[int, int]:
     shard = (int(number), int(count))
     in_shard((), shard)
     return shard
-
-
-def weighted_sample(weights: Sequence[float], count: int, seed: int) -> list[int]:
-    """`count` places drawn without replacement, with chances in proportion to `weights`.
-
-    Source: Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006.
-    """
-    draw = random.Random(seed)
-    keyed = [(draw.random() ** (1.0 / weight), place) for place, weight in enumerate(weights) if weight > 0]
-    return sorted(place for _, place in sorted(keyed, reverse=True)[:count])

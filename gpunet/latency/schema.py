@@ -68,6 +68,12 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
     return connection
 
 
+def migrate(path: Path) -> None:
+    """Bring a table of an older version up to the current one; nothing for a file that is not there or not writable."""
+    if path.is_file() and os.access(path, os.W_OK):
+        connect(path, readonly=False).close()
+
+
 def reading_uri(path: Path) -> str:
     """The address of a file that is only read, for SQLite.
 

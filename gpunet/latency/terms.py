@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -118,6 +118,24 @@ class LookupPlan:
                         found.setdefault(key)
         return list(found)
 
+    def expected_counts(self) -> dict[LayerKey, float]:
+        """How often each key stands in a network drawn uniformly from the space, on average.
+
+        Derived variables are taken to be independent of the digits that share a term with them.
+        """
+        chances = {name: np.full(size, 1.0 / size) for name, size in self.digits}
+        for each in self.derived:
+            chance = np.zeros(each.size)
+            for place in self.indices(each.inputs):
+                chance[each.values(*place)] += _joint(chances, each.inputs, place)
+            chances[each.name] = chance
+        counts: dict[LayerKey, float] = {}
+        for term in self.terms:
+            for place in self.indices(term.inputs):
+                for key, count in term.layers(*place):
+                    counts[key] = counts.get(key, 0.0) + count * _joint(chances, term.inputs, place)
+        return {key: count for key, count in counts.items() if count > 0}
+
     def layers_of(self, vector: Sequence[int]) -> list[tuple[LayerKey, int]]:
         """The keys of one network, with their counts, by the same plan that estimates it."""
         values = {name: int(index) for (name, _), index in zip(self.digits, vector, strict=True)}
@@ -142,3 +160,8 @@ class LookupPlan:
                 array[number] = math.fsum(of(key) * count for key, count in term.layers(*place) if count)
             arrays.append(array)
         return arrays
+
+
+def _joint(chances: Mapping[str, np.ndarray], inputs: Sequence[str], place: Sequence[int]) -> float:
+    """Chance that independent variables have these values."""
+    return math.prod(float(chances[name][index]) for name, index in zip(inputs, place, strict=True))

@@ -9,7 +9,7 @@ import pytest
 from tables import CONDITIONS, KEYS, CountingMeter, conv_key, figures
 
 from gpunet.errors import ExportError, InvalidArgumentError, RuntimeUnavailableError, TableError
-from gpunet.latency.build import MOST_ATTEMPTS, BuildProgress, build, in_shard, parse_shard, weighted_sample
+from gpunet.latency.build import MOST_ATTEMPTS, BuildProgress, build, in_shard, parse_shard
 from gpunet.latency.layers import LayerKey
 from gpunet.latency.records import LayerLatency
 from gpunet.latency.table import LatencyTable
@@ -198,13 +198,3 @@ def test_kill_9_in_the_middle_of_a_build_loses_no_finished_layer(path: Path):
         claimed = table._db.execute("SELECT key FROM claims").fetchall()
         left = [key for key in wanted if (key.text,) in set(claimed)]
         assert build(table, left, CountingMeter()).measured == len(left) > 0  # the claims of one that is gone are void
-
-
-def test_a_weighted_sample_prefers_heavy_places_and_repeats_none():
-    weights = [0.0] + [1.0] * 50 + [100.0] * 50
-    chosen = weighted_sample(weights, 40, seed=0)
-    assert len(set(chosen)) == 40
-    assert 0 not in chosen
-    assert sum(place > 50 for place in chosen) > 35
-    assert chosen == weighted_sample(weights, 40, seed=0)
-    assert len(weighted_sample(weights, 1000, seed=0)) == 100

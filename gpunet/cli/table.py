@@ -1,0 +1,157 @@
+"""`gpunet table`: look into latency tables, check them, merge them, and estimate a model by them."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpunet.cli import console, options, table_report
+from gpunet.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from gpunet.latency.table import LatencyTable
+
+
+def add_parser(commands: Any) -> None:
+    """Add `table` to the commands of `gpunet`."""
+    parser = commands.add_parser(
+        "table",
+        help="latency tables: show, verify, merge, estimate, report",
+        description="Latency tables hold the measured layers of one machine, runtime, precision, batch and number of "
+        "threads. tools/build_latency_table.py fills them.",
+    )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    show = actions.add_parser("show", help="what a table holds, and under which conditions")
+    show.add_argument("table", metavar="TABLE", type=Path)
+    show.add_argument("--layers", action="store_true", help="every layer with its figures")
+    show.add_argument("--failures", action="store_true", help="layers that could not be measured, with the reason")
+    options.add_json(show)
+    show.set_defaults(run=run_show)
+    verify = actions.add_parser("verify", help="read every page and every row; exit 1 where one is damaged")
+    verify.add_argument("tables", metavar="TABLE", type=Path, nargs="+")
+    verify.set_defaults(run=run_verify)
+    merge = actions.add_parser("merge", help="take the layers of tables over into one; damaged ones as far as they go")
+    merge.add_argument("target", metavar="TARGET", type=Path, help="made if it is not there")
+    merge.add_argument("sources", metavar="SOURCE", type=Path, nargs="+")
+    merge.set_defaults(run=run_merge)
+    estimate = actions.add_parser("estimate", help="the latency of models by a table, layer by layer")
+    estimate.add_argument("table", metavar="TABLE", type=Path)
+    estimate.add_argument("models", metavar="MODEL", nargs="+", help="zoo entries or specs' JSON files")
+    options.add_zoo(estimate)
+    options.add_json(estimate)
+    estimate.set_defaults(run=run_estimate)
+    table_report.add_parser(actions)
+
+
+def run_show(args: argparse.Namespace) -> None:
+    """Print a table's conditions and what it holds."""
+    from gpunet.latency.table import LatencyTable
+
+    with LatencyTable(args.table) as table:
+        if args.json:
+            console.print_json(_as_json(table, args))
+            return
+        print("\n".join(f"{name:<16} {value}" for name, value in table.conditions.to_dict().items()))
+        layers, networks, failures = table.layers(), table.networks(), table.failures()
+        kinds = Counter(key.kind for key in layers)
+        print(f"\n{len(layers)} layers: {', '.join(f'{count} {kind}' for kind, count in kinds.most_common()) or '-'}")
+        print(f"{len(networks)} networks measured whole, {len(failures)} layers failed")
+        if args.layers:
+            columns = ["layer", "ms>", "context ms>", "border ms>", "lone ms>", "spread %>", "repeats>"]
+            rows = [
+                (key.text, *map(_ms, (each.latency_ms, each.context_ms, each.border_ms, each.lone_ms)),
+                 f"{each.spread_percent:.1f}", each.repeats) for key, each in layers.items()
+            ]  # fmt: skip
+            print(f"\n{console.table(columns, rows)}")
+        if args.failures:
+            rows = [(key, attempts, reason) for key, (reason, attempts) in failures.items()]
+            print(f"\n{console.table(['layer', 'attempts>', 'reason'], rows)}")
+
+
+def _ms(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4f}"
+
+
+def _as_json(table: LatencyTable, args: argparse.Namespace) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "conditions": table.conditions.to_dict(),
+        "layer_count": len(table),
+        "networks": [{"layers": len(keys), **asdict(figures)} for keys, figures in table.networks()],
+        "failures": {key: {"reason": why, "attempts": count} for key, (why, count) in table.failures().items()},
+    }
+    if args.layers:
+        found["layers"] = {text: asdict(figures) for text, figures in table.rows()}
+    return found
+
+
+def run_verify(args: argparse.Namespace) -> None:
+    """Check tables; exit 1 where one has faults."""
+    from gpunet.latency.schema import migrate
+    from gpunet.latency.table import LatencyTable
+
+    sound = True
+    for path in args.tables:
+        migrate(path)
+        with LatencyTable(path) as table:
+            faults = table.check()
+            print(f"{path}: {'sound' if not faults else 'DAMAGED'}, {len(table) if not faults else '?'} layers")
+        for fault in faults[:20]:
+            print(f"  {fault}")
+        sound = sound and not faults
+    if not sound:
+        console.note("hint: save what can be read: gpunet table merge NEW.sqlite DAMAGED.sqlite")
+        raise SystemExit(console.FAILED_EXIT_CODE)
+
+
+def run_merge(args: argparse.Namespace) -> None:
+    """Merge tables and say what was done."""
+    from gpunet.latency.merge import merge
+
+    report = merge(args.target, args.sources)
+    print(
+        f"{args.target}: {report.added} layers added, {report.replaced} replaced by steadier figures, "
+        f"{report.kept} kept, {report.networks} networks added"
+    )
+    for source in report.unreadable:
+        console.note(f"warning: {source} is damaged; what could be read of it was taken")
+
+
+def run_estimate(args: argparse.Namespace) -> None:
+    """Estimate models by a table."""
+    from gpunet.latency.estimate import LayerCosts
+    from gpunet.latency.layers import keys_from_spec
+    from gpunet.latency.table import LatencyTable
+    from gpunet.spec import NetworkSpec
+    from gpunet.zoo.catalog import entry_named
+
+    specs = {}
+    for name in args.models:
+        spec = NetworkSpec.parse(Path(name)) if name.endswith(".json") else entry_named(name, args.zoo).spec
+        if spec is None:
+            raise InvalidArgumentError(
+                f"{name} cannot be estimated: it has no spec of the GPUNet family.", "Measure it: gpunet bench."
+            )
+        specs[name] = spec
+    with LatencyTable(args.table) as table:
+        costs = LayerCosts.from_table(table)
+        conditions = table.conditions
+    found = {name: costs.network(keys_from_spec(spec)) for name, spec in specs.items()}
+    if args.json:
+        by_name = {name: asdict(each) for name, each in found.items()}
+        console.print_json({"conditions": conditions.to_dict(), "calibration": costs.calibration.to_dict(),
+                            "kind": "estimated", "models": by_name})  # fmt: skip
+        return
+    rows = [
+        (name, console.milliseconds(each.latency_ms), each.layers, each.completed_layers,
+         f"{100 * each.completed_ms / each.latency_ms:.0f}") for name, each in found.items()
+    ]  # fmt: skip
+    print(console.table(["model", "estimated ms>", "layers>", "not measured>", "% of ms not measured>"], rows))
+    said = conditions.fingerprint
+    print(
+        f"\nestimated, not measured: {said.runtime} {said.runtime_version}, {said.precision}, batch "
+        f"{conditions.batch_size}, threads {said.threads}, {said.processor}; calibrated on "
+        f"{costs.calibration.networks} networks"
+    )

@@ -1,0 +1,75 @@
+"""Measure again what looks wrong: layers far from what all the others of a table say.
+
+On a shared machine some layers are measured in a bad moment, and repeats within that moment agree. A completion fitted
+to the table finds them: the layers that it would not have predicted. Each is measured again, and of both measurements
+the lesser context and the lesser border count, since other programs only ever add time. A layer that is honestly odd
+keeps its figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gpunet.latency.build import BuildProgress, Meter
+from gpunet.latency.completion import FEWEST, complete_from
+from gpunet.latency.meter import LEAST_MS
+from gpunet.latency.records import LayerLatency
+
+if TYPE_CHECKING:
+    from gpunet.latency.layers import LayerKey
+    from gpunet.latency.table import LatencyTable
+
+SUSPECT_PERCENT = 10.0
+
+
+def recheck(
+    table: LatencyTable,
+    meter: Meter,
+    keys: Iterable[LayerKey] | None = None,
+    *,
+    percent: float = SUSPECT_PERCENT,
+    on_progress: Callable[[BuildProgress], None] | None = None,
+) -> int:
+    """Measure the suspect layers of a table again; returns how many there were.
+
+    Args:
+        table: open for writing, under the meter's conditions.
+        meter: measures them.
+        keys: those to look at; None for all that the table holds.
+        percent: how far from the others' prediction is suspect.
+        on_progress: called after each; its rate and time left are not filled in.
+
+    Raises:
+        MissingDependencyError: (an ImportError) scikit-learn is not installed.
+        GpunetError: the runtime refuses a graph that it took before.
+    """
+    figures = table.layers()
+    if len(figures) < FEWEST:
+        return 0
+    suspects = complete_from({key: each.latency_ms for key, each in figures.items()}).suspects(percent)
+    wanted = None if keys is None else set(keys)
+    chosen = [key for key in suspects if wanted is None or key in wanted]
+    for number, key in enumerate(chosen, start=1):
+        old = figures[key]
+        table.add(key, lesser(old, meter.layer(key, lone=old.lone_ms is not None)))
+        if on_progress is not None:
+            on_progress(BuildProgress(number, len(chosen), 0, 0, 0.0))
+    return len(chosen)
+
+
+def lesser(old: LayerLatency, new: LayerLatency) -> LayerLatency:
+    """Two measurements of one layer as one: the least of each graph's repeats."""
+    steadier = new if new.context_ms <= old.context_ms else old
+    context_ms, border_ms = min(old.context_ms, new.context_ms), min(old.border_ms, new.border_ms)
+    lone = [each.lone_ms for each in (old, new) if each.lone_ms is not None]
+    return replace(
+        steadier,
+        latency_ms=max(LEAST_MS, context_ms - border_ms),
+        context_ms=context_ms,
+        border_ms=border_ms,
+        lone_ms=min(lone, default=None),
+        repeats=old.repeats + new.repeats,
+        measured_at=new.measured_at,
+    )

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from spaces import SMALL_SPACE
+
+from gpunet.errors import InvalidArgumentError
+from gpunet.latency.completion import FEWEST, complete_from
+from gpunet.latency.layers import ConvLayerKey, LayerKey
+from gpunet.search.paper import PAPER_SPACE
+
+
+def law_ms(key: LayerKey) -> float:
+    """A law with a kink: a kernel that is slow for widths that are no multiple of 16."""
+    work = key.work()
+    base = 0.002 + work.multiply_adds / 4e7 + work.depthwise_multiply_adds / 6e6 + work.activation_elements / 3e6
+    return base * (1.2 if getattr(key, "out_channels", 0) % 16 else 1.0)
+
+
+VECTORS = PAPER_SPACE.lattice().draw(150, np.random.default_rng(0))
+KEYS: list[LayerKey] = list(dict.fromkeys(key for vector in VECTORS for key in PAPER_SPACE.keys(vector)))
+MEASURED, HELD_OUT = KEYS[: len(KEYS) // 2], KEYS[len(KEYS) // 2 :]
+
+
+@pytest.fixture(scope="module")
+def noisy() -> dict[LayerKey, float]:
+    draw = np.random.default_rng(1)
+    found = {key: law_ms(key) * float(np.exp(0.02 * abs(draw.standard_normal()))) for key in MEASURED}
+    for key in MEASURED[::50]:
+        found[key] *= 1.5  # a bad moment
+    return found
+
+
+def test_layers_that_were_not_measured_are_predicted_as_well_as_the_error_says(noisy: dict[LayerKey, float]):
+    completion = complete_from(noisy)
+    errors = np.abs(completion.predict(HELD_OUT) / [law_ms(key) for key in HELD_OUT] - 1)
+    assert errors.mean() < 0.04
+    assert completion.error.median_percent == pytest.approx(100 * np.median(errors), abs=1.5)
+    assert completion.error.layers == len(MEASURED)
+    assert set(completion.by_kind) == {"input", "conv", "fused_irb", "irb", "head"}
+    assert "held-out error" in str(completion)
+
+
+def test_bad_moments_are_the_suspects(noisy: dict[LayerKey, float]):
+    bad = set(MEASURED[::50])
+    suspects = complete_from(noisy).suspects(25.0)
+    assert len(bad & set(suspects)) >= 0.9 * len(bad)
+    assert len(set(suspects) - bad) <= 0.3 * len(bad)
+    assert set(suspects[:3]) <= bad
+
+
+def test_the_trend_holds_outside_the_measured_resolutions():
+    inside = {key: law_ms(key) for key in KEYS if key.input_shape[-1] <= 128}
+    outside = [key for key in KEYS if key.input_shape[-1] > 128 and key.kind != "input"]
+    errors = np.abs(complete_from(inside).predict(outside) / [law_ms(key) for key in outside] - 1)
+    assert errors.mean() < 0.15
+
+
+def test_a_kind_that_was_hardly_measured_is_still_predicted():
+    few = {key: law_ms(key) for key in MEASURED if key.kind == "irb"}
+    few[ConvLayerKey("head", 256, 7, 1000, hidden_channels=1792, activation="relu")] = 1.0
+    assert complete_from(few).predict([key for key in HELD_OUT if key.kind == "fused_irb"]).min() > 0
+
+
+def test_the_same_measurements_teach_the_same(noisy: dict[LayerKey, float]):
+    assert (complete_from(noisy).predict(HELD_OUT) == complete_from(noisy).predict(HELD_OUT)).all()
+
+
+def test_what_teaches_nothing_is_refused():
+    with pytest.raises(InvalidArgumentError, match=f"needs {FEWEST} measured layers or more, but got 3"):
+        complete_from(dict.fromkeys(KEYS[:3], 1.0))
+    with pytest.raises(InvalidArgumentError, match="must be above 0 ms"):
+        complete_from(dict.fromkeys(KEYS[:FEWEST], 0.0))
+
+
+def test_a_small_space_is_completed_too():
+    keys = SMALL_SPACE.lookup_plan(num_classes=10).keys()
+    order = [keys[place] for place in np.random.default_rng(0).permutation(len(keys))]
+    half = len(order) // 2
+    completion = complete_from({key: law_ms(key) for key in order[:half]})
+    errors = np.abs(completion.predict(order[half:]) / [law_ms(key) for key in order[half:]] - 1)
+    assert np.median(errors) < 0.1
