@@ -6,7 +6,8 @@
 
 The factors a_g are found by least squares of the relative errors, drawn towards one common factor by a ridge whose
 strength is chosen by leaving each network out in turn. With few networks or much noise the common factor is all that is
-left; with none there is no correction. The correction is a factor a layer, so that an estimate stays a sum of look-ups.
+left, and where that does not help either, or there are no networks, no correction at all. The correction is a factor a
+layer, so that an estimate stays a sum of look-ups.
 """
 
 from __future__ import annotations
@@ -88,7 +89,10 @@ def calibrate(networks: Iterable[Network], latency_of: Callable[[LayerKey], floa
     for row, (keys, measured) in enumerate(pairs):
         for key in keys:
             sums[row, groups.index(group_of(key))] += latency_of(key) / measured
+    uncorrected = float(np.abs(sums.sum(axis=1) - 1.0).mean())
     errors = {ridge: _left_out_error(sums, ridge) for ridge in RIDGES}
+    if uncorrected <= min(errors.values()):
+        return Calibration({}, 1.0, len(pairs), 100.0 * uncorrected)
     ridge = min(RIDGES, key=lambda each: (errors[each], -each))
     factors, common = _fit(sums, ridge)
     return Calibration(dict(zip(groups, factors.tolist(), strict=True)), common, len(pairs), 100.0 * errors[ridge])

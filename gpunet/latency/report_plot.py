@@ -27,8 +27,9 @@ def draw(path: str | Path, measured_ms: Sequence[float], summaries: Sequence[Err
     """
     require("matplotlib", "plots", purpose="to draw a picture")
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    figure = Figure(figsize=(11, 5), dpi=150, layout="constrained")
+    figure = Figure(figsize=(11, 6), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2)
     ends = [0.9 * min(measured_ms), 1.1 * max(measured_ms)]
     left.plot(ends, ends, color="#999999", linewidth=1, zorder=1, label="estimate = measurement")
@@ -43,8 +44,12 @@ def draw(path: str | Path, measured_ms: Sequence[float], summaries: Sequence[Err
         axes.set_xscale("log")
         axes.set_xlabel("whole network, measured, ms")
         axes.grid(alpha=0.25, which="both")
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13))
     left.set_yscale("log")
+    for axis in (left.xaxis, left.yaxis, right.xaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
     left.set_ylabel("whole network, estimated, ms")
     right.set_ylabel("error of the estimate, %")
     figure.suptitle(title, fontsize=10)

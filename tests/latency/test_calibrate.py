@@ -48,6 +48,16 @@ def test_a_group_that_no_network_had_gets_the_common_factor():
     assert calibrate([([other], 1.0)] * FEWEST, lambda key: 0.5).factor(NETWORKS[0][-1]) == pytest.approx(2.0)
 
 
+def test_what_is_right_already_is_not_corrected():
+    draw = np.random.default_rng(5)
+    networks = [(keys, sum(map(raw_ms, keys)) * (1 + 0.02 * draw.standard_normal())) for keys in NETWORKS[:12]]
+    found = calibrate(networks, raw_ms)
+    assert found.factors == {}
+    assert found.common == 1.0
+    assert found.networks == 12
+    assert found.error_percent == pytest.approx(1.6, abs=1)
+
+
 def test_too_few_networks_are_no_calibration():
     assert calibrate([(keys, 1.0) for keys in NETWORKS[: FEWEST - 1]], raw_ms) is NONE
     assert NONE.factor(NETWORKS[0][0]) == 1.0

@@ -1,0 +1,128 @@
+"""The builder from end to end: a small space measured for real on ONNX Runtime."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from spaces import SMALL_SPACE
+
+from gpunet.cli.main import main as gpunet_command
+from gpunet.errors import InvalidArgumentError, TableError
+from gpunet.latency import Estimator, LatencyTable, LayerCosts
+from gpunet.latency.build import in_shard
+from gpunet.machine import available_threads
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "build_latency_table.py"
+QUICK = ["--runtime", "onnxruntime", "--threads", "1", "--classes", "10"]
+KEYS = SMALL_SPACE.lookup_plan(num_classes=10).keys()
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("build_latency_table", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> str:
+    path = tmp_path / "space.json"
+    path.write_text(json.dumps(SMALL_SPACE.to_dict()))
+    return str(path)
+
+
+def test_a_part_is_measured_then_the_rest_and_networks_are_estimated(
+    tool: ModuleType, space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    table = str(tmp_path / "table.sqlite")
+    part = ["--space", space, "--fraction", "0.4", *QUICK]
+    tool.main([table, *part, "--max-layers", "5"])
+    assert f"5 layers; {round(0.4 * len(KEYS)) - 5} of {round(0.4 * len(KEYS))} missing" in capsys.readouterr().out
+    tool.main([table, *part, "--networks", "5"])
+    printed = capsys.readouterr().out
+    assert f"{round(0.4 * len(KEYS)) - 5} measured in" in printed
+    assert "none missing" in printed
+    assert "5 networks measured whole" in printed
+    with LatencyTable(table) as open_table:
+        assert open_table.check() == []
+        costs = LayerCosts.from_table(open_table)
+    assert costs.calibration.networks == 5
+    estimator = Estimator(SMALL_SPACE.lookup_plan(num_classes=10), costs)
+    vectors = SMALL_SPACE.lattice().draw(50, np.random.default_rng(0))
+    assert (estimator.latency_ms(vectors) > 0).all()
+    assert estimator.leans_on_completion(vectors).any()
+    tool.main([table, *part, "--networks", "5"])
+    assert "none missing" in capsys.readouterr().out
+
+
+def test_shards_measure_their_part_and_merge_into_the_whole(
+    tool: ModuleType, space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shards = [str(tmp_path / f"shard-{number}.sqlite") for number in (1, 2)]
+    for number, shard in enumerate(shards, start=1):
+        tool.main([shard, "--space", space, *QUICK, "--shard", f"{number}/2", "--no-recheck", "--resolutions", "28"])
+        with LatencyTable(shard) as table:
+            assert 0 < len(table) == len(in_shard(table.layers(), (number, 2)))
+    gpunet_command(["table", "merge", str(tmp_path / "all.sqlite"), *shards])
+    with LatencyTable(tmp_path / "all.sqlite") as table:
+        assert set(table.layers()) == set(
+            tool.keys_of_space(tool.load_space(space, [28]), tool.parser().parse_args(["t", *QUICK]))
+        )
+    assert "layers added" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(available_threads() < 2, reason="two builders need two processors")
+def test_two_jobs_fill_one_table(tool: ModuleType, space: str, tmp_path: Path):
+    tool.main([str(tmp_path / "table.sqlite"), "--space", space, *QUICK, "--jobs", "2", "--resolutions", "28"])
+    with LatencyTable(tmp_path / "table.sqlite") as table:
+        assert table.claimants() == []
+        assert len(table) > 50
+
+
+def test_the_layers_of_models_alone(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    spec = tmp_path / "network.json"
+    spec.write_text(SMALL_SPACE.decode([0] * len(SMALL_SPACE.digits)).to_json())
+    table = str(tmp_path / "table.sqlite")
+    tool.main([table, "--models", str(spec), "--runtime", "onnxruntime", "--threads", "1", "--lone"])
+    gpunet_command(["table", "estimate", table, str(spec)])
+    printed = capsys.readouterr().out
+    assert "none missing" in printed
+    assert "estimated, not measured" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--shard", "3/2"], "1 <= i <= n must hold"),
+        (["--shard", "two"], "a shard is written i/n"),
+        (["--fraction", "0"], "0 < fraction <= 1"),
+        (["--resolutions", "100"], "100 is not one of 224, 256"),
+        (["--space", "nowhere.json"], "--space nowhere.json: .*No such file"),
+        (["--jobs", "2", "--threads", "2"], "--jobs 2 needs --threads 1"),
+        (["--jobs", "0"], "--jobs must be 1 or more"),
+        (["--models", "gpunet_0", "--networks", "3"], "--models was given"),
+        (["--models", "resnet50"], "resnet50 has no spec"),
+        (["--cpu-time", "--threads", "2", "--runtime", "onnxruntime"], "counts the time of all threads together"),
+        (["--runtime", "abacus"], "runtime must be one of"),
+        (["--threads", "0"], "threads must be an integer of 1 or more"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_before_anything_is_made(
+    tool: ModuleType, tmp_path: Path, arguments: list[str], said: str
+):
+    with pytest.raises(InvalidArgumentError, match=said):
+        tool.main([str(tmp_path / "table.sqlite"), "--fraction", "0.001", *arguments])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_of_other_conditions_is_refused(tool: ModuleType, space: str, tmp_path: Path):
+    table = str(tmp_path / "table.sqlite")
+    tool.main([table, "--space", space, *QUICK, "--max-layers", "1"])
+    with pytest.raises(TableError, match="batch_size 1, not 2"):
+        tool.main([table, "--space", space, *QUICK, "--batch-size", "2"])
