@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from gpunet import runtime as runtimes
 from gpunet.errors import ExportError, InvalidArgumentError, VerificationError
-from gpunet.export.batch import BatchProfile
 from gpunet.export.engine_key import load_engine
 from gpunet.export.graph_types import check_precision
 from gpunet.export.images import Images, ImageSet, image_set
@@ -30,6 +29,7 @@ from gpunet.export.tensorrt import check_engine_export, check_writable, export_e
 from gpunet.export.verify import TOLERANCES, Verification, compare, not_verified
 from gpunet.export.verify_graph import pictures_of
 from gpunet.files import atomic_path, require, sha256_of
+from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.trt.gpu import find_gpu
 from gpunet.runtime.trt.monitor import Progress
 from gpunet.runtime.trt.options import BuildOptions

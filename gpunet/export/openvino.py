@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from gpunet import runtime as runtimes
 from gpunet.errors import ExportError, InvalidArgumentError
-from gpunet.export.batch import BatchProfile
 from gpunet.export.folders import staging
 from gpunet.export.graph_types import check_precision
 from gpunet.export.verify import Verification
 from gpunet.export.verify_graph import verify_graph
 from gpunet.files import require, sha256_of
+from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.openvino import core
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.export.graph import infer_shapes
+from gpunet.export.tensors import infer_shapes
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

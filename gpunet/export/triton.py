@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import InvalidArgumentError, MissingDependencyError
-from gpunet.export.batch import BatchProfile
 from gpunet.export.folders import atomic_folder
 from gpunet.export.pbtxt import config_text, parsed
 from gpunet.export.triton_config import FILES, QUEUE_DELAY_US, check_count, triton_config
+from gpunet.runtime.batch import BatchProfile
 
 if TYPE_CHECKING:
     from onnx import ModelProto

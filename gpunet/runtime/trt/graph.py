@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.runtime.trt.options import batch_profile
+from gpunet.runtime.batch import BatchProfile
 
 _COMPUTE = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _MOVES = ("Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
@@ -122,8 +122,8 @@ def fit_batch(asked: int | Sequence[int] | None, graph: Graph) -> tuple[int, int
             raise InvalidArgumentError(
                 "the ONNX file takes any batch, but none was asked for.", "Say which, for example batch=(1, 8, 64)."
             )
-        return batch_profile(fixed)
-    profile = batch_profile(asked)
+        return BatchProfile.parse(fixed).sizes
+    profile = BatchProfile.parse(asked).sizes
     if fixed is not None and profile != (fixed,) * 3:
         raise InvalidArgumentError(
             f"the ONNX file has a fixed batch of {fixed}, but {':'.join(map(str, profile))} was asked for.",
