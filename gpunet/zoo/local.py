@@ -21,8 +21,9 @@ from gpunet.machine import Fingerprint, fingerprint
 from gpunet.runtime import Runtime
 from gpunet.runtime.base import check_precision, check_threads
 from gpunet.runtime.timing import Measurement, NoisyMachineWarning, measure
-from gpunet.zoo.benchmark import available_runtime, check_batch_size, check_network_precision, session_from_network
+from gpunet.zoo.benchmark import check_batch_size, check_network_precision, session_from_network
 from gpunet.zoo.entry import Entry, LatencyRecord
+from gpunet.zoo.file_session import available_runtime
 from gpunet.zoo.local_file import DamagedRecordsWarning, read_or_empty, read_or_set_aside, records_path, write
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def local_records(
         entries: the networks; those of which only figures are known are left out.
         runtime: its name; None for the best installed.
         batch_size: images a run.
-        precision: 'fp32'.
+        precision: 'fp32' or 'fp16'.
         threads: threads that compute; None for all available.
         progress: show a bar on stderr that names the network being measured.
         refresh: measure all of them anew, whatever is kept; the new figures replace the old.

@@ -29,6 +29,6 @@ def test_types_are_inferred_with_those_of_weights_whose_values_matter(graph):
     graph.nodes.append(helper.make_node("Cast", [flat], ["half"], to=TensorProto.FLOAT16))
     graph.add("Relu", "half", to="y")
     types = element_types(graph.model())
-    assert types["x"] == types["w0"] == types["t0"] == TensorProto.FLOAT
+    assert types["x"] == types["w1"] == types["t0"] == TensorProto.FLOAT
     assert types["half"] == TensorProto.FLOAT16
     assert types[axes] == TensorProto.INT64

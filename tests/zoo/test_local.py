@@ -380,9 +380,9 @@ def test_progress_names_the_networks_on_stderr(capsys: pytest.CaptureFixture[str
         ({"precision": "x"}, InvalidArgumentError, "precision must be one of fp32, fp16, int8, but got 'x'"),
         ({"precision": "fp16"}, RuntimeUnavailableError, "'pytorch' cannot run at fp16 here"),
         (
-            {"precision": "fp16", "runtime": "onnxruntime"},
+            {"precision": "int8", "runtime": "onnxruntime"},
             RuntimeUnavailableError,
-            "a network that is exported for measuring runs at fp32, but got precision 'fp16'",
+            "a network that is exported for measuring runs at fp32 or fp16, but got precision 'int8'",
         ),
     ],
 )
