@@ -63,6 +63,11 @@ def parser() -> argparse.ArgumentParser:
         "--calibration", metavar="FOLDER|DATASET",
         help="for int8: a folder of pictures like those that the network will see, or one of timm's datasets",
     )  # fmt: skip
+    top.add_argument(
+        "--int8-layout", choices=("tensorrt", "onnxruntime", "openvino"),
+        help="for int8 in an ONNX file: the runtime that is to run it (default: tensorrt, the one that a GPU takes; ONNX "
+        "Runtime on a processor is slow with it)",
+    )  # fmt: skip
     top.add_argument("--leave-out", metavar="LAYER", nargs="+", default=[], help="layers that int8 leaves in float")
     top.add_argument("--images", metavar="FOLDER", type=Path, help="pictures to compare on (default: photographs that installed packages ship)")  # fmt: skip # noqa: E501
     top.add_argument("--weights", metavar="FILE", type=Path, help="safetensors, or NVIDIA's .pth.tar or zip")
@@ -163,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run `gpunet-export` with these arguments (default: the process's)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     args = parser().parse_args(words)
-    from gpunet.export.deploy import FORMATS
+    from gpunet.export.request import FORMATS
     from gpunet.runtime.trt.options import BuildOptions
 
     build = BuildOptions(
@@ -179,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "batch_size": args.batch,
         "io_fp16": args.io_fp16,
         "calibration": args.calibration,
+        "int8_layout": args.int8_layout,
         "options": build,
     }
     if args.output is None and args.triton is None:
@@ -200,7 +206,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _export(args: argparse.Namespace, words: list[str], how: dict[str, Any]) -> DeployReport:
-    from gpunet.export.deploy import ENGINES, check_request, deploy
+    from gpunet.export.deploy import deploy
+    from gpunet.export.request import ENGINES, check_request
     from gpunet.export.tensorrt import ProgressLine
 
     check_request(args.output, **how)  # before a network is downloaded
