@@ -65,8 +65,8 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     top.add_argument(
         "--int8-layout", choices=("tensorrt", "onnxruntime", "openvino"),
-        help="for int8 in an ONNX file: the runtime that is to run it (default: tensorrt, the one that a GPU takes; ONNX "
-        "Runtime on a processor is slow with it)",
+        help="for int8 in an ONNX file: the runtime that is to run it (default: tensorrt, the one that a GPU takes; "
+        "ONNX Runtime on a processor is slow with it)",
     )  # fmt: skip
     top.add_argument("--leave-out", metavar="LAYER", nargs="+", default=[], help="layers that int8 leaves in float")
     top.add_argument("--images", metavar="FOLDER", type=Path, help="pictures to compare on (default: photographs that installed packages ship)")  # fmt: skip # noqa: E501
