@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import math
 import re
 import sys
 import tempfile
@@ -133,7 +135,11 @@ def network(args: argparse.Namespace) -> nn.Module:
     path = Path(args.model)
     if path.is_dir():
         return _from_entry_folder(path, chosen)
-    if path.suffix == ".json" and path.is_file():
+    if path.suffix == ".json":
+        if not path.is_file():
+            raise InvalidArgumentError(
+                f"{path}: there is no such file.", "MODEL is a name, an entry's folder or a spec."
+            )
         return _from_spec(path, args)
     return gpunet.load(args.model, zoo=args.zoo, **chosen)
 
@@ -171,6 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from gpunet.export.request import FORMATS
     from gpunet.runtime.trt.options import BuildOptions
 
+    if not 0 < args.workspace_gib < math.inf:
+        raise InvalidArgumentError(f"--workspace-gib must be a number above 0, but got {args.workspace_gib}.")
     build = BuildOptions(
         workspace_bytes=int(args.workspace_gib * _GIB),
         optimization_level=args.optimization_level,
@@ -185,16 +193,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "io_fp16": args.io_fp16,
         "calibration": args.calibration,
         "int8_layout": args.int8_layout,
+        "leave_out": args.leave_out,
+        "cache": args.cache,
         "options": build,
     }
     if args.output is None and args.triton is None:
         raise InvalidArgumentError("name the file to write: -o FILE, or --triton DIR, but got neither.")
     with contextlib.ExitStack() as stack:
-        if args.output is None:
+        lasting = args.output is not None
+        if not lasting:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpunet-export-")))
             name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(args.model or args.device).stem)
             args.output = folder / f"{name}{FORMATS[args.target]}"
         report = _export(args, words, how)
+    if not lasting and report.triton is not None:
+        report = dataclasses.replace(report, path=report.triton.path)
     if args.json:
         console.print_json(report.to_dict())
     else:
@@ -214,8 +227,6 @@ def _export(args: argparse.Namespace, words: list[str], how: dict[str, Any]) -> 
     how |= {
         "opset": args.opset,
         "images": args.images,
-        "leave_out": args.leave_out,
-        "cache": args.cache,
         "keep": args.keep,
         "triton": args.triton,
         "command": ["gpunet-export", *words],

@@ -20,6 +20,7 @@ from gpunet.export.request import check_request
 from gpunet.export.sidecar import Sidecar, sidecar_path
 from gpunet.export.verified_graph import verified_graph
 from gpunet.export.verify import Verification
+from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.trt.monitor import Progress
 from gpunet.runtime.trt.options import BuildOptions
 
@@ -70,7 +71,7 @@ class DeployReport:
         kept = "" if self.built else " (current: kept as it is)"
         lines = [
             f"{self.path}: {side.format}, {side.precision}, {side.artefact_bytes / 1e6:.1f} MB, "
-            f"batch {':'.join(map(str, side.batch))}{kept}",
+            f"batch {BatchProfile(*side.batch)}{kept}",
             f"sidecar {sidecar_path(self.path)}",
         ]
         if self.quantization is not None:
@@ -140,7 +141,9 @@ def deploy(
         io_fp16=io_fp16,
         calibration=calibration,
         int8_layout=int8_layout,
+        leave_out=leave_out,
         options=options,
+        cache=cache,
     )
     graph = verified_graph(
         model,

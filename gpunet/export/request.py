@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,9 @@ def check_request(
     io_fp16: bool = False,
     calibration: Calibration | None = None,
     int8_layout: str | None = None,
+    leave_out: Sequence[str] = (),
     options: BuildOptions | None = None,
+    cache: bool = False,
 ) -> Request:
     """Everything about a request that can be known before there is a network: see `deploy`, for its errors too."""
     path = Path(path).expanduser()
@@ -76,6 +79,15 @@ def check_request(
             "A folder with a hundred pictures like those that the network will see does, or one of timm's datasets.",
         )
     layout = _checked_layout(int8_layout, target, precision)
+    if leave_out and precision != "int8":
+        raise InvalidArgumentError(
+            f"leave_out goes with int8, but got {', '.join(leave_out)} for {precision}.", "Leave it out."
+        )
+    if target not in ENGINES and (cache or options not in (None, BuildOptions())):
+        given = "cache is" if cache else "build options are"
+        raise InvalidArgumentError(
+            f"{given} for engines, but target is {target!r}.", "Leave that out, or build an engine: --trt or --trt-rtx."
+        )
     batch = BatchProfile.parse(batch_size)
     options = dataclasses.replace(options or BuildOptions(), precision=precision, batch=batch.sizes)
     if target in ENGINES:
@@ -94,7 +106,11 @@ def _check_suffix(path: Path, target: str) -> None:
                 f"an engine is no {found} file, but got {path}.", f"Try {path.with_suffix(suffix)}."
             )
     elif found != suffix:
-        raise InvalidArgumentError(f"path must end in {suffix}, but got {path}.", f"Try {path.with_suffix(suffix)}.")
+        option = {".xml": "--openvino", ".engine": "--trt or --trt-rtx", ".plan": "--trt or --trt-rtx"}.get(found)
+        wanted = "" if option is None else f" {found} goes with {option}."
+        raise InvalidArgumentError(
+            f"path must end in {suffix}, but got {path}.", f"Try {path.with_suffix(suffix)}.{wanted}"
+        )
 
 
 def _checked_layout(asked: str | None, target: str, precision: str) -> str:

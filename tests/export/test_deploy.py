@@ -106,6 +106,7 @@ def test_an_openvino_file_that_fails_its_proof_is_kept_on_request(model, tmp_pat
         deploy(model, tmp_path / "n.xml", target="openvino", precision="fp16")
     assert not any(tmp_path.iterdir())
     kept = deploy(model, tmp_path / "n.xml", target="openvino", precision="fp16", keep=True)
+    assert read_sidecar(tmp_path / "n.xml").verification["outcome"] == "failed"
     assert kept.verification.candidate.startswith("openvino")
     assert kept.verification.outcome == "failed"
     assert {each.name for each in tmp_path.iterdir()} == {"n.xml", "n.bin", "n.xml.json"}

@@ -6,6 +6,7 @@ import pytest
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.export.request import check_request
+from gpunet.runtime.trt.options import BuildOptions
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,15 @@ from gpunet.export.request import check_request
             "n.onnx",
             {"calibration": "x"},
             "int8 with calibration, but it is given for fp32",
+        ),
+        ("n.engine", {}, "path must end in .onnx, but got"),
+        ("n.engine", {}, "n.onnx. .engine goes with --trt or --trt-rtx."),
+        ("n.onnx", {"leave_out": ["Conv_0"]}, "leave_out goes with int8, but got Conv_0 for fp32"),
+        ("n.onnx", {"cache": True}, "cache is for engines, but target is 'onnx'"),
+        (
+            "n.xml",
+            {"target": "openvino", "options": BuildOptions(optimization_level=5)},
+            "build options are for engines, but target is 'openvino'",
         ),
         ("n.onnx", {"int8_layout": "openvino"}, "int8_layout goes with int8, but got 'openvino' for fp32"),
         (
