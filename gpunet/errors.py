@@ -64,6 +64,10 @@ class CheckpointError(WeightsError):
     """A checkpoint file is not what its name promises: damaged, hostile or of another network."""
 
 
+class RecordsError(GpunetError, RuntimeError):
+    """Latency records of this machine cannot be read or kept."""
+
+
 class ExportError(GpunetError, RuntimeError):
     """A model could not be exported."""
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from gpunet.cli import console, options, trtexec
 from gpunet.cli.comparison import Point, Verdict, swapped, verdicts
-from gpunet.errors import InvalidArgumentError
+from gpunet.cli.subjects import RUNS_PER_ROUND, Subject, measured, subjects
 
 if TYPE_CHECKING:
     from gpunet.runtime.measurement import Measurement
     from gpunet.zoo.entry import Entry
 
 PUBLISHED = "gv100"
-_RUNS_PER_ROUND = 3
+_SWITCHES = ("cuda_graph", "spin_wait", "transfers")
 
 
 def add_parser(commands: Any) -> None:
@@ -26,16 +26,17 @@ def add_parser(commands: Any) -> None:
         description="Measure networks side by side on this machine: in turn, many rounds, so that whatever disturbs "
         "the machine disturbs all alike. Then say for each baseline whether the paper's claim holds here: that some "
         "GPUNet at least as accurate is faster. The networks are untrained (latency does not depend on the weights), "
-        "nothing is kept, and accuracies are the published ones.",
+        "nothing is kept, and accuracies are the published ones. A NAME may be a file: ONNX, OpenVINO's .xml, or an "
+        "engine with its sidecar; it is measured as it is, by what can run it.",
     )
     parser.add_argument(
-        "names", metavar="NAME", nargs="*", help="models to measure (default: the released and your own)"
+        "names", metavar="NAME|FILE", nargs="*", help="models or files to measure (default: the released and your own)"
     )
     parser.add_argument("--baselines", action="store_true", help="the paper's baselines that timm can build, too")
     options.add_conditions(parser)
     parser.add_argument("-t", "--threads", metavar="N", type=int, help="threads that compute (default: all available)")
     parser.add_argument(
-        "--rounds", metavar="N", type=int, default=10, help=f"rounds of {_RUNS_PER_ROUND} runs each (default: 10)"
+        "--rounds", metavar="N", type=int, default=10, help=f"rounds of {RUNS_PER_ROUND} runs each (default: 10)"
     )
     trtexec.add_options(parser)
     options.add_zoo(parser)
@@ -48,9 +49,9 @@ def run(args: argparse.Namespace) -> None:
     if args.trtexec or args.import_trtexec is not None:
         trtexec.run(args)
         return
-    entries = _entries(args)
-    measured = _measure(entries, args)
-    points = [_point(entry, measured[entry.name].p25_ms) for entry in entries if entry.top1_percent is not None]
+    chosen = subjects(args)
+    figures = measured(chosen, args)
+    points = [_point(each, figures[each.name].p25_ms) for each in chosen if each.top1_percent is not None]
     published = _published(args)
     found = verdicts(points)
     claimed = {verdict.baseline.name: verdict for verdict in verdicts(published)}
@@ -58,70 +59,22 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         console.print_json(
             {
-                "measurements": {name: measurement.to_dict() for name, measurement in measured.items()},
+                "measurements": {name: measurement.to_dict() for name, measurement in figures.items()},
                 "claims": [_claim(verdict, claimed.get(verdict.baseline.name)) for verdict in found],
                 "swapped": [[faster.name, slower.name] for faster, slower in swaps],
             }
         )
         return
-    print(_latencies(entries, measured))
-    print(f"\n{_conditions(measured)}")
+    print(_latencies(chosen, figures))
+    print(f"\n{_conditions(figures)}")
     if found:
         print(f"\n{_claims(found, claimed)}")
-    print(f"\n{_order(swaps, points, published)}")
+    if points:
+        print(f"\n{_order(swaps, points, published)}")
 
 
-def _entries(args: argparse.Namespace) -> list[Entry]:
-    from gpunet.zoo.catalog import catalog, entry_named
-
-    chosen = {name: entry_named(name, args.zoo) for name in args.names}
-    for entry in catalog(args.zoo).values():
-        if entry.buildable and (args.baselines if entry.role == "baseline" else not args.names):
-            chosen.setdefault(entry.name, entry)
-    for entry in chosen.values():
-        if not entry.buildable:
-            raise InvalidArgumentError(
-                f"{entry.name} cannot be measured: only its published figures are known.",
-                "'gpunet list --baselines' says which can be built.",
-            )
-    return sorted(chosen.values(), key=lambda entry: entry.role == "baseline")
-
-
-def _measure(entries: Sequence[Entry], args: argparse.Namespace) -> dict[str, Measurement]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from gpunet.runtime.timing import interleave, measure
-    from gpunet.zoo.benchmark import available_runtime, check_batch_size, session_from_network
-    from gpunet.zoo.models import model_from_entry
-
-    runtime = available_runtime(args.runtime)
-    check_batch_size(args.batch_size)
-    sessions, images = {}, {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    # The bar is drawn between networks only: a redraw in mid-run would be in the figures.
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bar:
-        task = bar.add_task("", total=len(entries))
-        for entry in entries:
-            bar.update(task, description=f"loading {entry.name} into {runtime.name}", refresh=True)
-            sessions[entry.name], images[entry.name] = session_from_network(
-                model_from_entry(entry, pretrained=False),
-                runtime,
-                batch_size=args.batch_size,
-                precision=args.precision or "fp32",
-                threads=args.threads,
-                input_px=entry.input_px,
-            )
-            bar.advance(task)
-        bar.update(task, description=f"loaded into {runtime.name}", refresh=True)
-    if runtime.device == "gpu":  # by CUDA events, which other processes' noise does not reach
-        return {name: measure(session, images[name]) for name, session in sessions.items()}
-    console.note(f"measuring {len(entries)} networks in turn, {args.rounds} rounds of {_RUNS_PER_ROUND} runs ...")
-    return interleave(sessions, images, rounds=args.rounds, runs_per_round=_RUNS_PER_ROUND)
-
-
-def _point(entry: Entry, latency_ms: float) -> Point:
-    return Point(entry.name, latency_ms, entry.top1_percent or 0.0, entry.role == "baseline")
+def _point(network: Entry | Subject, latency_ms: float) -> Point:
+    return Point(network.name, latency_ms, network.top1_percent or 0.0, network.role == "baseline")
 
 
 def _published(args: argparse.Namespace) -> list[Point]:
@@ -132,23 +85,29 @@ def _published(args: argparse.Namespace) -> list[Point]:
     return [_point(match.entry, match.latency_ms) for match in matches if match.top1_percent is not None]
 
 
-def _latencies(entries: Sequence[Entry], measured: Mapping[str, Measurement]) -> str:
+def _latencies(chosen: Sequence[Subject], measured: Mapping[str, Measurement]) -> str:
     rows = []
-    for entry in entries:
-        figures = measured[entry.name]
+    for each in chosen:
+        figures = measured[each.name]
+        said = figures.conditions
         rows.append(
             (
-                entry.name,
-                entry.role,
-                console.percent(entry.top1_percent),
-                entry.input_px,
+                each.name,
+                each.role,
+                console.percent(each.top1_percent),
+                said["runtime"],
+                said["precision"],
+                said["input_shape"][-1],
                 console.milliseconds(figures.latency_ms),
                 console.milliseconds(figures.p25_ms),
                 f"{figures.spread_percent:.0f}",
                 f"{figures.throughput_ips:.1f}",
             )
         )
-    columns = ("model", "role", "top-1 %>", "input px>", "median ms>", "lower quartile ms>", "spread %>", "images/s>")
+    columns = (
+        "model", "role", "top-1 %>", "runtime", "precision", "input px>", "median ms>", "lower quartile ms>",
+        "spread %>", "images/s>",
+    )  # fmt: skip
     return console.table(columns, rows)
 
 
@@ -156,11 +115,16 @@ def _conditions(measured: Mapping[str, Measurement]) -> str:
     one = next(iter(measured.values()))
     said = one.conditions
     threads = "" if said["threads"] is None else f", {said['threads']} thread(s)"
+    all_said = [each.conditions for each in measured.values()]
+    used = " and ".join(dict.fromkeys(f"{each['runtime']} {each['runtime_version']}" for each in all_said))
+    precisions = " and ".join(dict.fromkeys(str(each["precision"]) for each in all_said))
     text = (
-        f"Measured here: {said['processor']}{threads}, {said['runtime']} {said['runtime_version']}, "
-        f"{said['precision']}, batch {said['batch_size']}, {one.repeats} repeats in turn. "
-        "What follows compares the lower quartiles."
+        f"Measured here: {said['processor']}{threads}, {used}, {precisions}, batch {said['batch_size']}, "
+        f"{one.repeats} repeats in turn. What follows compares the lower quartiles."
     )
+    if "cuda_graph" in said:
+        switches = (f"{name.replace('_', ' ')} {'on' if said[name] else 'off'}" for name in _SWITCHES)
+        text += f" GPU compute time by CUDA events: {', '.join(switches)}; --json has the end-to-end times too."
     noisy = [name for name, figures in measured.items() if figures.noisy]
     if noisy:
         said_of = ", ".join(noisy) if len(noisy) <= 3 else f"{len(noisy)} of {len(measured)} networks"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import math
 import re
 import sys
 import tempfile
@@ -62,6 +64,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--calibration", metavar="FOLDER|DATASET",
         help="for int8: a folder of pictures like those that the network will see, or one of timm's datasets",
+    )  # fmt: skip
+    top.add_argument(
+        "--int8-layout", choices=("tensorrt", "onnxruntime", "openvino"),
+        help="for int8 in an ONNX file: the runtime that is to run it (default: tensorrt, the one that a GPU takes; "
+        "ONNX Runtime on a processor is slow with it)",
     )  # fmt: skip
     top.add_argument("--leave-out", metavar="LAYER", nargs="+", default=[], help="layers that int8 leaves in float")
     top.add_argument("--images", metavar="FOLDER", type=Path, help="pictures to compare on (default: photographs that installed packages ship)")  # fmt: skip # noqa: E501
@@ -128,7 +135,11 @@ def network(args: argparse.Namespace) -> nn.Module:
     path = Path(args.model)
     if path.is_dir():
         return _from_entry_folder(path, chosen)
-    if path.suffix == ".json" and path.is_file():
+    if path.suffix == ".json":
+        if not path.is_file():
+            raise InvalidArgumentError(
+                f"{path}: there is no such file.", "MODEL is a name, an entry's folder or a spec."
+            )
         return _from_spec(path, args)
     return gpunet.load(args.model, zoo=args.zoo, **chosen)
 
@@ -163,9 +174,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run `gpunet-export` with these arguments (default: the process's)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     args = parser().parse_args(words)
-    from gpunet.export.deploy import FORMATS
+    from gpunet.export.request import FORMATS
     from gpunet.runtime.trt.options import BuildOptions
 
+    if not 0 < args.workspace_gib < math.inf:
+        raise InvalidArgumentError(f"--workspace-gib must be a number above 0, but got {args.workspace_gib}.")
     build = BuildOptions(
         workspace_bytes=int(args.workspace_gib * _GIB),
         optimization_level=args.optimization_level,
@@ -179,16 +192,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "batch_size": args.batch,
         "io_fp16": args.io_fp16,
         "calibration": args.calibration,
+        "int8_layout": args.int8_layout,
+        "leave_out": args.leave_out,
+        "cache": args.cache,
         "options": build,
     }
     if args.output is None and args.triton is None:
         raise InvalidArgumentError("name the file to write: -o FILE, or --triton DIR, but got neither.")
     with contextlib.ExitStack() as stack:
-        if args.output is None:
+        lasting = args.output is not None
+        if not lasting:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpunet-export-")))
             name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(args.model or args.device).stem)
             args.output = folder / f"{name}{FORMATS[args.target]}"
         report = _export(args, words, how)
+    if not lasting and report.triton is not None:
+        report = dataclasses.replace(report, path=report.triton.path)
     if args.json:
         console.print_json(report.to_dict())
     else:
@@ -200,15 +219,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _export(args: argparse.Namespace, words: list[str], how: dict[str, Any]) -> DeployReport:
-    from gpunet.export.deploy import ENGINES, check_request, deploy
+    from gpunet.export.deploy import deploy
+    from gpunet.export.request import ENGINES, check_request
     from gpunet.export.tensorrt import ProgressLine
 
     check_request(args.output, **how)  # before a network is downloaded
     how |= {
         "opset": args.opset,
         "images": args.images,
-        "leave_out": args.leave_out,
-        "cache": args.cache,
         "keep": args.keep,
         "triton": args.triton,
         "command": ["gpunet-export", *words],

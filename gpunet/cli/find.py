@@ -24,6 +24,9 @@ def add_parser(commands: Any) -> None:
     options.add_conditions(parser)
     options.add_nominal(parser)
     parser.add_argument(
+        "--refresh", action="store_true", help="on 'local': measure all anew, in place of the figures that are kept"
+    )
+    parser.add_argument(
         "--include-baselines", action="store_true", help="the paper's baselines that timm can build, too"
     )
     options.add_zoo(parser)
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         include_nominal=args.include_nominal,
         include_baselines=args.include_baselines,
     )
-    matches = [match for match in candidates(query, args.zoo) if satisfies(match, query)]
+    matches = [match for match in candidates(query, args.zoo, refresh=args.refresh) if satisfies(match, query)]
     if not matches:
         best(query, args.zoo)  # raises NothingFitsError, with the nearest networks
     if args.json:

@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-Shapes = dict[str, tuple[int | None, ...]]
+from gpunet.export.tensors import Shapes
 
 MULTIPLE = 8
 _MAX_GROWTH = 0.25  # a group of 6 channels is cheaper at 6 than at 8
@@ -50,7 +50,7 @@ def align_channels(model: onnx.ModelProto, shapes: Shapes, *, multiple: int = MU
 
     Args:
         model: its graph has intermediate shapes nowhere (`value_info` is empty or will be dropped).
-        shapes: as `gpunet.export.graph.infer_shapes` gives them.
+        shapes: as `gpunet.export.tensors.infer_shapes` gives them.
         multiple: what channels are rounded up to, where that adds no more than a quarter.
 
     Returns:

@@ -18,7 +18,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from gpunet.export.channels import Shapes, align_channels
+from gpunet.export.channels import align_channels
+from gpunet.export.tensors import Shapes, infer_shapes
 
 
 def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -30,33 +31,6 @@ def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
     del model.graph.value_info[:]
     drop_unused(model)
     return model
-
-
-def infer_shapes(model: onnx.ModelProto) -> Shapes:
-    """Shape of every tensor of the graph that ONNX can tell; None for a symbolic axis.
-
-    The inference sees the weights' shapes only, so that it need not copy hundreds of megabytes.
-    """
-    bare = onnx.ModelProto()
-    bare.ir_version = model.ir_version
-    bare.opset_import.extend(model.opset_import)
-    graph, source = bare.graph, model.graph
-    graph.name = source.name
-    graph.node.extend(source.node)
-    graph.input.extend(source.input)
-    graph.output.extend(source.output)
-    for tensor in source.initializer:
-        if tensor.data_type == onnx.TensorProto.INT64 or len(tensor.dims) == 0:  # axes, shapes: values matter
-            graph.initializer.append(tensor)
-        else:
-            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    inferred = onnx.shape_inference.infer_shapes(bare).graph
-    shapes: Shapes = {tensor.name: tuple(tensor.dims) for tensor in source.initializer}
-    for value in (*inferred.input, *inferred.value_info, *inferred.output):
-        kind = value.type.tensor_type
-        if kind.HasField("shape"):
-            shapes[value.name] = tuple(d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim)
-    return shapes
 
 
 def inline_identities(model: onnx.ModelProto) -> int:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from gpunet.errors import ExportError, InvalidArgumentError
+from gpunet.export.tensors import element_types
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -67,22 +68,6 @@ def float_constants(model: ModelProto) -> set[str]:
     """Names of the tensors that are read where ONNX fixes the type to float32."""
     opset = opset_of(model)
     return {name for node in model.graph.node for name in float_inputs(node, opset)}
-
-
-def element_types(model: ModelProto) -> dict[str, int]:
-    """Element type of every tensor that ONNX can tell, weights included; they are not copied."""
-    bare = onnx.ModelProto()
-    bare.ir_version = model.ir_version
-    bare.opset_import.extend(model.opset_import)
-    graph, source = bare.graph, model.graph
-    graph.name = source.name
-    graph.node.extend(source.node)
-    graph.input.extend(source.input)
-    graph.output.extend(source.output)
-    graph.input.extend(helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in source.initializer)
-    inferred = onnx.shape_inference.infer_shapes(bare).graph
-    values = (*inferred.input, *inferred.value_info, *inferred.output)
-    return {value.name: value.type.tensor_type.elem_type for value in values}
 
 
 def _label(node: NodeProto) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.export.batch import BatchProfile
+from gpunet.runtime.batch import BatchProfile
 
 if TYPE_CHECKING:
     from torch import nn

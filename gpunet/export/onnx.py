@@ -13,12 +13,12 @@ import onnx
 from gpunet import runtime as runtimes
 from gpunet.errors import ExportError, InvalidArgumentError
 from gpunet.export import graph
-from gpunet.export.batch import BatchProfile
 from gpunet.export.images import Images, image_set, image_shape
 from gpunet.export.metadata import properties_of
 from gpunet.export.opset import DEFAULT_OPSET, check_opset
 from gpunet.export.verify import Verification, compare
 from gpunet.files import atomic_path, sha256_of
+from gpunet.runtime.batch import BatchProfile
 
 if TYPE_CHECKING:
     from torch import nn

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from gpunet import runtime as runtimes
 from gpunet.errors import ExportError, InvalidArgumentError
-from gpunet.export.batch import BatchProfile
 from gpunet.export.folders import staging
 from gpunet.export.graph_types import check_precision
 from gpunet.export.verify import Verification
 from gpunet.export.verify_graph import verify_graph
 from gpunet.files import require, sha256_of
-from gpunet.runtime.openvino import core
+from gpunet.runtime.batch import BatchProfile
+from gpunet.runtime.openvino import core, read_network
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -86,6 +86,7 @@ def export_openvino(
     reference: ModelProto | None = None,
     batch: BatchProfile | None = None,
     float_layers: Sequence[str] = (),
+    keep: bool = False,
 ) -> OpenVINOReport:
     """Write an ONNX graph as OpenVINO IR, compared with ONNX Runtime on images.
 
@@ -100,6 +101,7 @@ def export_openvino(
             alone: see verify_graph); None for `model`.
         batch: the batch sizes it takes, where the graph's axis is symbolic; None for any.
         float_layers: layers of an int8 graph that may run in float.
+        keep: keep files that fail the comparison; the report says so.
 
     Raises:
         InvalidArgumentError: (a ValueError) an argument breaks its rule.
@@ -120,7 +122,8 @@ def export_openvino(
         verification = verify_graph(
             xml, reference or model, runtime="openvino", precision=precision, images=images, batch=batch
         )
-        verification.require_passed()
+        if not keep:
+            verification.require_passed()
         report = OpenVINOReport(
             path=path,
             weights_path=path.with_suffix(".bin"),
@@ -169,7 +172,7 @@ def metadata_of(path: str | Path) -> dict[str, str]:
         InvalidArgumentError: (a ValueError) there is no such file, or it is no whole IR.
         MissingDependencyError: (an ImportError) OpenVINO is not installed.
     """
-    network = _read(Path(path))
+    network = read_network(Path(path))
     if not network.has_rt_info([_METADATA]):
         return {}
     return {key: str(network.get_rt_info([_METADATA, key]).value) for key in network.get_rt_info([_METADATA]).value}
@@ -185,7 +188,7 @@ def execution_types(path: str | Path) -> dict[str, str]:
         InvalidArgumentError: (a ValueError) there is no such file, or it cannot be read.
         MissingDependencyError: (an ImportError) OpenVINO is not installed.
     """
-    compiled = core().compile_model(_read(Path(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(read_network(Path(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = {}
     for node in compiled.get_runtime_model().get_ordered_ops():
         said = node.get_rt_info()
@@ -193,19 +196,6 @@ def execution_types(path: str | Path) -> dict[str, str]:
             name = re.sub(r"/(WithoutBiases|fq_weights\w*)$", "", node.get_friendly_name())
             found[name] = said["runtimePrecision"].astype(str)
     return found
-
-
-def _read(path: Path) -> Any:
-    ov = require("openvino", "openvino", purpose=_PURPOSE)
-    if not path.is_file():
-        raise InvalidArgumentError(f"{path}: there is no such file.", "Give the .xml file of an OpenVINO IR.")
-    try:
-        return core().read_model(str(path))
-    except RuntimeError as error:
-        raise InvalidArgumentError(
-            f"{path} cannot be read by OpenVINO {ov.__version__}: {' '.join(str(error).split())}",
-            "Its .bin must lie beside it. Export it again.",
-        ) from error
 
 
 def _counted(executed: Mapping[str, str]) -> dict[str, int]:

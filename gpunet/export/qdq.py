@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from gpunet.export.qdq_plan import Layout, Plan
+from gpunet.export.qdq_plan import WEIGHT_MOST, Layout, Plan
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -121,12 +121,12 @@ def quantized_weight(
         input_scale: of the layer's input.
     """
     others = tuple(place for place in range(values.ndim) if place != axis)
-    scale = np.maximum(np.abs(values).max(axis=others) / 127.0, SMALLEST_SCALE)
+    scale = np.maximum(np.abs(values).max(axis=others) / WEIGHT_MOST, SMALLEST_SCALE)
     if bias is not None:
         scale = np.maximum(scale, np.abs(bias) / (input_scale * _BIAS_MAX))
     scale = scale.astype(np.float32)
     shape = [-1 if place == axis else 1 for place in range(values.ndim)]
-    return np.clip(np.round(values / scale.reshape(shape)), -127, 127).astype(np.int8), scale
+    return np.clip(np.round(values / scale.reshape(shape)), -WEIGHT_MOST, WEIGHT_MOST).astype(np.int8), scale
 
 
 def channel_axis(node: NodeProto) -> int:

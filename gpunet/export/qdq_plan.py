@@ -4,9 +4,9 @@
     gate     the product of a map with a tensor of one position, as squeeze-excitation ends
     layer    a convolution or linear layer with constant weights
 
-Weights are int8 per output channel, symmetric. Of the activations, the inputs of layers are quantised, and the maps
-that gates and global pooling read; what else reads such a tensor (the residual addition) reads the quantised one. The
-two small convolutions of squeeze-excitation stay in float: they are 0.1 % of the work.
+Weights are int8 per output channel, symmetric, in 7 bits. Of the activations, the inputs of layers are
+quantised, and the maps that gates and global pooling read; what else reads such a tensor (the residual addition) reads
+the quantised one. The two small convolutions of squeeze-excitation stay in float: they are 0.1 % of the work.
 
 A layout says what a runtime wants of this; the choices that were measured stand in docs/decisions.
 """
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.export.graph import infer_shapes
+from gpunet.export.tensors import infer_shapes
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -60,6 +60,10 @@ LAYOUTS = {
     "openvino": Layout("openvino", signed=False, every_map=False, integer_bias=False),
     "onnxruntime": Layout("onnxruntime", signed=False, every_map=True, integer_bias=True),
 }
+
+# The largest integer of a weight: 7 bits. x86 processors without VNNI add two products of 8 bits into 16, where
+# 2 * 255 * 127 saturates and 2 * 255 * 64 fits. Saturation cost a tenth of the accuracy (docs/decisions/0009).
+WEIGHT_MOST = 64
 
 
 @dataclass(frozen=True)

@@ -143,8 +143,9 @@ def read_sidecar(artefact: str | Path, *, check: bool = True) -> Sidecar:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InvalidArgumentError(f"{path}: not JSON: {error}.", again) from error
     sidecar = Sidecar.from_dict(data, str(path))
-    if check and sha256_of(artefact) != sidecar.artefact_sha256:
-        raise ChecksumError(f"{artefact} is not the file that {path.name} describes: its SHA-256 differs.", again)
+    judged = artefact.with_suffix(".bin") if sidecar.format == "openvino" else artefact
+    if check and (not judged.is_file() or sha256_of(judged) != sidecar.artefact_sha256):
+        raise ChecksumError(f"{judged} is not the file that {path.name} describes: its SHA-256 differs.", again)
     return sidecar
 
 

@@ -77,7 +77,8 @@ def check_writable(path: str | Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> ExportError:
-    return ExportError(f"{path} cannot be written: {error.strerror or error}.", "Choose another place: -o PATH.")
+    reason = "its folder is a file" if isinstance(error, FileExistsError) else error.strerror or error
+    return ExportError(f"{path} cannot be written: {reason}.", "Choose another place: -o PATH.")
 
 
 def export_engine(

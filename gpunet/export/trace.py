@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from gpunet.errors import ExportError, GpunetError, InvalidArgumentError
-from gpunet.export.batch import BatchProfile
+from gpunet.runtime.batch import BatchProfile
 
 INPUT, OUTPUT, BATCH_AXIS = "input", "logits", "batch"
 TRACED_OPSETS = range(13, 21)

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import InvalidArgumentError, MissingDependencyError
-from gpunet.export.batch import BatchProfile
 from gpunet.export.folders import atomic_folder
 from gpunet.export.pbtxt import config_text, parsed
+from gpunet.export.sidecar import sidecar_path
 from gpunet.export.triton_config import FILES, QUEUE_DELAY_US, check_count, triton_config
+from gpunet.runtime.batch import BatchProfile
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -35,19 +36,27 @@ class TritonReport:
 
     Args:
         folder: of the model, inside the repository.
+        path: of the network in it; its sidecar lies beside it, where the artefact had one.
         backend: 'onnxruntime', 'tensorrt' or 'openvino'.
         config: text of its config.pbtxt.
         checked: whether Triton's own definitions read it back: False where tritonclient is not installed.
     """
 
     folder: Path
+    path: Path
     backend: str
     config: str
     checked: bool
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {"folder": str(self.folder), "backend": self.backend, "config": self.config, "checked": self.checked}
+        return {
+            "folder": str(self.folder),
+            "path": str(self.path),
+            "backend": self.backend,
+            "config": self.config,
+            "checked": self.checked,
+        }
 
     def __str__(self) -> str:
         checked = (
@@ -119,9 +128,11 @@ def export_triton(
         shutil.copyfile(artefact, inner / FILES[backend])
         if backend == "openvino":
             shutil.copyfile(artefact.with_suffix(".bin"), inner / "model.bin")
+        if sidecar_path(artefact).is_file():
+            shutil.copyfile(sidecar_path(artefact), sidecar_path(inner / FILES[backend]))
         (made / "labels.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         (made / "config.pbtxt").write_text(text, encoding="utf-8")
-    return TritonReport(folder, backend, text, checked)
+    return TritonReport(folder, folder / str(version) / FILES[backend], backend, text, checked)
 
 
 def class_labels(count: int, labels: Sequence[str] | None = None) -> list[str]:

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.export.batch import BatchProfile
 from gpunet.export.pbtxt import Enum
+from gpunet.runtime.batch import BatchProfile
 
 if TYPE_CHECKING:
     from onnx import ModelProto

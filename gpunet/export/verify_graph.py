@@ -16,7 +16,7 @@ from gpunet.export.verify import TOLERANCES, Verification, compare
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from gpunet.export.batch import BatchProfile
+    from gpunet.runtime.batch import BatchProfile
 
 _RANDOM = "random image"
 

@@ -23,7 +23,7 @@ class Session(Protocol):
 
     Attributes:
         runtime, runtime_version: what runs it, e.g. 'openvino', '2026.4.1'.
-        precision: 'fp32' or 'fp16': what it computes in.
+        precision: 'fp32', 'fp16' or 'int8': what it computes in.
         threads: threads that compute, read back from the runtime where it can say so; None on a GPU.
         device: 'cpu' or 'gpu'.
         input_shape: N, C, H, W of its input; None for an axis of any size.
@@ -78,7 +78,7 @@ class Runtime(Protocol):
 
         Args:
             source: ONNX as bytes, as the path of a file or as a ModelProto; for 'pytorch' an nn.Module.
-            precision: one of `precisions`.
+            precision: one of `precisions`; 'int8' for a graph that holds Q/DQ nodes.
             threads: threads that compute; None for all available. Of no effect on a GPU.
 
         Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
@@ -17,11 +18,13 @@ from gpunet.runtime.base import (
     installed_version,
     onnx_source,
 )
+from gpunet.runtime.onnx_precision import not_int8
 
 if TYPE_CHECKING:
     import numpy as np
 
-_ARITHMETIC = {"fp32": "f32", "fp16": "f16"}
+_ARITHMETIC = {"fp32": "f32", "fp16": "f16", "int8": "f32"}  # of int8: what stays in float
+_LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 _PURPOSE = "to run a network on OpenVINO"
 
 
@@ -36,11 +39,11 @@ class OpenVINO:
 
     Tuned for latency: one stream, one request. The arithmetic is always asked for by name, since the default turns a
     float32 network silently into bfloat16 on processors that have it; and it is read back, so that 'fp16' is refused
-    on a processor where OpenVINO would compute in float32.
+    on a processor where OpenVINO would compute in float32. 'int8' is for a graph that holds Q/DQ nodes.
     """
 
     name = "openvino"
-    precisions = ("fp32", "fp16")
+    precisions = ("fp32", "fp16", "int8")
     device = "cpu"
 
     def version(self) -> str:
@@ -64,11 +67,15 @@ class OpenVINO:
             "INFERENCE_NUM_THREADS": threads,
         }
         try:
-            compiled = shared.compile_model(shared.read_model(network), "CPU", settings)
+            read = shared.read_model(network)
+            found = network_precision(read)
+            if precision == "int8" and found != "int8":
+                raise not_int8(found)
+            compiled = shared.compile_model(read, "CPU", settings)
         except RuntimeError as error:
             raise InvalidArgumentError(
                 f"OpenVINO {self.version()} cannot load this network: {' '.join(str(error).split())}",
-                "Is it a whole ONNX file, of an opset that this version knows?",
+                "Is it a whole ONNX file, of an opset that this version knows? An .xml needs its .bin beside it.",
             ) from error
         arithmetic = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if arithmetic != _ARITHMETIC[precision]:
@@ -77,6 +84,38 @@ class OpenVINO:
                 "Load the network with precision='fp32': that is what it would be.",
             )
         return OpenVINOSession(compiled, self.version(), precision)
+
+
+def read_network(path: Path) -> Any:
+    """An .xml or .onnx file as an openvino.Model.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) there is no such file, or it cannot be read.
+        MissingDependencyError: (an ImportError) OpenVINO is not installed.
+    """
+    reader = core()
+    if not path.is_file():
+        raise InvalidArgumentError(f"{path}: there is no such file.", "Give the .xml file of an OpenVINO IR.")
+    try:
+        return reader.read_model(str(path))
+    except RuntimeError as error:
+        raise InvalidArgumentError(
+            f"{path} cannot be read by OpenVINO {installed_version('openvino', ('openvino',))}: "
+            f"{' '.join(str(error).split())}",
+            "Its .bin must lie beside it. Export it again.",
+        ) from error
+
+
+def network_precision(network: Any) -> str:
+    """'fp32', 'fp16' or 'int8': the least precise type that the layers of an openvino.Model compute in.
+
+    Q/DQ nodes are FakeQuantize there.
+    """
+    layers = [op for op in network.get_ops() if op.get_type_name() in _LAYERS]
+    if any(op.get_type_name() == "FakeQuantize" for op in network.get_ops()):
+        return "int8"
+    half = any(op.get_output_element_type(0).get_type_name() == "f16" for op in layers)
+    return "fp16" if half else "fp32"
 
 
 class OpenVINOSession:

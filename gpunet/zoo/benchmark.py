@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunet import runtime as runtimes
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime import Runtime, Session
-from gpunet.runtime.base import PRECISIONS
+from gpunet.runtime.base import PRECISIONS, check_precision
 from gpunet.runtime.timing import MIN_REPEATS, MIN_TIME_S, WARMUP_S, Measurement, measure, noise
 from gpunet.zoo.catalog import Zoo, entry_named
+from gpunet.zoo.file_session import available_runtime, file_named, session_from_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ def benchmark(
     *,
     runtime: str | None = None,
     batch_size: int = 1,
-    precision: str = "fp32",
+    precision: str | None = None,
     threads: int | None = None,
     input_px: int | None = None,
     warmup_s: float = WARMUP_S,
@@ -37,12 +37,14 @@ def benchmark(
     """Latency of a network on this machine, in milliseconds for a whole batch.
 
     Args:
-        model: a GPUNet, any timm model or other nn.Module; the path of an .onnx file; or the name of a zoo entry,
-            which is built untrained (latency does not depend on the weights' values).
+        model: a GPUNet, any timm model or other nn.Module; a file that `gpunet-export` made (.onnx, OpenVINO's .xml, an
+            engine) or any other .onnx; or the name of a zoo entry, which is built untrained (latency does not depend
+            on the weights' values).
         runtime: 'openvino', 'onnxruntime', 'pytorch', ...; None for the best installed: TensorRT, else OpenVINO, else
             ONNX Runtime. All but 'pytorch' are given the network as ONNX.
-        batch_size: images a run; an .onnx file may fix it.
-        precision: 'fp32'; or 'fp16' for an .onnx file in half precision.
+        batch_size: images a run; a file may fix it.
+        precision: 'fp32' or 'fp16' (half weights and activations); a file's own, also 'int8', which cannot be chosen
+            here. None for the file's own, else 'fp32'.
         threads: threads that compute; None for all available to this process.
         input_px: side of the square input; None for the model's own.
         warmup_s: least seconds of untimed runs.
@@ -62,44 +64,33 @@ def benchmark(
         UnknownModelError: (a LookupError) the zoo has no entry of that name.
         RuntimeUnavailableError: (a RuntimeError) the runtime cannot run here, or not at this precision.
     """
-    chosen = available_runtime(runtime)
+    path = file_named(model)
+    if path is None:
+        chosen = available_runtime(runtime)
     check_batch_size(batch_size)
-    if precision not in PRECISIONS:
+    if precision is not None and precision not in PRECISIONS:
         raise InvalidArgumentError(f"precision must be one of {', '.join(PRECISIONS)}, but got {precision!r}.")
     if input_px is not None and (isinstance(input_px, bool) or not isinstance(input_px, int) or input_px < 1):
         raise InvalidArgumentError(f"input_px must be an integer of 1 or more, but got {input_px!r}.")
     how: dict[str, Any] = {"warmup_s": warmup_s, "min_repeats": min_repeats, "min_time_s": min_time_s, "clock": clock}
-    if isinstance(model, Path) or (isinstance(model, str) and model.endswith(".onnx")):
-        session = session_from_file(Path(model).expanduser(), chosen, precision, threads)
-        images = images_for(session, batch_size, input_px)
-        return measure(session, images, conditions={"model": Path(model).name}, **how)
+    if path is not None:
+        session = session_from_file(path, runtime=runtime, precision=precision, threads=threads)
+        return measure(session, images_for(session, batch_size, input_px), conditions={"model": path.name}, **how)
+    network: Any = model
     if isinstance(model, str):
         from gpunet.zoo.models import model_from_entry
 
-        model = model_from_entry(entry_named(model, zoo), pretrained=False)
-    with _evaluation_mode(model):
+        network = model_from_entry(entry_named(model, zoo), pretrained=False)
+    with _evaluation_mode(network):
         session, images = session_from_network(
-            model, chosen, batch_size=batch_size, precision=precision, threads=threads, input_px=input_px
+            network,
+            chosen,
+            batch_size=batch_size,
+            precision=precision or "fp32",
+            threads=threads,
+            input_px=input_px,
         )
-        return measure(session, images, conditions={"model": network_name(model)}, **how)
-
-
-def available_runtime(name: str | None) -> Runtime:
-    """The runtime of that name, or the best for None.
-
-    Raises:
-        InvalidArgumentError: there is none of that name.
-        RuntimeUnavailableError: it cannot run here, with the reason.
-    """
-    if name is None:
-        return runtimes.best()
-    chosen = runtimes.get(name)
-    reason = chosen.unavailable()
-    if reason is not None:
-        raise RuntimeUnavailableError(
-            f"the runtime {name!r} cannot run here: {reason}", "Leave runtime out for the best that can."
-        )
-    return chosen
+        return measure(session, images, conditions={"model": network_name(network)}, **how)
 
 
 def check_batch_size(batch_size: int) -> None:
@@ -109,11 +100,12 @@ def check_batch_size(batch_size: int) -> None:
 
 
 def check_network_precision(precision: str) -> None:
-    """Raise where a network cannot be measured at this precision without an .onnx file that holds it."""
-    if precision != "fp32":
+    """Raise where a network cannot be measured at this precision without a file that holds it."""
+    if precision == "int8":
         raise RuntimeUnavailableError(
-            f"a network that is exported for measuring runs at fp32, but got precision {precision!r}.",
-            "Measure an .onnx file of that precision: gpunet.benchmark('network.onnx', precision=...).",
+            "a network that is exported for measuring runs at fp32 or fp16, but got precision 'int8'.",
+            "INT8 needs calibration: gpunet-export MODEL -o FILE --precision int8 --calibration FOLDER, then "
+            "'gpunet bench FILE', or gpunet.benchmark(FILE).",
         )
 
 
@@ -136,15 +128,21 @@ def session_from_network(
 
     if not isinstance(model, torch.nn.Module):
         raise InvalidArgumentError(
-            f"model must be an nn.Module, the path of an .onnx file or a name of the zoo, but got {model!r}."
+            "model must be an nn.Module, the path of an .onnx or .xml or engine file, or a name of the zoo, but got "
+            f"{model!r}."
         )
     check_network_precision(precision)
+    check_precision(runtime.name, precision, runtime.precisions)
     from gpunet.export.onnx import image_shape, onnx_from_network
 
     shape = (batch_size, *image_shape(model, input_px))
     source: Any = model
     if runtime.name != "pytorch":
         source = onnx_from_network(model, batch_size=batch_size, input_px=shape[2:])
+        if precision == "fp16":
+            from gpunet.export.precision import half_from_float
+
+            source = half_from_float(source)
     return runtime.load(source, precision=precision, threads=threads), noise(shape)
 
 
@@ -159,33 +157,6 @@ def _evaluation_mode(model: object) -> Iterator[None]:
     finally:
         for each in training:
             each.training = True
-
-
-def session_from_file(path: Path, runtime: Runtime, precision: str, threads: int | None) -> Session:
-    """An .onnx file loaded into a runtime.
-
-    Raises:
-        InvalidArgumentError: it cannot be read, or its weights are of another precision.
-    """
-    session = runtime.load(path, precision=precision, threads=threads)
-    found = graph_precision(path)
-    if found != precision:
-        raise InvalidArgumentError(
-            f"{path}: its weights are {found}, but precision is {precision!r}.",
-            f"Pass precision={found!r}, so that the figure says what it is of.",
-        )
-    return session
-
-
-def graph_precision(path: Path) -> str:
-    """'fp32', 'fp16' or 'int8': the least precise type that an ONNX file's weights (rank 2 and up) are kept in."""
-    import onnx
-
-    network = onnx.load(str(path), load_external_data=False)
-    kinds = {weight.data_type for weight in network.graph.initializer if len(weight.dims) > 1}
-    if kinds & {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}:
-        return "int8"
-    return "fp16" if onnx.TensorProto.FLOAT16 in kinds else "fp32"
 
 
 def images_for(session: Session, batch_size: int, input_px: int | None = None) -> np.ndarray:

@@ -12,7 +12,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from gpunet import files
@@ -21,9 +21,17 @@ from gpunet.machine import Fingerprint, fingerprint
 from gpunet.runtime import Runtime
 from gpunet.runtime.base import check_precision, check_threads
 from gpunet.runtime.timing import Measurement, NoisyMachineWarning, measure
-from gpunet.zoo.benchmark import available_runtime, check_batch_size, check_network_precision, session_from_network
+from gpunet.zoo.benchmark import check_batch_size, check_network_precision, session_from_network
 from gpunet.zoo.entry import Entry, LatencyRecord
-from gpunet.zoo.local_file import DamagedRecordsWarning, read_or_empty, read_or_set_aside, records_path, write
+from gpunet.zoo.file_session import available_runtime
+from gpunet.zoo.local_file import (
+    DamagedRecordsWarning,
+    accessible,
+    read_or_empty,
+    read_or_set_aside,
+    records_path,
+    write,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,7 +63,7 @@ def local_records(
         entries: the networks; those of which only figures are known are left out.
         runtime: its name; None for the best installed.
         batch_size: images a run.
-        precision: 'fp32'.
+        precision: 'fp32' or 'fp16'.
         threads: threads that compute; None for all available.
         progress: show a bar on stderr that names the network being measured.
         refresh: measure all of them anew, whatever is kept; the new figures replace the old.
@@ -73,7 +81,7 @@ def local_records(
     Raises:
         RuntimeUnavailableError: (a RuntimeError) the runtime cannot run here, or not at this precision.
         InvalidArgumentError: (a ValueError) an argument is out of range.
-        OSError: the records cannot be written.
+        RecordsError: (a RuntimeError) the records cannot be read or written.
     """
     chosen = available_runtime(runtime)
     check_batch_size(batch_size)
@@ -100,7 +108,9 @@ def local_records(
             build=build or _untrained,
             clock=clock,
         )
-        with files.lock(path.parent / "measuring"):
+        with ExitStack() as held:
+            with accessible(path):
+                held.enter_context(files.lock(path.parent / "measuring"))
             found = read_or_set_aside(path, here)
 
             def keep(key: str, measurement: Measurement) -> None:
@@ -146,7 +156,8 @@ def _warn_of_noise(found: Mapping[str, Measurement]) -> None:
     if noisy:
         warnings.warn(
             f"the machine was not quiet when these were measured, even at a second try: {', '.join(noisy)}. The "
-            "figures are uncertain. Stop what else is running and measure again by local_records(..., refresh=True).",
+            "figures are uncertain. Stop what else is running and measure again: local_records(..., "
+            "refresh=True), or gpunet find --device local --refresh.",
             NoisyMachineWarning,
             stacklevel=3,
         )

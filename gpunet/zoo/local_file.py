@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gpunet import files
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import InvalidArgumentError, RecordsError
 from gpunet.machine import Fingerprint
 from gpunet.runtime.measurement import Measurement
 
@@ -22,6 +23,18 @@ class DamagedRecordsWarning(UserWarning):
 def records_path(here: Fingerprint) -> Path:
     """Where the records of a fingerprint are kept."""
     return files.home() / "measurements" / f"{here.id}.json"
+
+
+@contextlib.contextmanager
+def accessible(path: Path) -> Iterator[None]:
+    """An OSError in the block as a RecordsError (a RuntimeError), with the folder and how to choose another."""
+    try:
+        yield
+    except OSError as error:
+        raise RecordsError(
+            f"the latency records of this machine cannot be kept in {path.parent}: {error.strerror or error}.",
+            "Set GPUNET_HOME to a folder that can be written.",
+        ) from error
 
 
 def read_or_empty(path: Path, here: Fingerprint) -> dict[str, Measurement]:
@@ -40,7 +53,8 @@ def read_or_set_aside(path: Path, here: Fingerprint) -> dict[str, Measurement]:
         number = 1
         while (aside := path.with_name(f"{path.stem}.damaged-{number}.json")).exists():
             number += 1
-        path.rename(aside)
+        with accessible(path):
+            path.rename(aside)
         warnings.warn(
             f"the latency records in {path} cannot be read: {error}. They were moved to {aside}; the networks are "
             "measured again.",
@@ -58,7 +72,8 @@ def write(path: Path, here: Fingerprint, found: Mapping[str, Measurement]) -> No
         "fingerprint": here.to_dict(),
         "records": {key: measurement.to_dict() for key, measurement in found.items()},
     }
-    files.write_text(path, json.dumps(body, indent=1) + "\n")
+    with accessible(path):
+        files.write_text(path, json.dumps(body, indent=1) + "\n")
 
 
 class _UnreadableError(ValueError):
@@ -68,9 +83,11 @@ class _UnreadableError(ValueError):
 def _read(path: Path, here: Fingerprint) -> dict[str, Measurement]:
     """The measurements in a records' file by key; none where there is no file."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+        with accessible(path):
+            if not path.exists():
+                return {}
+            text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
     except ValueError as error:  # not JSON, or not UTF-8
         raise _UnreadableError(f"it is not JSON ({error})") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:

@@ -175,11 +175,15 @@ def satisfies(match: Match, query: Query) -> bool:
     return query.max_params is None or (entry.parameters is not None and entry.parameters <= query.max_params)
 
 
-def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False) -> list[Match]:
+def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False, refresh: bool = False) -> list[Match]:
     """Every network with records that apply to the query's device and conditions, whatever its bounds.
 
     Args:
         figures_only: with baselines, also those that cannot be built here.
+        refresh: on 'local', measure all anew and replace what is kept.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) refresh for another device, besides those of `find`.
     """
     entries = [
         entry
@@ -187,8 +191,13 @@ def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False) -> 
         if (query.include_baselines or entry.role != "baseline") and (figures_only or entry.buildable)
     ]
     device = device_named(query.device, zoo)
+    if refresh and device.chip != LOCAL:
+        raise InvalidArgumentError(
+            f"refresh measures this machine anew, but the device is {query.device!r}.",
+            "Leave it out, or ask for 'local'.",
+        )
     if device.chip == LOCAL:
-        records = _local_records(entries, query)
+        records = _local_records(entries, query, refresh=refresh)
     else:
         records = {entry.name: [r for r in entry.records if device.covers(r.chip, r.board)] for entry in entries}
     matches = []
@@ -239,12 +248,18 @@ def recorded_devices(entries: Iterable[Entry]) -> list[tuple[str, str]]:
     return sorted({(record.chip, record.board) for entry in entries for record in entry.records})
 
 
-def _local_records(entries: list[Entry], query: Query) -> dict[str, list[LatencyRecord]]:
+def _local_records(entries: list[Entry], query: Query, *, refresh: bool) -> dict[str, list[LatencyRecord]]:
     from gpunet.zoo.local import local_records
 
     found: dict[str, list[LatencyRecord]] = {}
     runtime = query.runtime and re.sub(r"-\d.*$", "", query.runtime)  # a version is for `applies` to look at
-    measured = local_records(entries, runtime=runtime, batch_size=query.batch_size, precision=query.precision or "fp32")
+    measured = local_records(
+        entries,
+        runtime=runtime,
+        batch_size=query.batch_size,
+        precision=query.precision or "fp32",
+        refresh=refresh,
+    )
     for record in measured:
         found.setdefault(record.model, []).append(record)
     return found

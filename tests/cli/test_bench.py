@@ -46,6 +46,21 @@ def test_bench_names_the_baselines_for_which_the_claim_does_not_hold(zoo, capsys
     assert "holds here for 0 of 1 baselines; it does NOT hold for sharp_baseline." in text
 
 
+def test_bench_measures_files_beside_networks(zoo, tmp_path, capsys):
+    from gpunet.cli.export import main as export
+
+    path = tmp_path / "small.onnx"
+    export(["small", "-o", str(path), "--no-pretrained", "--precision", "fp16", "--zoo", str(zoo)])
+    capsys.readouterr()
+    main(["bench", str(path), "--zoo", str(zoo), "--runtime", "onnxruntime", "--rounds", "1"])
+    text = capsys.readouterr().out
+    row = next(line.split() for line in text.splitlines() if line.startswith(str(path)))
+    assert row[1:6] == ["file", "-", "onnxruntime", "fp16", "32"]
+    assert "the order by latency" not in text
+    main(["bench", "small", str(path), "--zoo", str(zoo), "--runtime", "onnxruntime", "--rounds", "1"])
+    assert "fp32 and fp16, batch 1" in capsys.readouterr().out
+
+
 def test_bench_tells_the_conditions(zoo, capsys):
     _bench(zoo, "small", "--threads", "1", "--batch-size", "2")
     said = capsys.readouterr()
@@ -94,15 +109,17 @@ def test_wrong_options_are_known_errors(zoo, options, message):
 
 
 def test_which_networks_are_measured(zoo):
-    from gpunet.cli.bench import _entries
     from gpunet.cli.main import parser
+    from gpunet.cli.subjects import subjects
 
     def names(*arguments: str) -> list[str]:
-        return [entry.name for entry in _entries(parser().parse_args(["bench", *arguments]))]
+        return [each.name for each in subjects(parser().parse_args(["bench", *arguments]))]
 
     assert names() == ["gpunet_0", "gpunet_1", "gpunet_2", "gpunet_d1", "gpunet_d2", "gpunet_p0", "gpunet_p1"]
     assert names("gpunet_1") == ["gpunet_1"]
     assert names("resnet50", "gpunet_1") == ["gpunet_1", "resnet50"]
+    assert names("resnet50", "a.onnx", "gpunet_1") == ["gpunet_1", "a.onnx", "resnet50"]
+    assert names("b.xml", "a.engine") == ["b.xml", "a.engine"]
     everything = names("--baselines")
     assert {"gpunet_d2", "efficientnet_b0", "resnet50", "resnest50d", "regnetx_320", "fbnetv3_g"} <= set(everything)
     assert "alphanet_a2" not in everything

@@ -90,3 +90,23 @@ def test_the_default_opset_is_the_librarys():
     from gpunet.export.onnx import DEFAULT_OPSET
 
     assert parser().parse_args(["gpunet_1", "-o", "x.onnx"]).opset == DEFAULT_OPSET
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf"])
+def test_a_workspace_that_is_none_is_a_known_error(tmp_path: Path, text):
+    with pytest.raises(InvalidArgumentError, match="--workspace-gib must be a number above 0, but got"):
+        main(["gpunet_1", "-o", str(tmp_path / "x.engine"), "--trt-rtx", f"--workspace-gib={text}"])
+
+
+def test_a_spec_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(InvalidArgumentError, match=r"nowhere\.json: there is no such file"):
+        main([str(tmp_path / "nowhere.json"), "-o", str(tmp_path / "x.onnx"), "--no-pretrained"])
+
+
+def test_without_a_file_the_report_is_of_the_one_in_the_repository(zoo, tmp_path: Path, capsys):
+    from gpunet.export.sidecar import read_sidecar
+
+    main(["small", "--triton", str(tmp_path / "models"), "--no-pretrained", "--zoo", str(zoo)])
+    path = tmp_path / "models" / "small" / "1" / "model.onnx"
+    assert capsys.readouterr().out.startswith(f"{path}: onnx, fp32, ")
+    assert read_sidecar(path).model == "small"

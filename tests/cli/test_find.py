@@ -63,3 +63,8 @@ def test_an_unknown_device_is_an_error():
 def test_a_senseless_budget_is_an_error():
     with pytest.raises(InvalidArgumentError, match=r"max_ms must be .*, but got -1\.0"):
         main(["find", "-d", "gv100", "--max-ms", "-1"])
+
+
+def test_refresh_is_for_this_machine():
+    with pytest.raises(InvalidArgumentError, match="refresh measures this machine anew, but the device is 'gv100'"):
+        main(["find", "-d", "gv100", "--refresh"])

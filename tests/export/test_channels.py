@@ -5,8 +5,9 @@ import onnx
 import pytest
 
 from gpunet.export.channels import align_channels
-from gpunet.export.graph import infer_shapes, optimize
+from gpunet.export.graph import optimize
 from gpunet.export.onnx import onnx_from_network
+from gpunet.export.tensors import infer_shapes
 
 
 def widened(model, run, count):

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 import gpunet
-from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError, VerificationError
-from gpunet.export.deploy import check_request, deploy
+from gpunet.errors import RuntimeUnavailableError, VerificationError
+from gpunet.export.deploy import deploy
 from gpunet.export.sidecar import read_sidecar, sidecar_path
 from gpunet.export.verify import TOLERANCES, Tolerance
 from gpunet.runtime.trt.gpu import find_gpu
@@ -99,31 +99,29 @@ def test_what_fails_its_proof_is_not_kept(model, tmp_path, monkeypatch) -> None:
     assert read_sidecar(tmp_path / "n.onnx").verification["outcome"] == "failed"
 
 
-@pytest.mark.parametrize(
-    ("name", "how", "message"),
-    [
-        (
-            "n.onnx",
-            {"target": "coreml"},
-            "target must be one of onnx, openvino, tensorrt, tensorrt_rtx, but got",
-        ),
-        ("n.onnx", {"precision": "fp8"}, "precision must be one of fp32, fp16, int8, but got 'fp8'"),
-        ("n.xml", {}, "path must end in .onnx, but got"),
-        ("n.onnx", {"target": "openvino"}, "path must end in .xml, but got"),
-        ("n.onnx", {"target": "tensorrt_rtx"}, "an engine is no .onnx file, but got"),
-        ("n.onnx", {"io_fp16": True}, "io_fp16 goes with precision 'fp16' for ONNX and engines, but got 'fp32'"),
-        ("n.onnx", {"precision": "int8"}, "calibration goes with int8 and int8 with calibration, but it is not given"),
-        (
-            "n.onnx",
-            {"calibration": "x"},
-            "int8 with calibration, but it is given for fp32",
-        ),
-        ("n.onnx", {"batch_size": 0}, "0"),
-        ("n.onnx", {"batch_size": (4, 2, 8)}, "min <= opt <= max must hold for batch_size, but got 4, 2, 8"),
-    ],
-)
-def test_requests_that_cannot_be_met(tmp_path, name, how, message) -> None:
-    with pytest.raises(InvalidArgumentError) as caught:
-        check_request(tmp_path / name, **how)
-    assert message in str(caught.value)
+def test_an_openvino_file_that_fails_its_proof_is_kept_on_request(model, tmp_path, monkeypatch) -> None:
+    strict = Tolerance(relative=1e-9)
+    monkeypatch.setitem(TOLERANCES, "fp16", strict)
+    with pytest.raises(VerificationError, match="the logits differ by more"):
+        deploy(model, tmp_path / "n.xml", target="openvino", precision="fp16")
     assert not any(tmp_path.iterdir())
+    kept = deploy(model, tmp_path / "n.xml", target="openvino", precision="fp16", keep=True)
+    assert read_sidecar(tmp_path / "n.xml").verification["outcome"] == "failed"
+    assert kept.verification.candidate.startswith("openvino")
+    assert kept.verification.outcome == "failed"
+    assert {each.name for each in tmp_path.iterdir()} == {"n.xml", "n.bin", "n.xml.json"}
+
+
+@pytest.mark.parametrize("layout", ["tensorrt", "onnxruntime", "openvino"])
+def test_integers_are_laid_out_as_asked(model, pictures, tmp_path, layout) -> None:
+    report = deploy(model, tmp_path / "n.onnx", precision="int8", calibration=pictures, int8_layout=layout)
+    assert report.verification.passed
+    assert report.quantization.layout == layout
+    assert report.sidecar.builder_flags["int8_layout"] == layout
+
+
+def test_a_layout_for_the_processor_is_served_there(model, pictures, tmp_path) -> None:
+    how = {"precision": "int8", "calibration": pictures, "triton": tmp_path / "models"}
+    for layout, kind in (("onnxruntime", "KIND_CPU"), ("tensorrt", "KIND_GPU")):
+        deploy(model, tmp_path / f"{layout}.onnx", int8_layout=layout, **how)
+        assert kind in (tmp_path / "models" / layout / "config.pbtxt").read_text()

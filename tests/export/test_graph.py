@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from gpunet.export.graph import drop_unused, global_average_pools, infer_shapes, inline_identities, optimize
+from gpunet.export.graph import drop_unused, global_average_pools, inline_identities, optimize
+from gpunet.export.tensors import infer_shapes
 
 
 def operators(model):
@@ -69,23 +70,6 @@ def test_a_mean_over_axes_that_are_computed_stays(graph18):
     graph18.add("ReduceMean", "x", axes, to="y")
     model = graph18.model()
     assert global_average_pools(model, infer_shapes(model)) == 0
-
-
-def test_shapes_are_inferred_without_the_weights_values(graph):
-    flat = graph.add("Reshape", graph.conv("x", 12, 5), graph.weight(values=np.array([2, -1])))
-    graph.add("Relu", flat, to="y")
-    model = graph.model()
-    shapes = infer_shapes(model)
-    assert shapes["x"] == (2, 12, 9, 9)
-    assert shapes["t0"] == (2, 5, 9, 9)
-    assert shapes[flat] == shapes["y"] == (2, 405)
-    assert shapes["w0"] == (5, 12, 3, 3)
-
-
-def test_a_symbolic_axis_has_no_size(graph):
-    graph.shape = ("batch", 12, 9, 9)
-    graph.add("Relu", "x", to="y")
-    assert infer_shapes(graph.model())["y"] == (None, 12, 9, 9)
 
 
 def test_what_nothing_uses_goes(graph):

@@ -8,8 +8,8 @@ import torch
 
 import gpunet
 from gpunet.errors import InvalidArgumentError
-from gpunet.export.batch import BatchProfile
 from gpunet.export.metadata import properties_of
+from gpunet.runtime.batch import BatchProfile
 
 SHAPE = (3, 32, 32)
 

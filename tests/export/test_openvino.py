@@ -12,13 +12,13 @@ from onnx import numpy_helper
 
 from gpunet import runtime as runtimes
 from gpunet.errors import ExportError, InvalidArgumentError, VerificationError
-from gpunet.export.batch import BatchProfile
 from gpunet.export.calibration import calibration_images
 from gpunet.export.images import ImageSet, image_set
 from gpunet.export.onnx import onnx_from_network
 from gpunet.export.openvino import execution_types, export_openvino, metadata_of, openvino_from_onnx
 from gpunet.export.precision import half_from_float
 from gpunet.export.quantize import int8_from_float
+from gpunet.runtime.batch import BatchProfile
 
 ov = pytest.importorskip("openvino", reason="the openvino extra is not installed")
 RANGE = BatchProfile(1, 4, 8)

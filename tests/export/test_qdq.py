@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import numpy_helper
 
+from gpunet import runtime as runtimes
 from gpunet.export.qdq import SMALLEST_SCALE, Scale, channel_axis, insert, name_nodes, quantized_weight
-from gpunet.export.qdq_plan import LAYOUTS, plan
+from gpunet.export.qdq_plan import LAYOUTS, WEIGHT_MOST, plan
 
 
 def quantized(model: onnx.ModelProto, layout: str, scale: Scale) -> onnx.ModelProto:
@@ -34,7 +35,7 @@ def test_weights_are_signed_bytes_with_a_scale_for_each_channel(one_layer, layou
     found = constants(quantized(one_layer, layout, Scale(0.05, 0)))
     weight, scale = found["Conv_0.weight.integers"], found["Conv_0.weight.scale"]
     assert (weight.dtype, weight.shape, scale.shape) == (np.int8, (4, 12, 3, 3), (4,))
-    assert np.abs(weight).max(axis=(1, 2, 3)).tolist() == [127] * 4
+    assert np.abs(weight).max(axis=(1, 2, 3)).tolist() == [WEIGHT_MOST] * 4
     exact = constants(one_layer)["w0"]
     assert np.abs(weight * scale[:, None, None, None] - exact).max() <= 0.5001 * scale.max()
     assert "w0" not in found, "the float weight is not kept beside it"
@@ -71,6 +72,18 @@ def test_the_graph_computes_what_it_did_within_the_steps(one_layer, run, layout)
     assert np.sqrt(np.mean((wanted - found) ** 2)) < 0.02 * wanted.std()
 
 
+@pytest.mark.parametrize(("layout", "runtime"), [(a, b) for a in LAYOUTS for b in ("onnxruntime", "openvino")])
+def test_a_processor_without_vnni_adds_what_fits_into_16_bits(graph, layout, runtime):
+    """The largest weights and activations, all of one sign: what saturates where two products are added in 16 bits."""
+    assert 2 * 255 * WEIGHT_MOST < 2**15
+    weight = graph.weight(values=np.full((16, 12, 1, 1), 0.1, np.float32))
+    graph.add("Conv", "x", weight, graph.weight(values=np.zeros(16, np.float32)), to="y")
+    scale = Scale(1 / 127, 0) if LAYOUTS[layout].signed else Scale(1 / 255, 0)
+    model = quantized(name_nodes(graph.model()), layout, scale)
+    found = runtimes.get(runtime).load(model, precision="int8").run(np.ones((2, 12, 9, 9), np.float32))
+    np.testing.assert_allclose(found, 1.2, rtol=0.02)
+
+
 def test_all_who_read_a_tensor_read_the_quantised_one(graph):
     """The residual addition takes the same integers as the convolution beside it."""
     before = graph.add("Relu", "x", to="before")
@@ -104,7 +117,7 @@ def test_a_weight_is_at_most_half_a_step_away(values):
 def test_channels_of_zeros_and_of_next_to_nothing():
     values = np.array([[0.0], [1e-30], [1.0]], np.float32)
     integers, scale = quantized_weight(values, 0, None, 0.05)
-    assert integers.ravel().tolist() == [0, 0, 127]
+    assert integers.ravel().tolist() == [0, 0, WEIGHT_MOST]
     assert scale[0] == scale[1] == SMALLEST_SCALE
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from side_by_side import precisions
 
 import gpunet
 from gpunet.export.images import image_set, image_shape, shipped_photographs
@@ -16,25 +14,16 @@ from gpunet.export.quantize import int8_from_float
 from gpunet.export.verify_graph import pictures_of, verify_graph
 
 pytest.importorskip("openvino", reason="the openvino extra is not installed")
-TOOL = Path(__file__).parents[2] / "tools" / "bench_precision.py"
-
-
-@pytest.fixture(scope="module")
-def bench():
-    spec = importlib.util.spec_from_file_location("bench_precision", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", gpunet.list_models())
-def test_onnx_and_ir_are_verified_at_every_precision(bench, name, tmp_path):
+def test_onnx_and_ir_are_verified_at_every_precision(name, tmp_path):
     assert len(shipped_photographs()) == 4
     model = gpunet.load(name, pretrained=False)
     shape = image_shape(model)
-    calibrated_on = bench.crops(model, shape, 12)
-    bench.settle(model, calibrated_on, batch_size=4)
+    calibrated_on = precisions.crops(model, shape, 12)
+    precisions.settle(model, calibrated_on, batch_size=4)
     images = image_set(model, shape)
     single = onnx_from_network(model)
     for precision in ("fp32", "fp16", "int8"):

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from gpunet.errors import ExportError, InvalidArgumentError
-from gpunet.export.batch import BatchProfile
 from gpunet.export.onnx import onnx_from_network
 from gpunet.export.trace import detached_copy, in_float64, quiet, trace
+from gpunet.runtime.batch import BatchProfile
 
 ONE = BatchProfile.parse(1)
 

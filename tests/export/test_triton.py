@@ -12,7 +12,6 @@ import pytest
 
 import gpunet.export
 from gpunet.errors import ExportError, InvalidArgumentError
-from gpunet.export.batch import BatchProfile
 from gpunet.export.images import image_set
 from gpunet.export.onnx import onnx_from_network
 from gpunet.export.openvino import export_openvino
@@ -21,6 +20,7 @@ from gpunet.export.precision import half_from_float
 from gpunet.export.qdq import Scale, insert, name_nodes
 from gpunet.export.qdq_plan import LAYOUTS, plan
 from gpunet.export.triton import class_labels, export_triton
+from gpunet.runtime.batch import BatchProfile
 
 RANGE = BatchProfile(1, 4, 16)
 
@@ -241,7 +241,7 @@ def test_without_the_definitions_the_report_says_so(network, tmp_path):
     import gpunet.export
     gpunet.export.__path__[:] = {list(gpunet.export.__path__)!r}
     from gpunet.export.triton import export_triton
-    from gpunet.export.batch import BatchProfile
+    from gpunet.runtime.batch import BatchProfile
     model = onnx.load({str(tmp_path / "net.onnx")!r})
     report = export_triton({str(tmp_path / "models")!r}, {str(tmp_path / "net.onnx")!r}, model, name="tiny",
                            precision="fp32", batch=BatchProfile(1, 4, 16))

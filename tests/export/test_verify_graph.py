@@ -8,11 +8,11 @@ import pytest
 from onnx import numpy_helper
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.export.batch import BatchProfile
 from gpunet.export.images import ImageSet, image_set
 from gpunet.export.onnx import onnx_from_network
 from gpunet.export.precision import half_from_float
 from gpunet.export.verify_graph import pictures_of, verify_graph
+from gpunet.runtime.batch import BatchProfile
 
 
 @pytest.fixture

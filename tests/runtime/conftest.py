@@ -49,6 +49,46 @@ def _network(module: nn.Module, batch: int | str, kind: int = TensorProto.FLOAT,
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def _quantized(network: onnx.ModelProto) -> onnx.ModelProto:
+    """A float32 network with both of its layers between Q/DQ nodes: signed integers, zero points of 0."""
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in network.graph.initializer}
+    result = onnx.ModelProto()
+    result.CopyFrom(network)
+    graph = result.graph
+    constants, nodes = [], []
+    for node in network.graph.node:
+        kept = onnx.NodeProto()
+        kept.CopyFrom(node)
+        if node.op_type in ("Conv", "Gemm"):
+            weight = weights[node.input[1]]
+            scale = np.float32(np.abs(weight).max() / 127)
+            values = {"s": np.float32(4 / 127), "z": np.int8(0), "w": np.round(weight / scale).astype(np.int8),
+                      "ws": scale, "wz": np.int8(0)}  # fmt: skip
+            name = {key: f"{node.output[0]}.{key}" for key in ("q", "dq", "dw", *values)}
+            constants += [numpy_helper.from_array(np.asarray(value), name[key]) for key, value in values.items()]
+            nodes += [
+                helper.make_node("QuantizeLinear", [node.input[0], name["s"], name["z"]], [name["q"]]),
+                helper.make_node("DequantizeLinear", [name["q"], name["s"], name["z"]], [name["dq"]]),
+                helper.make_node("DequantizeLinear", [name["w"], name["ws"], name["wz"]], [name["dw"]]),
+            ]
+            kept.input[0], kept.input[1] = name["dq"], name["dw"]
+        nodes.append(kept)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
+    biases = [tensor for tensor in network.graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend([*biases, *constants])
+    onnx.checker.check_model(result)
+    return result
+
+
+@pytest.fixture(scope="session")
+def int8_network(network: onnx.ModelProto) -> onnx.ModelProto:
+    """Batch of any size, its layers between Q/DQ nodes."""
+    return _quantized(network)
+
+
 @pytest.fixture(scope="session")
 def network(module: nn.Module) -> onnx.ModelProto:
     """Batch of any size, float32."""

@@ -18,7 +18,7 @@ from gpunet.machine import available_threads
 from gpunet.network import GPUNet
 from gpunet.runtime.timing import Measurement, NoisyMachineWarning, noise
 from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec
-from gpunet.zoo.benchmark import benchmark, graph_precision, images_for
+from gpunet.zoo.benchmark import benchmark, images_for
 
 SPEC = NetworkSpec(32, StemSpec(8), (StageSpec("fused_irb", 8, stride=2, expansion=2),), HeadSpec(16))
 
@@ -182,21 +182,6 @@ def test_a_file_of_any_resolution_needs_one(tmp_path: Path) -> None:
         benchmark(path, runtime="onnxruntime")
 
 
-@pytest.mark.parametrize(
-    ("kind", "precision"),
-    [(TensorProto.FLOAT, "fp32"), (TensorProto.FLOAT16, "fp16"), (TensorProto.INT8, "int8")],
-)
-def test_a_file_says_its_own_precision(tmp_path: Path, kind: int, precision: str) -> None:
-    path = _file(tmp_path / "x.onnx", kind=kind)
-    assert graph_precision(path) == precision
-    wrong = "fp16" if precision == "fp32" else "fp32"
-    with pytest.raises(InvalidArgumentError, match=f"its weights are {precision}, but precision is '{wrong}'"):
-        benchmark(path, runtime="onnxruntime", precision=wrong)
-    if precision != "int8":
-        got = benchmark(path, runtime="onnxruntime", precision=precision, **_quick())
-        assert got.conditions["precision"] == precision
-
-
 def test_torch_cannot_run_a_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match=r"the runtime 'pytorch' runs an nn\.Module, but got a pathlib"):
         benchmark(_file(tmp_path / "x.onnx"), runtime="pytorch")
@@ -230,11 +215,18 @@ def test_wrong_arguments_are_refused(model: GPUNet, how: dict[str, Any], message
         benchmark(model, **{"runtime": "pytorch"} | how)
 
 
-def test_a_network_at_another_precision_needs_a_file(model: GPUNet) -> None:
+def test_a_network_is_measured_in_half_too(model: GPUNet) -> None:
+    got = benchmark(model, runtime="onnxruntime", precision="fp16", **_quick())
+    assert got.conditions["precision"] == "fp16"
+
+
+def test_int8_needs_a_file(model: GPUNet) -> None:
     with pytest.raises(
-        RuntimeUnavailableError, match=r"runs at fp32, but got precision 'fp16'\.\nMeasure an \.onnx file"
+        RuntimeUnavailableError, match=r"runs at fp32 or fp16, but got precision 'int8'\.\nINT8 needs calibration"
     ):
-        benchmark(model, precision="fp16")
+        benchmark(model, precision="int8")
+    with pytest.raises(RuntimeUnavailableError, match="'pytorch' cannot run at fp16 here"):
+        benchmark(model, runtime="pytorch", precision="fp16")
 
 
 @pytest.mark.parametrize("model", [3, None, b"onnx"])

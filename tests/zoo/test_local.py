@@ -17,7 +17,7 @@ from torch import nn
 
 from gpunet import files
 from gpunet import runtime as runtimes
-from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
+from gpunet.errors import InvalidArgumentError, RecordsError, RuntimeUnavailableError
 from gpunet.machine import Fingerprint, available_threads, fingerprint, processor_name
 from gpunet.network import GPUNet
 from gpunet.runtime.timing import Measurement, NoisyMachineWarning
@@ -352,6 +352,25 @@ def test_a_noisy_network_is_measured_twice_and_the_lower_kept(second: tuple[floa
         assert _measure([ONE], Builder("one", AssertionError()))[0].latency_ms == pytest.approx(kept_ms)
 
 
+def test_records_that_cannot_be_kept_are_a_known_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("GPUNET_HOME", str(tmp_path / "file" / "home"))
+    said = r"cannot be kept in .*measurements: Not a directory\.\nSet GPUNET_HOME to a folder that can be written"
+    with pytest.raises(RecordsError, match=said):
+        _measure([ONE])
+
+
+def test_a_folder_in_the_records_place_is_a_known_error() -> None:
+    records_path(_here()).mkdir(parents=True)
+    with pytest.raises(RecordsError, match=r"cannot be kept in .*measurements: Is a directory"):
+        _measure([ONE])
+
+
+def test_an_error_of_the_network_stays_what_it_is() -> None:
+    with pytest.raises(OSError, match="of the network"):
+        _measure([ONE], Builder("one", OSError("of the network")))
+
+
 def test_quiet_at_the_second_try_is_quiet() -> None:
     assert _paced(itertools.repeat(50)).latency_ms == pytest.approx(50)  # a warning would be an error
 
@@ -380,9 +399,9 @@ def test_progress_names_the_networks_on_stderr(capsys: pytest.CaptureFixture[str
         ({"precision": "x"}, InvalidArgumentError, "precision must be one of fp32, fp16, int8, but got 'x'"),
         ({"precision": "fp16"}, RuntimeUnavailableError, "'pytorch' cannot run at fp16 here"),
         (
-            {"precision": "fp16", "runtime": "onnxruntime"},
+            {"precision": "int8", "runtime": "onnxruntime"},
             RuntimeUnavailableError,
-            "a network that is exported for measuring runs at fp32, but got precision 'fp16'",
+            "a network that is exported for measuring runs at fp32 or fp16, but got precision 'int8'",
         ),
     ],
 )

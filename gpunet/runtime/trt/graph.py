@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.runtime.trt.options import batch_profile
+from gpunet.runtime.batch import BatchProfile
+from gpunet.runtime.onnx_precision import LAYERS, quantized_layers
 
-_COMPUTE = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_MOVES = ("Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
 _SAFE_NAME = re.compile(r"[^\[\]\s]+")
 
 
@@ -83,8 +82,8 @@ def read_graph(source: bytes | Path) -> Graph:
             )
     renamed = _name_nodes(model)
     data = _data_nodes(model, inputs[0].name)
-    producers = {name: node for node in model.graph.node for name in node.output}
-    compute = [node for node in data if node.op_type in _COMPUTE]
+    compute = [node.name for node in data if node.op_type in LAYERS]
+    quantised = {node.name for node in quantized_layers(model)}
     return Graph(
         data=model.SerializeToString() if renamed else original,
         sha256=hashlib.sha256(original).hexdigest(),
@@ -96,10 +95,8 @@ def read_graph(source: bytes | Path) -> Graph:
         ),
         data_nodes=tuple(node.name for node in data),
         constant_nodes=len(model.graph.node) - len(data),
-        compute_nodes=tuple(node.name for node in compute),
-        quantised_nodes=tuple(
-            node.name for node in compute if all(_is_dequantised(name, producers) for name in node.input[:2])
-        ),
+        compute_nodes=tuple(compute),
+        quantised_nodes=tuple(name for name in compute if name in quantised),
     )
 
 
@@ -122,8 +119,8 @@ def fit_batch(asked: int | Sequence[int] | None, graph: Graph) -> tuple[int, int
             raise InvalidArgumentError(
                 "the ONNX file takes any batch, but none was asked for.", "Say which, for example batch=(1, 8, 64)."
             )
-        return batch_profile(fixed)
-    profile = batch_profile(asked)
+        return BatchProfile.parse(fixed).sizes
+    profile = BatchProfile.parse(asked).sizes
     if fixed is not None and profile != (fixed,) * 3:
         raise InvalidArgumentError(
             f"the ONNX file has a fixed batch of {fixed}, but {':'.join(map(str, profile))} was asked for.",
@@ -166,10 +163,3 @@ def _all_inputs(node: Any) -> Iterator[str]:
     for attribute in node.attribute:
         for each in attribute.g.node:
             yield from _all_inputs(each)
-
-
-def _is_dequantised(name: str, producers: dict[str, Any]) -> bool:
-    node = producers.get(name)
-    while node is not None and node.op_type in _MOVES:
-        node = producers.get(node.input[0])
-    return node is not None and node.op_type == "DequantizeLinear"

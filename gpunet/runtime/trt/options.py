@@ -10,6 +10,7 @@ from typing import Any
 
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime.base import PRECISIONS
+from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.trt.gpu import Gpu
 from gpunet.runtime.trt.library import Library, version_numbers
 
@@ -52,7 +53,7 @@ class BuildOptions:
         if self.precision not in PRECISIONS:
             raise InvalidArgumentError(f"precision must be one of {', '.join(PRECISIONS)}, but got {self.precision!r}.")
         if self.batch is not None:
-            object.__setattr__(self, "batch", batch_profile(self.batch))
+            object.__setattr__(self, "batch", BatchProfile.parse(self.batch).sizes)
         if (
             isinstance(self.workspace_bytes, bool)
             or not isinstance(self.workspace_bytes, int)
@@ -84,28 +85,6 @@ class BuildOptions:
             "strongly_typed": True,
             "profiling_verbosity": "detailed",
         }
-
-
-def batch_profile(batch: int | Sequence[int]) -> tuple[int, int, int]:
-    """(least, optimal, most) images a run, from one number or three.
-
-    Raises:
-        InvalidArgumentError: (a ValueError) a number is not an integer of 1 or more, or they are out of order.
-    """
-    numbers = (batch,) * 3 if isinstance(batch, int) else tuple(batch)
-    if len(numbers) != 3 or any(isinstance(each, bool) or not isinstance(each, int) for each in numbers):
-        raise InvalidArgumentError(
-            f"batch must be an integer or (least, optimal, most), but got {batch!r}.", "For example 1, or (1, 8, 64)."
-        )
-    least, optimal, most = numbers
-    if least < 1:
-        raise InvalidArgumentError(f"batch sizes must be 1 or more, but got {batch!r}.")
-    if not least <= optimal <= most:
-        raise InvalidArgumentError(
-            f"least <= optimal <= most must hold for batch, but got {least}:{optimal}:{most}.",
-            f"Perhaps {':'.join(map(str, sorted(numbers)))} was meant.",
-        )
-    return least, optimal, most
 
 
 def _capabilities(given: Sequence[str]) -> tuple[str, ...]:

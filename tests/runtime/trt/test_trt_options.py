@@ -7,7 +7,7 @@ import pytest
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime.trt.gpu import Gpu
 from gpunet.runtime.trt.library import TENSORRT, TENSORRT_RTX, Library
-from gpunet.runtime.trt.options import BuildOptions, batch_profile, check_gpu, check_target
+from gpunet.runtime.trt.options import BuildOptions, check_gpu, check_target
 
 KNOWN = ("7.5", "8.0", "8.6", "8.9", "12.0")
 A100 = Gpu("NVIDIA A100", "8.0", 40 << 30)
@@ -29,7 +29,9 @@ def test_the_defaults_are_the_papers_workspace_and_no_compatibility() -> None:
     ("given", "message"),
     [
         ({"precision": "half"}, "precision must be one of fp32, fp16, int8, but got 'half'"),
-        ({"batch": 0}, "batch sizes must be 1 or more, but got 0"),
+        ({"batch": 0}, "batch_size must be made of integers of 1 or more, but got 0"),
+        ({"batch": (8, 4, 2)}, "min <= opt <= max must hold for batch_size, but got 8, 4, 2"),
+        ({"batch": True}, "batch_size must be made of integers of 1 or more, but got True"),
         ({"workspace_bytes": 10}, "workspace_bytes must be an integer of at least 1048576"),
         ({"workspace_bytes": 1e10}, "workspace_bytes must be an integer of at least 1048576"),
         ({"optimization_level": 6}, "optimization_level must be an integer from 0 to 5, but got 6"),
@@ -49,30 +51,8 @@ def test_compute_capabilities_are_put_in_order_and_named_once() -> None:
 
 
 @pytest.mark.parametrize(("given", "profile"), [(1, (1, 1, 1)), ((1, 8, 64), (1, 8, 64)), ([2, 2, 2], (2, 2, 2))])
-def test_batch_profiles(given: Any, profile: tuple[int, int, int]) -> None:
-    assert batch_profile(given) == profile
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (0, "batch sizes must be 1 or more, but got 0"),
-        ((0, 1, 2), r"batch sizes must be 1 or more, but got \(0, 1, 2\)"),
-        ((8, 4, 2), "least <= optimal <= most must hold for batch, but got 8:4:2"),
-        ((1, 8), r"batch must be an integer or \(least, optimal, most\), but got \(1, 8\)"),
-        ((1, 8, 64.0), r"batch must be an integer or"),
-        (True, "batch must be an integer or"),
-    ],
-)
-def test_bad_batches_are_refused(given: Any, message: str) -> None:
-    with pytest.raises(InvalidArgumentError, match=message):
-        batch_profile(given)
-
-
-def test_the_order_that_was_meant_is_offered() -> None:
-    with pytest.raises(InvalidArgumentError) as caught:
-        batch_profile((64, 8, 1))
-    assert caught.value.hint == "Perhaps 1:8:64 was meant."
+def test_a_batch_is_kept_as_three_numbers(given: Any, profile: tuple[int, int, int]) -> None:
+    assert BuildOptions(batch=given).batch == profile
 
 
 def test_an_unknown_compute_capability_lists_those_that_are() -> None:

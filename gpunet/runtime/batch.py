@@ -1,4 +1,4 @@
-"""The batch sizes that an exported network takes."""
+"""The batch sizes that a file takes: an exported network, or an engine."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class BatchProfile:
     max: int
 
     def __post_init__(self) -> None:
-        for size in (self.min, self.opt, self.max):
+        for size in self.sizes:
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise InvalidArgumentError(f"batch_size must be made of integers of 1 or more, but got {size!r}.")
         if not self.min <= self.opt <= self.max:
             raise InvalidArgumentError(
                 f"min <= opt <= max must hold for batch_size, but got {self.min}, {self.opt}, {self.max}.",
-                "Give (min, opt, max), such as (1, 8, 64), or one integer for a fixed batch.",
+                f"Perhaps {':'.join(map(str, sorted(self.sizes)))} was meant. One integer is a fixed batch.",
             )
 
     @classmethod
@@ -38,10 +38,16 @@ class BatchProfile:
         if isinstance(batch_size, (tuple, list)):
             if len(batch_size) != 3:
                 raise InvalidArgumentError(
-                    f"batch_size must be an integer or three of them (min, opt, max), but got {batch_size!r}."
+                    f"batch_size must be an integer or three of them (min, opt, max), but got {batch_size!r}.",
+                    "For example 1, or (1, 8, 64).",
                 )
             return cls(*batch_size)
         return cls(batch_size, batch_size, batch_size)
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """(min, opt, max)."""
+        return self.min, self.opt, self.max
 
     @property
     def dynamic(self) -> bool:

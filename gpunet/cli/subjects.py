@@ -1,0 +1,125 @@
+"""What `gpunet bench` measures: entries of the zoo and files, loaded one by one, then run in turn."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpunet.cli import console
+from gpunet.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gpunet.runtime import Session
+    from gpunet.runtime.measurement import Measurement
+    from gpunet.zoo.entry import Entry
+
+RUNS_PER_ROUND = 3
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to measure.
+
+    Args:
+        name: the entry's, or the file's as it was given.
+        role: the entry's, or 'file'.
+        load: makes it ready to run, with images for it.
+        top1_percent: published accuracy; None for a file.
+    """
+
+    name: str
+    role: str
+    load: Callable[[], tuple[Session, np.ndarray]]
+    top1_percent: float | None = None
+
+
+def subjects(args: argparse.Namespace) -> list[Subject]:
+    """What the command line names; baselines last."""
+    from gpunet.zoo.benchmark import check_batch_size
+    from gpunet.zoo.file_session import available_runtime, file_named
+
+    check_batch_size(args.batch_size)
+    files = [Subject(name, "file", _loads_file(path, args)) for name in args.names if (path := file_named(name))]
+    chosen = entries(args, [name for name in args.names if file_named(name) is None])
+    if not chosen:
+        return files
+    runtime = available_runtime(args.runtime)
+    networks = [Subject(entry.name, entry.role, _loads(entry, runtime, args), entry.top1_percent) for entry in chosen]
+    return [*(each for each in networks if each.role != "baseline"), *files,
+            *(each for each in networks if each.role == "baseline")]  # fmt: skip
+
+
+def entries(args: argparse.Namespace, names: Sequence[str]) -> list[Entry]:
+    """The entries of these names; all that are no baselines where the command line names nothing."""
+    from gpunet.zoo.catalog import catalog, entry_named
+
+    chosen = {name: entry_named(name, args.zoo) for name in names}
+    for entry in catalog(args.zoo).values():
+        if entry.buildable and (args.baselines if entry.role == "baseline" else not args.names):
+            chosen.setdefault(entry.name, entry)
+    for entry in chosen.values():
+        if not entry.buildable:
+            raise InvalidArgumentError(
+                f"{entry.name} cannot be measured: only its published figures are known.",
+                "'gpunet list --baselines' says which can be built.",
+            )
+    return sorted(chosen.values(), key=lambda entry: entry.role == "baseline")
+
+
+def measured(chosen: Sequence[Subject], args: argparse.Namespace) -> dict[str, Measurement]:
+    """Load all, then run them in turn; those on a GPU by CUDA events, which other processes' noise does not reach."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from gpunet.runtime.timing import interleave, measure
+
+    sessions: dict[str, Any] = {}
+    images: dict[str, np.ndarray] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    # The bar is drawn between networks only: a redraw in mid-run would be in the figures.
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bar:
+        task = bar.add_task("", total=len(chosen))
+        for each in chosen:
+            bar.update(task, description=f"loading {each.name}", refresh=True)
+            sessions[each.name], images[each.name] = each.load()
+            bar.advance(task)
+        bar.update(task, description="loaded", refresh=True)
+    found = {name: measure(each, images[name]) for name, each in sessions.items() if each.device == "gpu"}
+    others = {name: each for name, each in sessions.items() if name not in found}
+    if others:
+        console.note(f"measuring {len(others)} networks in turn, {args.rounds} rounds of {RUNS_PER_ROUND} runs ...")
+        found |= interleave(others, images, rounds=args.rounds, runs_per_round=RUNS_PER_ROUND)
+    return {name: found[name] for name in sessions}
+
+
+def _loads(entry: Entry, runtime: Any, args: argparse.Namespace) -> Callable[[], tuple[Session, np.ndarray]]:
+    def load() -> tuple[Session, np.ndarray]:
+        from gpunet.zoo.benchmark import session_from_network
+        from gpunet.zoo.models import model_from_entry
+
+        return session_from_network(
+            model_from_entry(entry, pretrained=False),
+            runtime,
+            batch_size=args.batch_size,
+            precision=args.precision or "fp32",
+            threads=args.threads,
+            input_px=entry.input_px,
+        )
+
+    return load
+
+
+def _loads_file(path: Path, args: argparse.Namespace) -> Callable[[], tuple[Session, np.ndarray]]:
+    def load() -> tuple[Session, np.ndarray]:
+        from gpunet.zoo.benchmark import images_for
+        from gpunet.zoo.file_session import session_from_file
+
+        session = session_from_file(path, runtime=args.runtime, precision=args.precision, threads=args.threads)
+        return session, images_for(session, args.batch_size)
+
+    return load
