@@ -73,6 +73,7 @@ def merge(target: str | Path, sources: Sequence[str | Path]) -> MergeReport:
             for keys, whole in each.networks:
                 if tuple(keys) not in known_networks:
                     table.add_network(keys, whole)
+                    known_networks.add(tuple(keys))
                     networks += 1
     return MergeReport(added, replaced, kept, networks, tuple(str(each.path) for each in read if each.damaged))
 
