@@ -3,22 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from spaces import SMALL_SPACE
+from tables import PAPER_KEYS as KEYS
+from tables import law_ms
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.completion import FEWEST, complete_from
 from gpunet.latency.layers import ConvLayerKey, LayerKey
-from gpunet.search.paper import PAPER_SPACE
 
-
-def law_ms(key: LayerKey) -> float:
-    """A law with a kink: a kernel that is slow for widths that are no multiple of 16."""
-    work = key.work()
-    base = 0.002 + work.multiply_adds / 4e7 + work.depthwise_multiply_adds / 6e6 + work.activation_elements / 3e6
-    return base * (1.2 if getattr(key, "out_channels", 0) % 16 else 1.0)
-
-
-VECTORS = PAPER_SPACE.lattice().draw(150, np.random.default_rng(0))
-KEYS: list[LayerKey] = list(dict.fromkeys(key for vector in VECTORS for key in PAPER_SPACE.keys(vector)))
 MEASURED, HELD_OUT = KEYS[: len(KEYS) // 2], KEYS[len(KEYS) // 2 :]
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from spaces import SMALL_SPACE
-from tables import CONDITIONS, figures
-from test_completion import law_ms
+from tables import CONDITIONS, figures, law_ms
 
 from gpunet.errors import InvalidArgumentError, MissingLatencyError
 from gpunet.latency.calibrate import Calibration

@@ -4,8 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from tables import CONDITIONS, KEYS, MACHINE, figures
-from test_table import _damage, _table_of
+from tables import CONDITIONS, KEYS, MACHINE, damage, figures, table_of
 
 from gpunet.errors import TableError
 from gpunet.latency.merge import merge
@@ -50,8 +49,8 @@ def test_tables_of_other_conditions_are_not_merged_and_nothing_is_written(tmp_pa
 
 
 def test_what_can_be_read_of_a_damaged_table_is_saved(tmp_path: Path):
-    _table_of(tmp_path / "damaged.sqlite", 3000)
-    _damage(tmp_path / "damaged.sqlite", 20)
+    table_of(tmp_path / "damaged.sqlite", 3000)
+    damage(tmp_path / "damaged.sqlite", 20)
     report = merge(tmp_path / "saved.sqlite", [tmp_path / "damaged.sqlite"])
     assert report.unreadable == (str(tmp_path / "damaged.sqlite"),)
     assert 2800 < report.added < 3000

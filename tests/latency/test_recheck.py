@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tables import CONDITIONS, CountingMeter, figures
-from test_completion import KEYS, law_ms
+from tables import CONDITIONS, CountingMeter, figures, law_ms
+from tables import PAPER_KEYS as KEYS
 
 from gpunet.latency.layers import LayerKey
 from gpunet.latency.recheck import lesser, recheck

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tables import CONDITIONS, KEYS, MACHINE, figures
+from tables import CONDITIONS, KEYS, MACHINE, damage, figures, table_of
 
 from gpunet.errors import MissingLatencyError, TableError
 from gpunet.latency.records import NetworkLatency, TableConditions
@@ -201,28 +201,16 @@ os.kill(os.getpid(), signal.SIGKILL)
 # ---------------------------------------------------------------------- damage
 
 
-def _damage(path: Path, page: int) -> None:
-    """Overwrite one page of the file."""
-    with open(path, "r+b") as file:
-        file.seek((page - 1) * 4096)
-        file.write(b"\xa5" * 4096)
-
-
-def _table_of(path: Path, count: int) -> None:
-    with LatencyTable(path, CONDITIONS) as table:
-        table.add_rows((f"conv in_channels=1 in_px=8 out_channels={n}", figures(float(n))) for n in range(1, count + 1))
-
-
 def test_check_finds_a_damaged_page(path: Path):
-    _table_of(path, 2000)
+    table_of(path, 2000)
     pages = path.stat().st_size // 4096
-    _damage(path, pages // 2)
+    damage(path, pages // 2)
     with LatencyTable(path) as table:
         assert table.check()
 
 
 def test_check_finds_a_row_that_is_no_layer(path: Path):
-    _table_of(path, 1)
+    table_of(path, 1)
     with sqlite3.connect(path) as raw:
         raw.execute("INSERT INTO layers SELECT 'gossip', latency_ms, 1, 1, 1, 1, 1, '' FROM layers")
         raw.execute("UPDATE layers SET latency_ms = -1.0 WHERE key LIKE 'conv%'")
