@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from gpunet.cli.comparison import Point, frontier
 from gpunet.errors import InvalidArgumentError
-from gpunet.files import atomic_path, require
+from gpunet.files import require
+from gpunet.pictures import SUFFIXES, save_figure
 
 if TYPE_CHECKING:
     from gpunet.zoo.query import Match
 
-SUFFIXES = (".png", ".svg", ".pdf")
 # Colour-blind safe (Okabe and Ito).
 _GREEN, _BLUE, _GREY = "#009e73", "#0072b2", "#666666"
 _STYLES: dict[str, dict[str, Any]] = {
@@ -73,13 +73,7 @@ def draw(path: Path, matches: Sequence[Match], points: Sequence[Point], *, title
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right")
     _label(figure, axes, matches, points, steps)
-    try:
-        with atomic_path(path) as part:
-            figure.savefig(part, format=path.suffix[1:].lower())
-    except OSError as error:
-        raise InvalidArgumentError(
-            f"cannot write {path}: {error.strerror or error}.", "Give a path that you can write to."
-        ) from None
+    save_figure(figure, path)
 
 
 def _group(match: Match) -> str:

@@ -43,13 +43,13 @@ class GraphBuilder:
         self._nodes.append(helper.make_node(op_type, inputs, [output], name=output, **attributes))
         return output
 
-    def weight(self, name: str, shape: tuple[int, ...], *, fan_in: int | None = None) -> str:
-        """An initializer: the one given under this name, else drawn with variance 2 / `fan_in`, or zeros for None."""
+    def weight(self, name: str, shape: tuple[int, ...], *, fan_in: int | None = None, fill: float = 0.0) -> str:
+        """An initializer: the one given under this name, else drawn with variance 2 / `fan_in`, or `fill` for None."""
         full = f"{self.prefix}{name}"
         values = self._weights.get(full)
         if values is None:
             size = math.prod(shape)
-            values = np.zeros(shape, np.float32) if fan_in is None else _drawn(size, fan_in).reshape(shape)
+            values = np.full(shape, fill, np.float32) if fan_in is None else _drawn(size, fan_in).reshape(shape)
         elif values.shape != shape:
             raise ValueError(f"{full}: its shape is {values.shape}, not {shape}")
         self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), full))
@@ -58,7 +58,7 @@ class GraphBuilder:
     def constant(self, name: str, values: np.ndarray) -> str:
         """An initializer of any type that holds these values."""
         full = f"{self.prefix}{name}"
-        self._initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), full))
+        self._initializers.append(numpy_helper.from_array(np.asarray(values, order="C"), full))
         return full
 
     def conv(
@@ -85,9 +85,10 @@ class GraphBuilder:
         bias = self.weight(f"{name}.bias", (c_out,))
         return self.node("Add", [self.node("MatMul", [source, weight], f"{name}.matmul"), bias], name)
 
-    def first_token(self, source: str, name: str) -> str:
-        """`N x T x D` -> `N x D`: the first token."""
-        return self.node("Gather", [source, self.constant(f"{name}.index", np.asarray(0, np.int64))], name, axis=1)
+    def token(self, source: str, name: str, index: int) -> str:
+        """`N x T x D` -> `N x D`: one token."""
+        place = self.constant(f"{name}.index", np.asarray(index, np.int64))
+        return self.node("Gather", [source, place], name, axis=1)
 
     def activation(self, source: str, name: str, activation: str) -> str:
         """'relu', 'swish' (`x * Sigmoid(x)`, the form that runtimes fuse), 'prelu', 'leaky_relu', ..., or ''."""

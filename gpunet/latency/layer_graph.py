@@ -5,7 +5,7 @@ layer in context stands between
 
     the lead    what makes its input from an image of three channels (for maps a 1x1 convolution), in the layout that
                 the runtime likes, and leaves it in the caches, as the layer before it would
-    the tail    a consumer that costs next to nothing: a pooling that reads one pixel of each channel
+    the tail    a consumer that costs next to nothing: a pooling that reads one pixel of each channel, or one token
 
 and is worth what its graph takes more than lead and tail alone (`border_graph`).
 """
@@ -105,7 +105,8 @@ def _with_tail(graph: GraphBuilder, source: str, shape: Shape) -> onnx.ModelProt
         source = graph.node("MaxPool", [source], "pick", kernel_shape=[1, 1], strides=[height, width])
         shape = (channels, 1, 1)
     elif len(shape) == 2:
-        source = graph.first_token(source, "pick")
+        # The last token: the first may be a class token, which an embedding makes of no image.
+        source = graph.token(source, "pick", shape[0] - 1)
         shape = shape[1:]
     elif source == graph.input:
         source = graph.node("Identity", [source], "pick")

@@ -8,6 +8,7 @@ expansion that led to them, so that any `NetworkSpec` has keys, searched for or 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -229,6 +230,7 @@ def head_key(spec: NetworkSpec, in_channels: int, in_px: int, num_classes: int) 
 # ------------------------------------------------------------------------ text
 
 _FAMILIES: dict[str, Any] = dict.fromkeys(CONV_KINDS, ConvLayerKey)
+_ELSEWHERE = dict.fromkeys(("patch_embed", "transformer_block", "vit_head"), "gpunet.latency.transformer")
 
 
 def register_kinds(kinds: Sequence[str], key_class: type[Any]) -> None:
@@ -253,6 +255,8 @@ def key_from_text(text: str) -> LayerKey:
         InvalidArgumentError: (a ValueError) it is no key's text; the message names the word that is at fault.
     """
     kind, *words = text.split(" ")
+    if kind in _ELSEWHERE:
+        importlib.import_module(_ELSEWHERE[kind])  # which registers its kinds
     if kind not in _FAMILIES:
         raise InvalidArgumentError(
             f"layer key {text!r}: there is no kind {kind!r}.", f"Known kinds: {', '.join(_FAMILIES)}."

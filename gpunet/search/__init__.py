@@ -20,6 +20,11 @@ _LAZY = {
     "StageChoices": "gpunet.search.conv_space",
     "PAPER_SPACE": "gpunet.search.paper",
     "RELEASE_SPACE": "gpunet.search.paper",
+    "VitSpace": "gpunet.search.vit_space",
+    "VitSpec": "gpunet.search.vit_space",
+    "Strata": "gpunet.search.stratify",
+    "Estimator": "gpunet.search.tier",
+    "Tier": "gpunet.search.tier",
 }
 
 __all__ = list(_LAZY)

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spaces import SMALL_SPACE, conv_spaces, drawn
+from training import losses_of_training
 
 from gpunet.errors import InvalidArgumentError, SpecError
 from gpunet.search import SearchSpace
@@ -62,16 +63,7 @@ def test_a_network_of_the_space_trains():
     torch.manual_seed(0)
     model = SMALL_SPACE.build(vector, num_classes=10, drop_rate=0.1)
     assert model.spec == SMALL_SPACE.decode(vector)
-    px = model.spec.resolution_px
-    images, labels = torch.randn(4, 3, px, px), torch.arange(4)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    losses = []
-    for _ in range(3):
-        loss = torch.nn.functional.cross_entropy(model(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    losses = losses_of_training(model, model.spec.resolution_px, learning_rate=1e-2)
     assert losses[-1] < losses[0]
 
 

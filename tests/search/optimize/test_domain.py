@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from domain_contract import has_neighbours_inside, keeps_the_protocol
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,36 +40,13 @@ domains = boxes() | lattices() | pools()
 @settings(deadline=None)
 @given(domains, st.integers(0, 20), st.integers(0, 2**32))
 def test_a_domain_keeps_the_protocol(domain: Domain, count: int, seed: int):
-    assert isinstance(domain, Domain)
-    points = domain.draw(count, np.random.default_rng(seed))
-    assert points.shape == (count, domain.dimensions)
-    assert domain.contains(points).tolist() == [True] * count
-    assert np.array_equal(points, domain.draw(count, np.random.default_rng(seed)))
-    unit = domain.encode(points)
-    assert len(unit) == count
-    assert ((unit >= 0) & (unit <= 1)).all()
-    back = domain.decode(unit)
-    assert domain.contains(back).all()
-    if domain.finite:
-        assert np.array_equal(back, points)
-    else:
-        assert np.allclose(back, points, atol=1e-9 * np.abs(points).max(initial=1))
-    assert (domain.choices is None) == (domain.categorical is None)
-    assert domain.choices is None or points.dtype == np.int64
+    keeps_the_protocol(domain, count, seed)
 
 
 @settings(deadline=None)
 @given(domains, st.none() | st.integers(0, 10), st.integers(0, 2**32))
 def test_neighbours_are_inside_and_not_the_point(domain: Domain, count: int | None, seed: int):
-    generator = np.random.default_rng(seed)
-    point = domain.draw(1, generator)[0]
-    found = domain.neighbours(point, generator, count)
-    assert found.shape[1] == domain.dimensions
-    assert count is None or len(found) <= count
-    assert domain.contains(found).all()
-    if domain.finite:
-        assert not (found == point).all(axis=1).any()
-        assert len(np.unique(found, axis=0)) == len(found)
+    has_neighbours_inside(domain, count, seed)
 
 
 def test_lattice_neighbours_take_one_step_in_order_and_any_in_categories():
