@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LEAST_MS = 1e-4  # of a layer whose cost drowns in that of its borders
 _BORDERS_KEPT = 64
+_WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,8 @@ class LayerMeter:
 
     def _load(self, graph: onnx.ModelProto) -> _Loaded:
         precision = self.conditions.fingerprint.precision
+        if precision == "int8" and not any(node.op_type in _WEIGHTED for node in graph.graph.node):
+            precision = "fp32"  # the run itself, or the tail alone: nothing that could be quantised
         graph = at_precision(graph, precision, self._runtime.name)
         session = self._runtime.load(graph, precision=precision, threads=self._threads)
         shape = tuple(size or self.conditions.batch_size for size in session.input_shape)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gpunet.latency.table import LatencyTable
 
 SUSPECT_PERCENT = 10.0
+USUAL_ERRORS = 5.0  # times the median error of all layers
 
 
 def recheck(
@@ -29,7 +30,7 @@ def recheck(
     meter: Meter,
     keys: Iterable[LayerKey] | None = None,
     *,
-    percent: float = SUSPECT_PERCENT,
+    percent: float | None = None,
     on_progress: Callable[[BuildProgress], None] | None = None,
 ) -> int:
     """Measure the suspect layers of a table again; returns how many there were.
@@ -38,7 +39,8 @@ def recheck(
         table: open for writing, under the meter's conditions.
         meter: measures them.
         keys: those to look at; None for all that the table holds.
-        percent: how far from the others' prediction is suspect.
+        percent: how far from the others' prediction is suspect; None for 10, or more where most layers are farther off
+            than usual: a table that is hard to predict is not measured twice as a whole.
         on_progress: called after each; its rate and time left are not filled in.
 
     Raises:
@@ -48,7 +50,10 @@ def recheck(
     figures = table.layers()
     if len(figures) < FEWEST:
         return 0
-    suspects = complete_from({key: each.latency_ms for key, each in figures.items()}).suspects(percent)
+    completion = complete_from({key: each.latency_ms for key, each in figures.items()})
+    if percent is None:
+        percent = max(SUSPECT_PERCENT, USUAL_ERRORS * completion.error.median_percent)
+    suspects = completion.suspects(percent)
     wanted = None if keys is None else set(keys)
     chosen = [key for key in suspects if wanted is None or key in wanted]
     for number, key in enumerate(chosen, start=1):

@@ -23,7 +23,7 @@ _LAZY = {
     "VitSpace": "gpunet.search.vit_space",
     "VitSpec": "gpunet.search.vit_space",
     "Strata": "gpunet.search.stratify",
-    "Estimator": "gpunet.search.tier",
+    "Estimator": "gpunet.latency.estimate",
     "Tier": "gpunet.search.tier",
 }
 

@@ -39,6 +39,15 @@ def test_a_larger_layer_takes_longer():
     assert meter.layer(large).latency_ms > 10 * meter.layer(small).latency_ms
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_layers_are_measured_in_int8_too(runtime: str, batch_size: int):
+    meter = LayerMeter(runtimes.get(runtime), threads=1, precision="int8", batch_size=batch_size, settings=QUICK)
+    assert meter.conditions.fingerprint.precision == "int8"
+    for key in (KEY, keys_from_spec(SPEC)[0], keys_from_spec(SPEC)[-1]):
+        assert meter.layer(key, lone=True).latency_ms > 0
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_networks_are_measured_whole_in_turn(precision: str):
     meter = LayerMeter(runtimes.get("onnxruntime"), threads=1, precision=precision, settings=QUICK)

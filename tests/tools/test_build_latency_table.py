@@ -16,6 +16,8 @@ from gpunet.errors import InvalidArgumentError, TableError
 from gpunet.latency import Estimator, LatencyTable, LayerCosts
 from gpunet.latency.build import in_shard
 from gpunet.machine import available_threads
+from gpunet.search import VitSpace
+from gpunet.search.stratify import stratify
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "build_latency_table.py"
 QUICK = ["--runtime", "onnxruntime", "--threads", "1", "--classes", "10"]
@@ -57,8 +59,30 @@ def test_a_part_is_measured_then_the_rest_and_networks_are_estimated(
     vectors = SMALL_SPACE.lattice().draw(50, np.random.default_rng(0))
     assert (estimator.latency_ms(vectors) > 0).all()
     assert estimator.leans_on_completion(vectors).any()
+    middle = float(np.median(estimator.latency_ms(vectors)))
+    strata = stratify(SMALL_SPACE, estimator, bounds_ms=(middle,), count=20_000)
+    for tier in strata.tiers:
+        found = tier.draw(20, np.random.default_rng(1))
+        assert tier.contains(found).all()
+        assert ((estimator.latency_ms(found) < middle) == (tier.high_ms == middle)).all()
+    assert min(strata.counts) > 2_000
     tool.main([table, *part, "--networks", "5"])
     assert "none missing" in capsys.readouterr().out
+
+
+def test_a_space_of_transformers_goes_the_same_way(tool: ModuleType, tmp_path: Path):
+    space = VitSpace((32,), (8, 16), (32, 64), (1, 2), (2,), (2.0, 4.0))
+    (tmp_path / "vit.json").write_text(json.dumps(space.to_dict()))
+    table = tmp_path / "table.sqlite"
+    tool.main([str(table), "--space", str(tmp_path / "vit.json"), *QUICK, "--networks", "4", "--lone"])
+    with LatencyTable(table) as open_table:
+        costs = LayerCosts.from_table(open_table, complete=False)
+        assert len(open_table.networks()) == 4
+        assert all(each.lone_ms for each in open_table.layers().values())
+    estimator = Estimator(space.lookup_plan(num_classes=10), costs)
+    latency_ms = estimator.latency_ms(space.lattice().draw(200, np.random.default_rng(0)))
+    assert latency_ms.min() > 0
+    assert latency_ms.max() > 2 * latency_ms.min()
 
 
 def test_shards_measure_their_part_and_merge_into_the_whole(
