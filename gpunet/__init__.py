@@ -6,11 +6,11 @@ gpunet is light: torch, timm and onnx load with the first call that needs them (
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpunet.api import create, list_devices, list_models, load
 from gpunet.errors import GpunetError
+from gpunet.lazy import lazily
 from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec
 from gpunet.zoo.entry import Entry, LatencyRecord
 from gpunet.zoo.query import Match, find
@@ -55,14 +55,4 @@ __all__ = [
     "load_engine",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'gpunet' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _LAZY, also=__all__)

@@ -17,6 +17,7 @@ Tables are kept in --out: a run that was stopped goes on, and a second run only 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import resource
@@ -222,9 +223,8 @@ def one(kind: str, count: int, seed: int) -> None:
         while left:
             left -= len(engine.draw(min(left, 1 << 17)))
     else:
-        from gpunet.search.stratify import stratify
-
         from gpunet.latency.estimate import Estimator
+        from gpunet.search.stratify import stratify
 
         plan = PAPER_SPACE.lookup_plan()
         every = plan.keys()
@@ -232,8 +232,16 @@ def one(kind: str, count: int, seed: int) -> None:
         started_s = time.perf_counter()
         stratify(PAPER_SPACE, estimator, bounds_ms=(50.0, 100.0, 200.0, 400.0), count=count, seed=seed)
     seconds = time.perf_counter() - started_s
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": seconds, "peak_bytes": peak}))
+    print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes()}))
+
+
+def peak_bytes() -> int:
+    """Most memory that this process has had resident; getrusage would count that of the process that started it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def roofline_ms(key: LayerKey) -> float:

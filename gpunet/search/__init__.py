@@ -5,8 +5,7 @@ Every public name loads its module, and with it torch or BoTorch, on first use (
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from gpunet.lazy import lazily
 
 _LAZY = {
     "Box": "gpunet.search.optimize.domain",
@@ -28,15 +27,4 @@ _LAZY = {
 }
 
 __all__ = list(_LAZY)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'gpunet.search' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _LAZY)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+from build_latency_table import keys_of_space, load_space, main, parser
 from spaces import SMALL_SPACE
 
 from gpunet.cli.main import main as gpunet_command
@@ -19,17 +18,8 @@ from gpunet.machine import available_threads
 from gpunet.search import VitSpace
 from gpunet.search.stratify import stratify
 
-SCRIPT = Path(__file__).parents[2] / "tools" / "build_latency_table.py"
 QUICK = ["--runtime", "onnxruntime", "--threads", "1", "--classes", "10"]
 KEYS = SMALL_SPACE.lookup_plan(num_classes=10).keys()
-
-
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("build_latency_table", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -40,13 +30,13 @@ def space(tmp_path: Path) -> str:
 
 
 def test_a_part_is_measured_then_the_rest_and_networks_are_estimated(
-    tool: ModuleType, space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     table = str(tmp_path / "table.sqlite")
     part = ["--space", space, "--fraction", "0.4", *QUICK]
-    tool.main([table, *part, "--max-layers", "5"])
+    main([table, *part, "--max-layers", "5"])
     assert f"5 layers; {round(0.4 * len(KEYS)) - 5} of {round(0.4 * len(KEYS))} missing" in capsys.readouterr().out
-    tool.main([table, *part, "--networks", "5"])
+    main([table, *part, "--networks", "5"])
     printed = capsys.readouterr().out
     assert f"{round(0.4 * len(KEYS)) - 5} measured in" in printed
     assert "none missing" in printed
@@ -66,15 +56,15 @@ def test_a_part_is_measured_then_the_rest_and_networks_are_estimated(
         assert tier.contains(found).all()
         assert ((estimator.latency_ms(found) < middle) == (tier.high_ms == middle)).all()
     assert min(strata.counts) > 2_000
-    tool.main([table, *part, "--networks", "5"])
+    main([table, *part, "--networks", "5"])
     assert "none missing" in capsys.readouterr().out
 
 
-def test_a_space_of_transformers_goes_the_same_way(tool: ModuleType, tmp_path: Path):
+def test_a_space_of_transformers_goes_the_same_way(tmp_path: Path):
     space = VitSpace((32,), (8, 16), (32, 64), (1, 2), (2,), (2.0, 4.0))
     (tmp_path / "vit.json").write_text(json.dumps(space.to_dict()))
     table = tmp_path / "table.sqlite"
-    tool.main([str(table), "--space", str(tmp_path / "vit.json"), *QUICK, "--networks", "4", "--lone"])
+    main([str(table), "--space", str(tmp_path / "vit.json"), *QUICK, "--networks", "4", "--lone"])
     with LatencyTable(table) as open_table:
         costs = LayerCosts.from_table(open_table, complete=False)
         assert len(open_table.networks()) == 4
@@ -86,34 +76,32 @@ def test_a_space_of_transformers_goes_the_same_way(tool: ModuleType, tmp_path: P
 
 
 def test_shards_measure_their_part_and_merge_into_the_whole(
-    tool: ModuleType, space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     shards = [str(tmp_path / f"shard-{number}.sqlite") for number in (1, 2)]
     for number, shard in enumerate(shards, start=1):
-        tool.main([shard, "--space", space, *QUICK, "--shard", f"{number}/2", "--no-recheck", "--resolutions", "28"])
+        main([shard, "--space", space, *QUICK, "--shard", f"{number}/2", "--no-recheck", "--resolutions", "28"])
         with LatencyTable(shard) as table:
             assert 0 < len(table) == len(in_shard(table.layers(), (number, 2)))
     gpunet_command(["table", "merge", str(tmp_path / "all.sqlite"), *shards])
     with LatencyTable(tmp_path / "all.sqlite") as table:
-        assert set(table.layers()) == set(
-            tool.keys_of_space(tool.load_space(space, [28]), tool.parser().parse_args(["t", *QUICK]))
-        )
+        assert set(table.layers()) == set(keys_of_space(load_space(space, [28]), parser().parse_args(["t", *QUICK])))
     assert "layers added" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(available_threads() < 2, reason="two builders need two processors")
-def test_two_jobs_fill_one_table(tool: ModuleType, space: str, tmp_path: Path):
-    tool.main([str(tmp_path / "table.sqlite"), "--space", space, *QUICK, "--jobs", "2", "--resolutions", "28"])
+def test_two_jobs_fill_one_table(space: str, tmp_path: Path):
+    main([str(tmp_path / "table.sqlite"), "--space", space, *QUICK, "--jobs", "2", "--resolutions", "28"])
     with LatencyTable(tmp_path / "table.sqlite") as table:
         assert table.claimants() == []
         assert len(table) > 50
 
 
-def test_the_layers_of_models_alone(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_layers_of_models_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     spec = tmp_path / "network.json"
     spec.write_text(SMALL_SPACE.decode([0] * len(SMALL_SPACE.digits)).to_json())
     table = str(tmp_path / "table.sqlite")
-    tool.main([table, "--models", str(spec), "--runtime", "onnxruntime", "--threads", "1", "--lone"])
+    main([table, "--models", str(spec), "--runtime", "onnxruntime", "--threads", "1", "--lone"])
     gpunet_command(["table", "estimate", table, str(spec)])
     printed = capsys.readouterr().out
     assert "none missing" in printed
@@ -137,16 +125,14 @@ def test_the_layers_of_models_alone(tool: ModuleType, tmp_path: Path, capsys: py
         (["--threads", "0"], "threads must be an integer of 1 or more"),
     ],
 )
-def test_what_cannot_be_asked_for_is_refused_before_anything_is_made(
-    tool: ModuleType, tmp_path: Path, arguments: list[str], said: str
-):
+def test_what_cannot_be_asked_for_is_refused_before_anything_is_made(tmp_path: Path, arguments: list[str], said: str):
     with pytest.raises(InvalidArgumentError, match=said):
-        tool.main([str(tmp_path / "table.sqlite"), "--fraction", "0.001", *arguments])
+        main([str(tmp_path / "table.sqlite"), "--fraction", "0.001", *arguments])
     assert not list(tmp_path.iterdir())
 
 
-def test_a_table_of_other_conditions_is_refused(tool: ModuleType, space: str, tmp_path: Path):
+def test_a_table_of_other_conditions_is_refused(space: str, tmp_path: Path):
     table = str(tmp_path / "table.sqlite")
-    tool.main([table, "--space", space, *QUICK, "--max-layers", "1"])
+    main([table, "--space", space, *QUICK, "--max-layers", "1"])
     with pytest.raises(TableError, match="batch_size 1, not 2"):
-        tool.main([table, "--space", space, *QUICK, "--batch-size", "2"])
+        main([table, "--space", space, *QUICK, "--batch-size", "2"])
