@@ -11,8 +11,16 @@ from typing import Any
 _LAZY = {
     "Box": "gpunet.search.optimize.domain",
     "Domain": "gpunet.search.optimize.domain",
+    "GaussianProcessBo": "gpunet.search.optimize.baselines",
+    "LaMcts": "gpunet.search.optimize.lamcts",
+    "LaMctsSampler": "gpunet.search.optimize.optuna_sampler",
     "Lattice": "gpunet.search.optimize.domain",
     "Pool": "gpunet.search.optimize.domain",
+    "RandomSearch": "gpunet.search.optimize.baselines",
+    "RegularizedEvolution": "gpunet.search.optimize.baselines",
+    "SobolSearch": "gpunet.search.optimize.baselines",
+    "plot_partition": "gpunet.search.optimize.pictures",
+    "plot_regret": "gpunet.search.optimize.pictures",
 }
 
 __all__ = list(_LAZY)
