@@ -1,18 +1,20 @@
 """The covariance of the surrogate, main effects plus interactions, and the likelihood of its hyperparameters.
 
-    k(x, x') = s_main mean_g exp(-d_g^2 / (2 l_g^2))  +  s_all exp(-sum_g d_g^2 / (2 m_g^2))
+    k(x, x') = s_main mean_g e_g  +  s_pair mean_{g<h} e_g e_h  +  s_all exp(-sum_g d_g^2 / (2 m_g^2))
+    e_g      = exp(-d_g^2 / (2 l_g^2))
 
-    g         a dimension: one column of the features or, for categories, several; G of them
-    d_g^2     squared distance of x and x' in the columns of g
-    l, m      lengthscales of the main effects and of the product, G each
+    g         a column of the features, G of them
+    d_g       distance of x and x' in it; where choices have no order, 1 if they differ
+    l, m      lengthscales of the effects of one and two columns, and of the product of all, G each
     s         output scales
     noise     variance of a standardised value
-    theta     ln of (l, m, s_main, s_all, noise), 2 G + 3 numbers
+    theta     ln of (l, m, s_main, s_pair, s_all, noise), 2 G + 4 numbers
 
-What one dimension contributes is learned from a few samples a dimension (Duvenaud, Nickisch, Rasmussen, "Additive
-Gaussian Processes", NeurIPS 2011); a product kernel alone needs many more. What is not such a sum is left to the
-product, whose lengthscales have BoTorch's dimension-scaled prior (Hvarfner, Hellsten, Nardi, "Vanilla Bayesian
-Optimization Performs Great in High Dimensions", ICML 2024). The likelihood decides how much there is of each.
+What one dimension contributes is learned from a few samples a dimension, and what two do together from not many more
+(Duvenaud, Nickisch, Rasmussen, "Additive Gaussian Processes", NeurIPS 2011); a product kernel alone needs far more.
+What is no such sum is left to the product, whose lengthscales have BoTorch's dimension-scaled prior (Hvarfner,
+Hellsten, Nardi, "Vanilla Bayesian Optimization Performs Great in High Dimensions", ICML 2024). The likelihood decides
+how much there is of each.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ import torch
 from gpunet.files import require
 
 PURPOSE = "to model what has been evaluated"
+_AT_ONCE = 2_000_000  # distances held in memory at a time
+_DIFFERENT = 1e-12  # a squared distance above it is that of two choices
 _IMPOSSIBLE = 1e10  # the loss where the covariance is numerically singular
 
 
@@ -49,6 +53,7 @@ class Prior:
             (dimensions, math.sqrt(2) + math.log(dimensions) / 2, math.sqrt(3), math.log(0.05), math.log(200)),
             (1, 0.0, 2.0, -9.0, 4.0),
             (1, 0.0, 2.0, -9.0, 4.0),
+            (1, 0.0, 2.0, -9.0, 4.0),
             (1, -4.0, 1.0, math.log(1e-6), 0.0),
         ]
         columns = [np.concatenate([np.full(part[0], part[k]) for part in parts]) for k in range(1, 5)]
@@ -56,9 +61,9 @@ class Prior:
 
     def start(self) -> np.ndarray:
         """A theta to begin a search from."""
-        dimensions = (len(self.mean) - 3) // 2
+        dimensions = (len(self.mean) - 4) // 2
         lengthscales = np.repeat(np.log([0.5, 0.5 * math.sqrt(dimensions)]), dimensions)
-        return np.concatenate([lengthscales, np.log([0.5, 0.5, 0.01])])
+        return np.concatenate([lengthscales, np.log([0.5, 0.25, 0.25, 0.01])])
 
 
 class Likelihood:
@@ -68,36 +73,37 @@ class Likelihood:
     where automatic differentiation of the same takes 15.
 
     Args:
-        features: `n x columns`.
-        groups: the dimension of each column.
+        features: `n x G`.
+        unordered: the columns in which only the same or not the same counts, G bools.
         prior: of theta.
     """
 
-    def __init__(self, features: np.ndarray, groups: np.ndarray, prior: Prior) -> None:
+    def __init__(self, features: np.ndarray, unordered: np.ndarray, prior: Prior) -> None:
         self._count = len(features)
         self._upper = torch.triu_indices(self._count, self._count, 1)
         first, second = self._upper.numpy()
         squared = np.square(features[first] - features[second]).T
-        self._dimensions = int(groups.max()) + 1
-        if len(groups) != self._dimensions:
-            squared = np.add.reduceat(squared, np.flatnonzero(np.diff(groups, prepend=-1)), axis=0)
+        squared[unordered] = squared[unordered] > _DIFFERENT
+        self._dimensions = features.shape[1]
         self._squared = torch.from_numpy(np.ascontiguousarray(squared))  # G x pairs
         self._prior = prior
 
     def __call__(self, theta: np.ndarray, values: np.ndarray) -> tuple[float, np.ndarray]:
         """Loss and gradient at theta for n `values`."""
         size, count = self._dimensions, self._count
-        main_scale, all_scale, noise = np.exp(theta[2 * size :])
+        main_scale, pair_scale, all_scale, noise = np.exp(theta[2 * size :])
+        pairs_of_columns = max(size * (size - 1) / 2, 1)
         main_weight = torch.from_numpy(np.exp(-2 * theta[:size]))
         all_weight = torch.from_numpy(np.exp(-2 * theta[size : 2 * size]))
         each = torch.exp(self._squared * (-0.5 * main_weight)[:, None])
-        main = each.mean(dim=0)
+        total, squares = each.sum(dim=0), torch.einsum("gp,gp->p", each, each)
+        main, two = total / size, (total.square() - squares) / (2 * pairs_of_columns)
         product = torch.exp(-0.5 * (all_weight @ self._squared))
 
         covariance = torch.zeros((count, count), dtype=torch.float64)
-        covariance[self._upper[0], self._upper[1]] = main_scale * main + all_scale * product
+        covariance[self._upper[0], self._upper[1]] = main_scale * main + pair_scale * two + all_scale * product
         covariance += covariance.T.clone()
-        covariance.diagonal().fill_(main_scale + all_scale + noise)
+        covariance.diagonal().fill_(main_scale + (size > 1) * pair_scale + all_scale + noise)
         root, failed = torch.linalg.cholesky_ex(covariance)
         if failed:
             return _IMPOSSIBLE, np.zeros_like(theta)
@@ -110,12 +116,16 @@ class Likelihood:
         pairs = 2 * slope[self._upper[0], self._upper[1]]
         trace = float(slope.trace())
         gradient = np.empty_like(theta)
-        by_main = (each.mul_(self._squared) @ pairs) * main_weight
-        gradient[:size] = (main_scale / size) * by_main.numpy()
+        # d k / d e_g = s_main / G + s_pair (total - e_g) / (G (G - 1) / 2)
+        alone = pairs * (main_scale / size + (pair_scale / pairs_of_columns) * total)
+        sloped = self._squared * each
+        by_each = sloped @ alone - (pair_scale / pairs_of_columns) * torch.einsum("gp,gp,p->g", sloped, each, pairs)
+        gradient[:size] = (by_each * main_weight).numpy()
         gradient[size : 2 * size] = all_scale * ((self._squared @ (pairs * product)) * all_weight).numpy()
         gradient[2 * size] = main_scale * (float(pairs @ main) + trace)
-        gradient[2 * size + 1] = all_scale * (float(pairs @ product) + trace)
-        gradient[2 * size + 2] = noise * trace
+        gradient[2 * size + 1] = pair_scale * (float(pairs @ two) + (size > 1) * trace)
+        gradient[2 * size + 2] = all_scale * (float(pairs @ product) + trace)
+        gradient[2 * size + 3] = noise * trace
 
         away = (theta - self._prior.mean) / self._prior.deviation
         return loss + 0.5 * float(away @ away), gradient + away / self._prior.deviation
@@ -126,31 +136,35 @@ class Covariance:
 
     Args:
         theta: see the module.
-        groups: the dimension of each column of the features.
+        unordered: the columns in which only the same or not the same counts, G bools.
     """
 
-    def __init__(self, theta: np.ndarray, groups: np.ndarray) -> None:
-        size = (len(theta) - 3) // 2
-        one_each = len(groups) == size
-        self._members = (
-            None if one_each else torch.nn.functional.one_hot(torch.from_numpy(groups), size).to(torch.float64)
-        )
+    def __init__(self, theta: np.ndarray, unordered: np.ndarray) -> None:
+        size = (len(theta) - 4) // 2
+        self._pairs = max(size * (size - 1) / 2, 1)
+        self._unordered = torch.from_numpy(unordered) if unordered.any() else None
         self._main_weight = torch.from_numpy(np.exp(-2 * theta[:size]))
         self._all_weight = torch.from_numpy(np.exp(-2 * theta[size : 2 * size]))
-        self._main_scale, self._all_scale, self.noise = np.exp(theta[2 * size :]).tolist()
-        self.variance = self._main_scale + self._all_scale
+        self._main_scale, self._pair_scale, self._all_scale, self.noise = np.exp(theta[2 * size :]).tolist()
+        self.variance = self._main_scale + (size > 1) * self._pair_scale + self._all_scale
 
     def __call__(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        """`... x m x n` covariances of `... x m x columns` and `... x n x columns` rows."""
+        """`... x m x n` covariances of `... x m x G` and `... x n x G` rows."""
+        if first.ndim == 2 and first.shape[0] * second.numel() > _AT_ONCE:
+            parts = first.split(max(1, _AT_ONCE // second.numel()))
+            return torch.cat([self.of_differences(part.unsqueeze(-2) - second) for part in parts])
         return self.of_differences(first.unsqueeze(-2) - second.unsqueeze(-3))
 
     def of_differences(self, differences: torch.Tensor) -> torch.Tensor:
-        """Covariances of pairs of rows that differ by `... x columns`."""
+        """Covariances of pairs of rows that differ by `... x G`."""
         squared = differences.square()
-        if self._members is not None:
-            squared = squared @ self._members
-        main = torch.exp(squared * (-0.5 * self._main_weight)).mean(dim=-1)
-        return self._main_scale * main + self._all_scale * torch.exp(-0.5 * (squared @ self._all_weight))
+        if self._unordered is not None:
+            squared = torch.where(self._unordered, (squared > _DIFFERENT).to(torch.float64), squared)
+        each = torch.exp(squared * (-0.5 * self._main_weight))
+        total = each.sum(dim=-1)
+        two = (total.square() - each.square().sum(dim=-1)) / (2 * self._pairs)
+        effects = (self._main_scale / each.shape[-1]) * total + self._pair_scale * two
+        return effects + self._all_scale * torch.exp(-0.5 * (squared @ self._all_weight))
 
 
 def load(module: str) -> Any:

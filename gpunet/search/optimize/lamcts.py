@@ -41,7 +41,8 @@ class LaMcts(Optimizer):
         domain: where to look.
         seed: of everything random.
         maximize: whether higher values are better.
-        initial: Sobol points before the first model (default: one a dimension, 10 at least and 30 at most).
+        initial: Sobol points before the first model (default: two a dimension up to 20, one a
+            dimension up to 30, 10 at least).
         leaf_size: samples that a leaf holds before it is cut.
         exploration: Cp of the UCB, as a fraction of the range of the values.
         partition: False leaves the partition and the trust region out.
@@ -63,7 +64,8 @@ class LaMcts(Optimizer):
         partition: bool = True,
     ) -> None:
         super().__init__(domain, seed=seed, maximize=maximize)
-        self.initial = min(max(domain.dimensions, 10), 30) if initial is None else initial
+        size = domain.dimensions
+        self.initial = max(10, min(2 * size, 20), min(size, 30)) if initial is None else initial
         if self.initial < 2 or leaf_size < 2 or not exploration >= 0:
             raise InvalidArgumentError(
                 "initial and leaf_size must be 2 or more and exploration 0 or more, but got "
@@ -132,10 +134,10 @@ class LaMcts(Optimizer):
         if self._fit is None or self._fitted_rows != len(known):
             choose = self._fit is None or len(known) >= GROWTH * self._chosen_rows
             self._chosen_rows = len(known) if choose else self._chosen_rows
-            self._fit, _ = fit(features[rows], known[rows], self._features.groups, self._fit, choose=choose)
+            self._fit, _ = fit(features[rows], known[rows], self._features.unordered, self._fit, choose=choose)
             self._fitted_rows = len(known)
         z, _ = self._fit.outcome(known)
-        return Surrogate(features[rows], z[rows], self._features.groups, self._fit.theta), z
+        return Surrogate(features[rows], z[rows], self._features.unordered, self._fit.theta), z
 
     @property
     def tree(self) -> PartitionTree:
@@ -145,7 +147,7 @@ class LaMcts(Optimizer):
         """
         count = len(self._points)
         learned = count if count < 10 else math.floor(10 * REBUILD ** math.floor(math.log(count / 10, REBUILD)))
-        features, values = self._features(self.points), np.array(self._values)
+        features, values = self._features.spread(self.points), np.array(self._values)
         if self._tree is None or self._tree[1] != learned:
             size = self.leaf_size if self.partition else max(learned, 2)
             tree = PartitionTree(features[:learned], values[:learned], size, self.exploration, self.seed)

@@ -15,11 +15,11 @@ from gpunet.search.optimize.domain import Domain
 Score = Callable[[np.ndarray], np.ndarray]
 Allowed = Callable[[np.ndarray], np.ndarray]
 
-DRAWN = 256  # random candidates
-CENTERS = 8  # best samples whose neighbours are candidates
+DRAWN = 160  # random candidates, and offspring
+CENTERS = 6  # best samples whose neighbours are candidates
 STARTS = 4  # candidates from which the search steps on
-STEPS = 12  # at most, each to the best neighbour
-AROUND = 100  # neighbours looked at a step
+STEPS = 8  # at most, each to the best neighbour
+AROUND = 64  # neighbours looked at a step
 
 
 def candidates(domain: Domain, centers: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -42,7 +42,7 @@ def plot_partition(optimizer: LaMcts, path: str | Path) -> None:
         side = (np.arange(_GRID) + 0.5) / _GRID
         everywhere = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
         worth, selected = np.zeros(_GRID**2), np.zeros(_GRID**2)
-        at = optimizer._features(optimizer.domain.decode(everywhere))
+        at = optimizer._features.spread(optimizer.domain.decode(everywhere))
         for leaf in tree.leaves():
             inside = tree.inside(leaf, at)
             worth[inside] = leaf.mean

@@ -21,6 +21,7 @@ from gpunet.search.optimize.surrogate import Surrogate
 
 CENTERS = 10  # best samples around which to look
 DRAWN = 1000  # candidates of a draw
+NEAREST = 48  # new points of a list that are its trust region
 _SAME = 1e-9  # points of a box nearer than this, in the unit cube, are one
 
 
@@ -60,7 +61,10 @@ class Proposer:
         score = LogImprovement(surrogate, float(self.z.max()))
         rows = self._best_rows()
         if self.domain.finite:
-            found = self._listed_best(score, taken) if self.listed is not None else self._stepped(score, rows, taken)
+            if self.listed is None:
+                found = self._stepped(score, rows, taken)
+            else:
+                found = self._listed_best(score, taken, None if side is None else self.at[rows[0]])
             return None if found is None else found[None]
         unit = in_box(score, self._region(rows, side), self.generator)
         found = self.domain.decode(unit[None])
@@ -109,13 +113,18 @@ class Proposer:
         others = self.domain.encode(np.concatenate([self.points, taken]))
         return bool(np.abs(others - self.domain.encode(found)).max(axis=1).min() > _SAME)
 
-    def _listed_best(self, score: LogImprovement, taken: np.ndarray) -> np.ndarray | None:
+    def _listed_best(self, score: LogImprovement, taken: np.ndarray, center: np.ndarray | None) -> np.ndarray | None:
+        """The best of the new points in the leaf; of the nearest to a centre alone, if one is given."""
         assert self.listed is not None  # noqa: S101 - the caller has looked
         left = self.listed[self._new(self.listed, taken)]
         features = self.features(left)
-        inside = self.tree.inside(self.tree.select(), features)
+        inside = self.tree.inside(self.tree.select(), self.features.spread(left))
         if inside.any():
             left, features = left[inside], features[inside]
+        if center is not None and len(left) > NEAREST:
+            away = np.where(self.features.unordered, features != center, np.abs(features - center)).sum(axis=1)
+            near = np.argsort(away, kind="stable")[:NEAREST]
+            left, features = left[near], features[near]
         return left[int(score(features).argmax())] if len(left) else None
 
     def _stepped(self, score: LogImprovement, rows: np.ndarray, taken: np.ndarray) -> np.ndarray | None:
@@ -123,7 +132,7 @@ class Proposer:
         return by_steps(
             self.domain,
             lambda points: score(self.features(points)),
-            lambda points: self._new(points, taken) & self.tree.inside(leaf, self.features(points)),
+            lambda points: self._new(points, taken) & self.tree.inside(leaf, self.features.spread(points)),
             self.points[rows],
             self.generator,
         )

@@ -21,7 +21,8 @@ from gpunet.search.optimize.outcome import CANDIDATES, Outcome
 
 FIRST_STEPS = 60  # of the search for theta, where nothing is known of it
 NEXT_STEPS = 15  # from the theta of one sample less
-_AT_ONCE = 2_000_000  # distances held in memory at a time
+PART = 100  # samples that a transform is chosen by
+_ROWS_AT_ONCE = 4096  # predicted at a time
 _JITTER = 1e-8  # on the diagonal, for rows that are all but equal
 _PREFERENCE = 1.0  # nats by which another transform must be likelier than the present one
 
@@ -42,16 +43,16 @@ class Surrogate:
     Args:
         features: `n x columns`.
         z: n standardised values.
-        groups: the dimension of each column.
+        unordered: the columns in which only the same or not the same counts, G bools.
         theta: the hyperparameters.
     """
 
-    def __init__(self, features: np.ndarray, z: np.ndarray, groups: np.ndarray, theta: np.ndarray) -> None:
-        self.features, self.z, self.groups, self.theta = features, z, groups, theta
-        self._covariance = Covariance(theta, groups)
+    def __init__(self, features: np.ndarray, z: np.ndarray, unordered: np.ndarray, theta: np.ndarray) -> None:
+        self.features, self.z, self.unordered, self.theta = features, z, unordered, theta
+        self._covariance = Covariance(theta, unordered)
         self._rows = torch.from_numpy(features)
         with torch.no_grad():
-            covariance = self._between(self._rows)
+            covariance = self._covariance(self._rows, self._rows)
             covariance.diagonal().add_(self._covariance.noise + _JITTER)
             self._inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
             self._weights = self._inverse @ torch.from_numpy(z)
@@ -66,7 +67,7 @@ class Surrogate:
         """The same for m rows, in parts that fit in memory."""
         rows = torch.from_numpy(features)
         with torch.no_grad():
-            parts = [self.moments(part) for part in rows.split(self._chunk)]
+            parts = [self.moments(part) for part in rows.split(_ROWS_AT_ONCE)]
         return tuple(torch.cat(each).numpy() for each in zip(*parts, strict=True))  # type: ignore[return-value]
 
     @functools.cached_property
@@ -88,50 +89,60 @@ class Surrogate:
         )
         return made.eval()
 
-    @property
-    def _chunk(self) -> int:
-        return max(1, _AT_ONCE // self._rows.numel())
-
-    def _between(self, rows: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self._covariance(part, self._rows) for part in rows.split(self._chunk)])
-
     def believing(self, features: np.ndarray) -> Surrogate:
         """The surrogate as if the evaluations under way, at these rows, had come out as it expects."""
         if not len(features):
             return self
         mean, _ = self.predict(features)
-        return Surrogate(np.vstack([self.features, features]), np.append(self.z, mean), self.groups, self.theta)
+        return Surrogate(np.vstack([self.features, features]), np.append(self.z, mean), self.unordered, self.theta)
 
 
 def fit(
-    features: np.ndarray, values: np.ndarray, groups: np.ndarray, before: Fit | None, *, choose: bool = True
+    features: np.ndarray, values: np.ndarray, unordered: np.ndarray, before: Fit | None, *, choose: bool = True
 ) -> tuple[Fit, np.ndarray]:
     """Hyperparameters, and the transform of n finite values; z with them.
 
+    What takes many steps, a first search and a choice, is done on an even part of many samples.
+
     Args:
-        features: `n x columns`.
+        features: `n x G`.
         values: n, higher is better.
-        groups: the dimension of each column.
+        unordered: the columns in which only the same or not the same counts, G bools.
         before: the last fit, to start from.
         choose: whether to compare the transforms anew; else that of `before` is kept.
     """
-    likelihood = Likelihood(features, groups, prior := Prior.of(int(groups.max()) + 1))
-    start = prior.start() if before is None else before.theta
-    steps = FIRST_STEPS if before is None else NEXT_STEPS
-    now = before.outcome if before is not None else CANDIDATES[0]
-    best: tuple[float, Fit, np.ndarray] | None = None
-    for outcome in CANDIDATES if choose else (now,):
+    prior = Prior.of(features.shape[1])
+    if before is None or choose:
+        part = _even_part(values)
+        before = _chosen(Likelihood(features[part], unordered, prior), prior, values[part], before)
+        if len(part) == len(values):
+            return before, before.outcome(values)[0]
+    z, _ = before.outcome(values)
+    theta, _ = _search(Likelihood(features, unordered, prior), prior, before.theta, z, NEXT_STEPS)
+    return Fit(theta, before.outcome), z
+
+
+def _chosen(likelihood: Likelihood, prior: Prior, values: np.ndarray, before: Fit | None) -> Fit:
+    """The likeliest transform, with theta for it."""
+    start, steps = (prior.start(), FIRST_STEPS) if before is None else (before.theta, NEXT_STEPS)
+    now = Outcome() if before is None else before.outcome
+    found = []
+    for outcome in sorted(CANDIDATES, key=lambda each: each != now):
         z, logarithm = outcome(values)
-        if best is not None and logarithm == -math.inf:
+        if logarithm == -math.inf:
             continue
         theta, loss = _search(likelihood, prior, start, z, steps)
-        if before is None and best is None:
-            start, steps = theta, NEXT_STEPS  # for the other transforms
-        loss -= logarithm + (_PREFERENCE if outcome == now else 0.0)
-        if best is None or loss < best[0]:
-            best = loss, Fit(theta, outcome), z
-    assert best is not None  # noqa: S101 - there is at least one candidate
-    return best[1], best[2]
+        found.append((loss - logarithm - (_PREFERENCE if outcome == now else 0.0), Fit(theta, outcome)))
+        start, steps = found[0][1].theta, NEXT_STEPS
+    return min(found, key=lambda pair: pair[0])[1] if found else Fit(start, Outcome())
+
+
+def _even_part(values: np.ndarray) -> np.ndarray:
+    """Rows of at most PART samples, evenly from the best to the worst."""
+    if len(values) <= PART:
+        return np.arange(len(values))
+    order = np.argsort(values, kind="stable")
+    return np.sort(order[np.linspace(0, len(values) - 1, PART).round().astype(int)])
 
 
 def _search(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import time
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -213,3 +215,42 @@ def test_what_is_refused(make, act, text: str):
 def test_lamcts_refuses(how: dict[str, float]):
     with pytest.raises(InvalidArgumentError, match="initial and leaf_size must be 2 or more and exploration 0 or more"):
         LaMcts(DOMAINS["box"], **how)
+
+
+# ----------------------------------------------------------------------- speed
+
+FORTY_ONE = {
+    "box": Box(np.zeros(41), np.ones(41)),
+    "lattice": Lattice([6] * 41),
+    "categories": Lattice([4] * 41, categorical=[True] * 41),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("domain", FORTY_ONE.values(), ids=FORTY_ONE)
+def test_a_proposal_is_fast(domain: Domain):
+    """Bounds of the search: CPU seconds of one thread, the best of some tries, since others use the machine too."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    best = domain.encode(domain.draw(1, np.random.default_rng(9)))
+
+    def cpu_s(optimizer: Optimizer, n: int) -> float:
+        started_s = time.process_time()
+        optimizer.ask(n)
+        return time.process_time() - started_s
+
+    try:
+        for told, limit_s in ((200, 1.0), (1000, 5.0)):
+            optimizer = LaMcts(domain, seed=0)
+            for point in domain.draw(told, np.random.default_rng(1)):
+                optimizer.tell(point, -float(np.square(domain.encode(point[None]) - best).sum()))
+            optimizer.ask()  # imports, and a first fit from nothing
+            took_s = []
+            for _ in range(2):
+                optimizer.tell(optimizer.pending[0], 0.0)
+                took_s.append(cpu_s(optimizer, 1))
+            assert min(took_s) < limit_s
+        assert cpu_s(optimizer, 300) < 10
+        assert len(optimizer.pending) == 301
+    finally:
+        torch.set_num_threads(threads)

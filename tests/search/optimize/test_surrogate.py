@@ -15,32 +15,34 @@ from gpunet.search.optimize.kernel import Likelihood, Prior, load
 from gpunet.search.optimize.outcome import CANDIDATES, Outcome
 from gpunet.search.optimize.surrogate import Fit, Surrogate, fit
 
-GROUPS = {"one column each": np.arange(4), "categories": np.array([0, 1, 1, 1, 2])}
-any_groups = pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
+ORDERED = np.zeros(4, dtype=bool)
+KINDS = {"ordered": ORDERED, "some unordered": np.array([False, True, False, True])}
+any_kind = pytest.mark.parametrize("unordered", KINDS.values(), ids=KINDS)
 
 
-def theta_of(groups: np.ndarray, seed: int = 0) -> np.ndarray:
-    start = Prior.of(int(groups.max()) + 1).start()
+def theta_of(unordered: np.ndarray, seed: int = 0) -> np.ndarray:
+    start = Prior.of(len(unordered)).start()
     return start + 0.3 * np.random.default_rng(seed).standard_normal(len(start))
 
 
-def sampled(groups: np.ndarray, count: int = 25, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    features = np.random.default_rng(seed).random((count, len(groups)))
+def sampled(unordered: np.ndarray, count: int = 25, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    features = np.random.default_rng(seed).random((count, len(unordered)))
+    features[:, unordered] = np.round(2 * features[:, unordered]) / 2
     values = -np.square(features - 0.3).sum(axis=1)
     return features, (values - values.mean()) / values.std()
 
 
-def surrogate_of(groups: np.ndarray) -> Surrogate:
-    return Surrogate(*sampled(groups), groups, theta_of(groups))
+def surrogate_of(unordered: np.ndarray) -> Surrogate:
+    return Surrogate(*sampled(unordered), unordered, theta_of(unordered))
 
 
 # ---------------------------------------------------------- against BoTorch
 
 
-@any_groups
-def test_predictions_are_botorchs(groups: np.ndarray):
-    surrogate = surrogate_of(groups)
-    at = np.random.default_rng(1).random((9, len(groups)))
+@any_kind
+def test_predictions_are_botorchs(unordered: np.ndarray):
+    surrogate = surrogate_of(unordered)
+    at = np.random.default_rng(1).random((9, len(unordered)))
     with torch.no_grad():
         posterior = surrogate.model.posterior(torch.from_numpy(at))
     mean, deviation = surrogate.predict(at)
@@ -48,11 +50,11 @@ def test_predictions_are_botorchs(groups: np.ndarray):
     assert np.allclose(deviation**2, posterior.variance[:, 0], atol=1e-5)
 
 
-@any_groups
-def test_log_improvement_and_its_slope_are_botorchs(groups: np.ndarray):
-    surrogate = surrogate_of(groups)
+@any_kind
+def test_log_improvement_and_its_slope_are_botorchs(unordered: np.ndarray):
+    surrogate = surrogate_of(unordered)
     score = LogImprovement(surrogate, 1.5)
-    at = np.random.default_rng(1).random((9, len(groups)))
+    at = np.random.default_rng(1).random((9, len(unordered)))
     values, slopes = score.with_gradient(at)
     assert np.allclose(values, score(at))
     rows = torch.from_numpy(at).requires_grad_()
@@ -73,14 +75,14 @@ def test_log_improvement_is_botorchs_at_any_distance(t: float):
     assert math.isfinite(slope.item())
 
 
-@any_groups
-def test_the_loss_is_gpytorchs_up_to_the_priors(groups: np.ndarray):
-    features, z = sampled(groups)
-    prior = Prior.of(int(groups.max()) + 1)
-    likelihood = Likelihood(features, groups, prior)
+@any_kind
+def test_the_loss_is_gpytorchs_up_to_the_priors(unordered: np.ndarray):
+    features, z = sampled(unordered)
+    prior = Prior.of(len(unordered))
+    likelihood = Likelihood(features, unordered, prior)
 
     def differences(theta: np.ndarray) -> float:
-        model = Surrogate(features, z, groups, theta).model
+        model = Surrogate(features, z, unordered, theta).model
         model.train()
         marginal = load("gpytorch.mlls").ExactMarginalLogLikelihood(model.likelihood, model)
         with torch.no_grad():
@@ -88,17 +90,17 @@ def test_the_loss_is_gpytorchs_up_to_the_priors(groups: np.ndarray):
         away = (theta - prior.mean) / prior.deviation
         return likelihood(theta, z)[0] - 0.5 * float(away @ away) - theirs
 
-    assert differences(theta_of(groups, 0)) == pytest.approx(differences(theta_of(groups, 1)), abs=1e-3)
+    assert differences(theta_of(unordered, 0)) == pytest.approx(differences(theta_of(unordered, 1)), abs=1e-3)
 
 
 # ------------------------------------------------------------------ the fit
 
 
-@any_groups
-def test_the_gradient_is_the_loss_differentiated(groups: np.ndarray):
-    features, z = sampled(groups)
-    likelihood = Likelihood(features, groups, Prior.of(int(groups.max()) + 1))
-    theta = theta_of(groups)
+@any_kind
+def test_the_gradient_is_the_loss_differentiated(unordered: np.ndarray):
+    features, z = sampled(unordered)
+    likelihood = Likelihood(features, unordered, Prior.of(len(unordered)))
+    theta = theta_of(unordered)
     _, gradient = likelihood(theta, z)
     for entry in range(len(theta)):
         step = np.zeros(len(theta))
@@ -109,7 +111,7 @@ def test_the_gradient_is_the_loss_differentiated(groups: np.ndarray):
 
 def test_a_singular_covariance_is_no_error():
     features = np.zeros((5, 2))
-    likelihood = Likelihood(features, np.arange(2), Prior.of(2))
+    likelihood = Likelihood(features, np.zeros(2, dtype=bool), Prior.of(2))
     theta = Prior.of(2).start()
     theta[-1] = -800.0
     assert likelihood(theta, np.zeros(5))[0] == 1e10
@@ -121,21 +123,21 @@ def test_a_sum_of_effects_is_learned_from_a_few_samples_a_dimension():
 
     generator = np.random.default_rng(0)
     features, test = generator.random((80, 20)), generator.random((200, 20))
-    found, z = fit(features, truth(features), np.arange(20), None, choose=False)
-    mean, _ = Surrogate(features, z, np.arange(20), found.theta).predict(test)
+    found, z = fit(features, truth(features), np.zeros(20, dtype=bool), None, choose=False)
+    mean, _ = Surrogate(features, z, np.zeros(20, dtype=bool), found.theta).predict(test)
     assert np.corrcoef(mean, truth(test))[0, 1] > 0.99
 
 
 def test_a_fit_goes_on_from_the_last_one():
-    features, z = sampled(np.arange(4))
-    first, _ = fit(features, z, np.arange(4), None)
-    again, _ = fit(features, z, np.arange(4), first, choose=False)
+    features, z = sampled(ORDERED)
+    first, _ = fit(features, z, ORDERED, None)
+    again, _ = fit(features, z, ORDERED, first, choose=False)
     assert again.outcome == first.outcome
     assert np.allclose(again.theta, first.theta, atol=0.2)
 
 
 def test_what_is_believed_narrows_the_model():
-    surrogate = surrogate_of(np.arange(4))
+    surrogate = surrogate_of(ORDERED)
     at = np.full((1, 4), 0.9)
     mean, deviation = surrogate.predict(at)
     believing = surrogate.believing(at)
@@ -145,7 +147,7 @@ def test_what_is_believed_narrows_the_model():
 
 
 def test_draws_have_the_models_mean_and_spread():
-    surrogate = surrogate_of(np.arange(4))
+    surrogate = surrogate_of(ORDERED)
     at = np.random.default_rng(2).random((5, 4))
     found = draws(surrogate, at, 20_000, np.random.default_rng(0))
     mean, deviation = surrogate.predict(at)
@@ -155,7 +157,7 @@ def test_draws_have_the_models_mean_and_spread():
 
 
 def test_draws_at_one_point_many_times():
-    found = draws(surrogate_of(np.arange(4)), np.full((300, 4), 0.5), 3, np.random.default_rng(0))
+    found = draws(surrogate_of(ORDERED), np.full((300, 4), 0.5), 3, np.random.default_rng(0))
     assert np.isfinite(found).all()
 
 
@@ -206,6 +208,6 @@ def test_the_jacobian_is_the_slope(power: float):
 def test_losses_of_all_magnitudes_are_told_by_their_logarithm():
     features = np.random.default_rng(0).random((60, 3))
     values = -np.exp(20 * features.sum(axis=1))
-    found, _ = fit(features, values, np.arange(3), None)
+    found, _ = fit(features, values, np.zeros(3, dtype=bool), None)
     assert found.outcome.power == 0.0
     assert isinstance(found, Fit)
