@@ -2,9 +2,9 @@
 
 A proposal is made in five steps: the values told are put on a scale that suits a Gaussian process (outcome.py), whose
 hyperparameters are fitted from the last ones (surrogate.py); a partition of the space is learned, and UCB selects a
-leaf (partition.py); within the leaf, and for every other proposal within a trust region around its best sample too, the
-point of the greatest expected improvement is sought (maximize.py); evaluations under way count as if they had come out
-as expected, so that many workers are given different points.
+leaf (partition.py); within the leaf, and for every other proposal within a trust region around its best sample too
+(TuRBO; Eriksson et al., NeurIPS 2019), the point of the greatest expected improvement is sought (maximize.py);
+evaluations under way count as if they had come out as expected, so that many workers are given different points.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ from gpunet.search.optimize.domain import Domain, every_point
 from gpunet.search.optimize.features import Features
 from gpunet.search.optimize.outcome import Outcome
 from gpunet.search.optimize.partition import LEAF_SIZE, PartitionTree
-from gpunet.search.optimize.propose import Proposer
+from gpunet.search.optimize.propose import WHOLE, Proposer
 from gpunet.search.optimize.sobol import SobolPoints
 from gpunet.search.optimize.surrogate import Fit, Surrogate, fit
 
 LISTED = 20_000  # points of a finite domain that are all scored
 ROWS = 300  # samples that the surrogate is fitted to
-TRUST = (0.15, 0.6, 1.0)  # least, first and greatest side of the trust region, as parts of the domain
-GROW, SHRINK = 1.3, 0.92  # its factors after an improvement and after none
+SIDES = (WHOLE, 0.6, WHOLE, 0.2)  # of the trust region, in turn, as parts of the domain
 GREEDY = 4  # proposals of one batch that are sought one by one; the others come from draws of the posterior
 GROWTH = 1.15  # the transform is chosen anew when there are so many times more samples
 REBUILD = 1.1  # the tree is learned anew when there are so many times more
-LEAST = 1e-3  # an improvement counts from this part of the best value's magnitude
+LEAST = 1e-3  # an improvement counts from this part of the distance of the best value from the median
 
 
 class LaMcts(Optimizer):
@@ -77,7 +76,7 @@ class LaMcts(Optimizer):
         self._fit: Fit | None = None
         self._fitted_rows = 0  # samples at the last fit
         self._chosen_rows = 0  # samples when the transform was last chosen
-        self._side = TRUST[1]
+        self._side = SIDES[0]
         self._improved = False
         self._tree: tuple[PartitionTree, int] | None = None
         self._listed = every_point(domain, LISTED) if domain.finite else None
@@ -111,14 +110,15 @@ class LaMcts(Optimizer):
         )
         for _ in range(min(n - len(chosen), GREEDY)):
             taken = np.concatenate([self.pending, chosen])
-            local = self.partition and (self._improved or (len(self._points) + len(taken)) % 2 == 0)
-            point = proposer.best(surrogate, self._side if local else None, taken)
+            if not self._improved:  # else go on where that was
+                self._side = SIDES[(len(self._points) + len(taken)) % len(SIDES)] if self.partition else SIDES[0]
+            point = proposer.best(surrogate, self._side, taken)
             point = self._draw_new(1, besides=chosen) if point is None else point
             chosen = np.concatenate([chosen, point])
             if len(chosen) < n:
                 surrogate = surrogate.believing(self._features(point))
         if len(chosen) < n:
-            chosen = np.concatenate([chosen, proposer.drawn(surrogate, n - len(chosen), self._side, chosen)])
+            chosen = np.concatenate([chosen, proposer.drawn(surrogate, n - len(chosen), min(SIDES), chosen)])
         if len(chosen) < n:
             chosen = np.concatenate([chosen, self._draw_new(n - len(chosen), besides=chosen)])
         return chosen
@@ -159,16 +159,12 @@ class LaMcts(Optimizer):
 
     def tell(self, point: Any, value: float | None) -> None:
         """See `Optimizer.tell`."""
-        before = self.best
-        waiting = len(self._pending)
+        before = np.nanmax(self._values) if self.best is not None else np.nan
         super().tell(point, value)
-        now = self.best
-        if len(self._points) <= self.initial or now is None or before is None:
+        if len(self._points) <= self.initial or np.isnan(before):
             return
-        self._improved = abs(now[1] - before[1]) > LEAST * abs(before[1])
-        # With many evaluations under way, each says as little as one of a round.
-        factor = (GROW if self._improved else SHRINK) ** (1 / max(waiting, 1))
-        self._side = float(np.clip(self._side * factor, TRUST[0], TRUST[2]))
+        best = np.nanmax(self._values)
+        self._improved = bool(best - before > LEAST * (best - np.nanmedian(self._values)))
 
     def _extra_state(self) -> dict[str, Any]:
         found = self._fit

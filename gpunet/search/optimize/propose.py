@@ -19,6 +19,7 @@ from gpunet.search.optimize.maximize_finite import by_steps, candidates
 from gpunet.search.optimize.partition import PartitionTree
 from gpunet.search.optimize.surrogate import Surrogate
 
+WHOLE = 2.0  # the side of a trust region that holds all, wherever its centre is
 CENTERS = 10  # best samples around which to look
 DRAWN = 1000  # candidates of a draw
 NEAREST = 48  # new points of a list that are its trust region
@@ -50,12 +51,12 @@ class Proposer:
     generator: np.random.Generator
     is_new: Callable[[np.ndarray], np.ndarray]
 
-    def best(self, surrogate: Surrogate, side: float | None, taken: np.ndarray) -> np.ndarray | None:
+    def best(self, surrogate: Surrogate, side: float, taken: np.ndarray) -> np.ndarray | None:
         """The point of the greatest expected improvement, `1 x dimensions`; None if no new one was found.
 
         Args:
             surrogate: the model, as of the evaluations under way.
-            side: of the trust region, for a box; None to look in the whole leaf.
+            side: of the trust region around the leaf's best sample, as a part of the domain; WHOLE for all of the leaf.
             taken: see the module.
         """
         score = LogImprovement(surrogate, float(self.z.max()))
@@ -64,17 +65,17 @@ class Proposer:
             if self.listed is None:
                 found = self._stepped(score, rows, taken)
             else:
-                found = self._listed_best(score, taken, None if side is None else self.at[rows[0]])
+                found = self._listed_best(score, taken, None if side >= WHOLE else self.at[rows[0]])
             return None if found is None else found[None]
         unit = in_box(score, self._region(rows, side), self.generator)
         found = self.domain.decode(unit[None])
         return found if self._is_apart(found, taken) else None
 
-    def drawn(self, surrogate: Surrogate, n: int, side: float | None, taken: np.ndarray) -> np.ndarray:
+    def drawn(self, surrogate: Surrogate, n: int, side: float, taken: np.ndarray) -> np.ndarray:
         """At most n points, each the best by another draw of the posterior (Thompson sampling), no two the same."""
         rows = self._best_rows()
         if not self.domain.finite:
-            units = [candidates_in(self._region(rows, each), self.generator) for each in (side, None)]
+            units = [candidates_in(self._region(rows, each), self.generator) for each in (side, WHOLE)]
             found = self.domain.decode(np.concatenate(units)[:DRAWN])
         else:
             found = self.listed if self.listed is not None else self._around(rows)
@@ -98,11 +99,9 @@ class Proposer:
         rows = rows if len(rows) else np.arange(len(self.z))
         return rows[np.argsort(-self.z[rows], kind="stable")][:CENTERS]
 
-    def _region(self, rows: np.ndarray, side: float | None) -> Region:
-        low, high = np.zeros(self.at.shape[1]), np.ones(self.at.shape[1])
-        if side is not None:
-            center = self.at[rows[0]]
-            low, high = np.clip(center - side / 2, 0, 1), np.clip(center + side / 2, 0, 1)
+    def _region(self, rows: np.ndarray, side: float) -> Region:
+        center = self.at[rows[0]]
+        low, high = np.clip(center - side / 2, 0, 1), np.clip(center + side / 2, 0, 1)
         leaf = self.tree.select()
         return Region(low, high, lambda features: self.tree.inside(leaf, features), self.at[rows])
 
