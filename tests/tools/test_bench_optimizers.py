@@ -90,14 +90,22 @@ def test_it_goes_on_where_it_was_stopped(bench, nas_file: Path, tmp_path: Path, 
     first = json.loads(kept.read_text(encoding="utf-8"))
     assert set(first["runs"]) == {"ackley-2/random/0", "ackley-2/sobol/0"}
     assert "botorch" in first["versions"]
-    first["runs"]["ackley-2/random/0"]["regret"][0] = 1e-9  # to be seen if it is run again
+    first["runs"]["ackley-2/random/0"]["regret"][0] = 1e-9  # lost if it is run again
     kept.write_text(json.dumps(first), encoding="utf-8")
     capsys.readouterr()
     bench.main([*some, "--seeds", "2", "--jobs", "2", "--json", str(kept), "--plot", str(plot),
                 "--nas-bench-macro", str(nas_file), "--tiers", "1", "--functions"])  # fmt: skip
     bench.main([*some, "--seeds", "2", "--json", str(kept)])
     said = capsys.readouterr().out
-    assert "1e-09" in said
+    runs = json.loads(kept.read_text(encoding="utf-8"))["runs"]
+    assert runs["ackley-2/random/0"]["regret"][0] == 1e-9
+    assert len(runs) == 4 + 8
     assert "found the best" in said
     assert "mean rank" in said
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_named(bench):
+    with pytest.raises(SystemExit, match="ackley-2/nobody/0 failed; its traceback stands above"):
+        list(bench.all_of([("ackley-2", "nobody", 0)], {"ackley-2": 3}, {}, 1, 1))

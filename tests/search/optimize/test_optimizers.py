@@ -182,13 +182,34 @@ def test_any_values_on_any_lattice(name: str, choices: list[int], values: list[f
 
 
 class Unsized(Lattice):
-    """A lattice that does not know how many points it has."""
-
-    size = None
+    """A lattice that does not know how many points it has, as one with bounds does not."""
 
     def __init__(self, choices: list[int]) -> None:
-        self.__class__ = Unsized
         super().__init__(choices)
+        self.size = None
+
+
+@every_optimizer
+def test_a_domain_of_unknown_size_can_be_exhausted(make):
+    optimizer = make(Unsized([3, 2]), seed=1)
+    assert len(run(optimizer, TOLD["bowl"], 3, batch=2)) == 6
+    with pytest.raises(ExhaustedError, match=r"No new point was found in .* draws: the domain seems to be exhausted"):
+        optimizer.ask()
+
+
+@every_optimizer
+def test_what_others_work_on_takes_the_place_of_what_was_asked_for(make):
+    optimizer = make(Lattice([2, 2]))
+    optimizer.ask()
+    optimizer.expect([[0, 0], [1, 1]])
+    assert optimizer.pending.tolist() == [[0, 0], [1, 1]]
+    asked = optimizer.ask(4).tolist()
+    assert [0, 0] not in asked
+    assert [1, 1] not in asked
+    optimizer.expect([])
+    assert len(optimizer.pending) == 0
+    with pytest.raises(InvalidArgumentError, match="points under way must be in the domain, but some are not"):
+        optimizer.expect([[0, 5]])
 
 
 @every_optimizer
