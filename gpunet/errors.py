@@ -48,6 +48,10 @@ class NothingFitsError(GpunetError, LookupError):
     """No entry satisfies the query; the message names the nearest ones and their figures."""
 
 
+class ExhaustedError(GpunetError, LookupError):
+    """Every point of a search domain has been proposed."""
+
+
 class WeightsError(GpunetError, RuntimeError):
     """Weights cannot be found, fetched, verified or loaded."""
 

@@ -10,6 +10,9 @@ from gpunet.lazy import lazily
 _LAZY = {
     "Box": "gpunet.search.optimize.domain",
     "Domain": "gpunet.search.optimize.domain",
+    "GaussianProcessBo": "gpunet.search.optimize.baselines",
+    "LaMcts": "gpunet.search.optimize.lamcts",
+    "LaMctsSampler": "gpunet.search.optimize.optuna_sampler",
     "Lattice": "gpunet.search.optimize.domain",
     "Pool": "gpunet.search.optimize.domain",
     "Digit": "gpunet.search.space",
@@ -24,6 +27,11 @@ _LAZY = {
     "Strata": "gpunet.search.stratify",
     "Estimator": "gpunet.latency.estimate",
     "Tier": "gpunet.search.tier",
+    "RandomSearch": "gpunet.search.optimize.baselines",
+    "RegularizedEvolution": "gpunet.search.optimize.baselines",
+    "SobolSearch": "gpunet.search.optimize.baselines",
+    "plot_partition": "gpunet.search.optimize.pictures",
+    "plot_regret": "gpunet.search.optimize.pictures",
 }
 
 __all__ = list(_LAZY)

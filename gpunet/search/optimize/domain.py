@@ -251,3 +251,13 @@ def some(points: np.ndarray, count: int | None, generator: np.random.Generator) 
     if count is None:
         return points
     return points[generator.permutation(len(points))[:count]]
+
+
+def every_point(domain: Domain, limit: int) -> np.ndarray | None:
+    """All points of a pool, or of a lattice-like domain among at most `limit` vectors; None where there are more."""
+    if isinstance(domain, Pool):
+        return domain.vectors if len(domain.vectors) <= limit else None
+    if domain.choices is None or math.prod(domain.choices) > limit:
+        return None
+    vectors = np.indices(domain.choices).reshape(domain.dimensions, -1).T.astype(np.int64)
+    return vectors[domain.contains(vectors)]

@@ -6,7 +6,7 @@ A region is what lies on its side of every boundary above it. UCB walks from the
 
     ucb(child) = mean(child) + 2 * Cp * sqrt(2 * ln n(parent) / n(child))
 
-with values scaled to the range 0 to 1, so that Cp, the `exploration`, is a fraction of the range.
+with values replaced by their ranks, scaled to the range 0 to 1: Cp, the `exploration`, is a fraction of the range.
 
     X   features, `n x m`        v   values, higher is better        n(node)   its samples
 """
@@ -33,7 +33,7 @@ class Node:
 
     Attributes:
         rows: row numbers of its samples.
-        mean: their mean value, scaled to 0 to 1 over the whole tree; 0 where it has none.
+        mean: their mean rank, the worst of the whole tree at 0 and the best at 1; 0 where it has none.
         boundary: the classifier that sends a sample to the good child (1) or the bad one (0); None for a leaf.
     """
 
@@ -148,7 +148,7 @@ class PartitionTree:
             best = f", best {finite.max():.4g}" if len(finite) else ""
             samples = f"{len(node.rows)} sample{'' if len(node.rows) == 1 else 's'}"
             mark = " <" if node in selected else ""
-            lines.append(f"{'  ' * node.depth}{side}: {samples}{best}, mean {node.mean:.2f} of the range{mark}")
+            lines.append(f"{'  ' * node.depth}{side}: {samples}{best}, mean rank {node.mean:.2f}{mark}")
         return "\n".join(lines)
 
     def _set_mean(self, node: Node) -> None:
@@ -196,12 +196,16 @@ class PartitionTree:
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:
-    """Values over the range 0 to 1; those that are not finite, and all of a constant, at 0."""
+    """Ranks of the values, the worst at 0 and the best at 1, ties at their mean; not finite is as bad as the worst.
+
+    Ranks do not care for a value's magnitude (1e300 beside 1), and a cut does not for its scale.
+    """
     finite = np.isfinite(values)
-    scaled = np.zeros(len(values))
-    if finite.any():
-        known = values[finite] / max(np.abs(values[finite]).max(), 1e-300)  # 1e300 - -1e300 would be infinite
-        width = known.max() - known.min()
-        if width > 0:
-            scaled[finite] = (known - known.min()) / width
-    return scaled
+    if not finite.any():
+        return np.zeros(len(values))
+    known = np.where(finite, values, values[finite].min())
+    _, where, counts = np.unique(known, return_inverse=True, return_counts=True)
+    if len(counts) == 1:
+        return np.zeros(len(values))
+    ranks = np.cumsum(counts) - (counts + 1) / 2  # of each distinct value, the mean of its ties
+    return ((ranks - ranks[0]) / (ranks[-1] - ranks[0]))[where]

@@ -115,11 +115,12 @@ def test_the_tree_as_text():
 
 
 def test_features_of_a_lattice_spread_its_categories():
-    lattice = Lattice([3, 3, 2], categorical=[False, True, True])
-    features = Features(lattice)
-    assert features.groups.tolist() == [0, 1, 1, 1, 2]
-    rows = features(np.array([[1, 0, 1], [1, 2, 1], [1, 1, 1]]))
-    assert rows[0].tolist() == [0.5, pytest.approx(0.5**0.5), 0, 0, 1]
+    features = Features(Lattice([3, 3, 2], categorical=[False, True, True]))
+    assert features.unordered.tolist() == [False, True, False]
+    points = np.array([[1, 0, 1], [1, 2, 1], [1, 1, 1]])
+    assert features(points)[1].tolist() == [0.5, 1, 1]
+    rows = features.spread(points)
+    assert rows[0].tolist() == [0.5, 1, pytest.approx(0.5**0.5), 0, 0]
     distances = np.sqrt(np.square(rows[:, None] - rows[None]).sum(axis=2))
     assert np.allclose(distances, 1 - np.eye(3))
 
@@ -127,5 +128,7 @@ def test_features_of_a_lattice_spread_its_categories():
 @pytest.mark.parametrize("domain", [Box([0, 1], [1, 3]), Lattice([3, 3]), Pool([[1, 2], [3, 5]])])
 def test_features_of_all_else_are_the_unit_cube(domain):
     points = domain.draw(5, np.random.default_rng(0))
-    assert np.array_equal(Features(domain)(points), domain.encode(points))
-    assert Features(domain).columns == 2
+    features = Features(domain)
+    assert np.array_equal(features(points), domain.encode(points))
+    assert np.array_equal(features.spread(points), domain.encode(points))
+    assert features.columns == 2

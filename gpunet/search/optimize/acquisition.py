@@ -1,0 +1,71 @@
+"""How promising a point is to the surrogate: the logarithm of its expected improvement, or draws of what it may be.
+
+    EI(x) = s h(t),  t = (mean - best) / s,  h(t) = phi(t) + t Phi(t)      s: standard deviation at x
+
+Its logarithm keeps its slope where EI itself underflows (Ament et al., "Unexpected Improvements to Expected
+Improvement for Bayesian Optimization", NeurIPS 2023).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from gpunet.search.optimize.surrogate import Surrogate
+
+_ASYMPTOTIC = -1e3  # below it, h(t) is phi(t) / t^2 to six digits
+
+
+class LogImprovement:
+    """ln EI over `best`, by a surrogate: BoTorch's LogExpectedImprovement written out, several times as fast.
+
+    Args:
+        surrogate: of the values.
+        best: the z to improve on.
+    """
+
+    def __init__(self, surrogate: Surrogate, best: float) -> None:
+        self.surrogate, self.best = surrogate, best
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """M values for `m x columns` features."""
+        mean, deviation = (torch.from_numpy(each) for each in self.surrogate.predict(features))
+        return log_improvement(mean, deviation, self.best).numpy()
+
+    def with_gradient(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """M values, and their `m x columns` slopes."""
+        rows = torch.from_numpy(features).requires_grad_()
+        found = log_improvement(*self.surrogate.moments(rows), self.best)
+        (slopes,) = torch.autograd.grad(found.sum(), rows)
+        return found.detach().numpy(), slopes.numpy()
+
+
+def log_improvement(mean: torch.Tensor, deviation: torch.Tensor, best: float) -> torch.Tensor:
+    """Ln EI of m independent predictions."""
+    t = (mean - best) / deviation
+    # Above -1, h is computed as it stands. Below, phi is taken out, h = phi (1 + t Phi / phi), with Phi / phi by the
+    # scaled complementary error function; far below, 1 + t Phi / phi is 1 / t^2. Each branch sees only its own t.
+    near = torch.where(t > -1, t, 0.0)
+    direct = (torch.exp(-0.5 * near.square()) / math.sqrt(2 * math.pi) + near * torch.special.ndtr(near)).log()
+    middle = torch.where((t > -1) | (t < _ASYMPTOTIC), -1.0, t)
+    ratio = torch.log1p(middle * math.sqrt(math.pi / 2) * torch.special.erfcx(-middle / math.sqrt(2)))
+    far = torch.where(t < _ASYMPTOTIC, t, -1.0)
+    ratio = torch.where(t < _ASYMPTOTIC, -2 * torch.log(-far), ratio)
+    log_density = -0.5 * t.square() - 0.5 * math.log(2 * math.pi)
+    return torch.where(t > -1, direct, log_density + ratio) + deviation.log()
+
+
+def draws(surrogate: Surrogate, features: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """`count x m` draws of z at m rows from the posterior, jointly: BoTorch's covariance, noise from `generator`."""
+    with torch.no_grad():
+        posterior = surrogate.model.posterior(torch.from_numpy(features))
+        mean = posterior.mean[:, 0]
+        covariance = posterior.distribution.covariance_matrix
+        covariance = covariance + 1e-6 * covariance.diagonal().mean() * torch.eye(len(mean), dtype=torch.float64)
+        root, failed = torch.linalg.cholesky_ex(covariance)
+        if failed:  # rows that are all but equal: their own variances, then, without what they share
+            root = torch.diag(covariance.diagonal().clamp_min(0).sqrt())
+        noise = torch.from_numpy(generator.standard_normal((len(mean), count)))
+        return (mean[:, None] + root @ noise).T.numpy()

@@ -1,0 +1,196 @@
+"""LA-MCTS-guided Bayesian optimisation (the paper, section 3.3.1), as ask and tell.
+
+A proposal is made in five steps: the values told are put on a scale that suits a Gaussian process (outcome.py), whose
+hyperparameters are fitted from the last ones (surrogate.py); a partition of the space is learned, and UCB selects a
+leaf (partition.py); within the leaf, and for every other proposal within a trust region around its best sample too
+(TuRBO; Eriksson et al., NeurIPS 2019), the point of the greatest expected improvement is sought (maximize.py);
+evaluations under way count as if they had come out as expected, so that many workers are given different points.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gpunet.errors import InvalidArgumentError
+from gpunet.search.optimize.base import Optimizer
+from gpunet.search.optimize.domain import Domain, every_point
+from gpunet.search.optimize.features import Features
+from gpunet.search.optimize.outcome import Outcome
+from gpunet.search.optimize.partition import LEAF_SIZE, PartitionTree
+from gpunet.search.optimize.propose import WHOLE, Proposer
+from gpunet.search.optimize.sobol import SobolPoints
+from gpunet.search.optimize.surrogate import Fit, Surrogate, fit
+
+LISTED = 20_000  # points of a finite domain that are all scored
+ROWS = 300  # samples that the surrogate is fitted to
+SIDES = (WHOLE, 0.6, WHOLE, 0.2)  # of the trust region, in turn, as parts of the domain
+GREEDY = 4  # proposals of one batch that are sought one by one; the others come from draws of the posterior
+GROWTH = 1.15  # the transform is chosen anew when there are so many times more samples
+REBUILD = 1.1  # the tree is learned anew when there are so many times more
+LEAST = 1e-3  # an improvement counts from this part of the distance of the best value from the median
+
+
+class LaMcts(Optimizer):
+    """Bayesian optimisation in the leaves of a partition that Monte Carlo tree search selects.
+
+    Args:
+        domain: where to look.
+        seed: of everything random.
+        maximize: whether higher values are better.
+        initial: Sobol points before the first model (default: two a dimension up to 20, one a
+            dimension up to 30, 10 at least).
+        leaf_size: samples that a leaf holds before it is cut.
+        exploration: Cp of the UCB, as a fraction of the range of the values.
+        partition: False leaves the partition and the trust region out.
+
+    Raises:
+        InvalidArgumentError: `initial` or `leaf_size` is below 2, or `exploration` is negative.
+        MissingDependencyError: BoTorch or scikit-learn is not installed (at the first proposal of the model).
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        *,
+        seed: int = 0,
+        maximize: bool = True,
+        initial: int | None = None,
+        leaf_size: int = LEAF_SIZE,
+        exploration: float = 0.1,
+        partition: bool = True,
+    ) -> None:
+        super().__init__(domain, seed=seed, maximize=maximize)
+        size = domain.dimensions
+        self.initial = max(10, min(2 * size, 20), min(size, 30)) if initial is None else initial
+        if self.initial < 2 or leaf_size < 2 or not exploration >= 0:
+            raise InvalidArgumentError(
+                "initial and leaf_size must be 2 or more and exploration 0 or more, but got "
+                f"initial={self.initial}, leaf_size={leaf_size}, exploration={exploration}."
+            )
+        self.leaf_size, self.exploration, self.partition = leaf_size, exploration, partition
+        self._sequence = SobolPoints(domain, seed)
+        self._features = Features(domain)
+        self._fit: Fit | None = None
+        self._fitted_rows = 0  # samples at the last fit
+        self._chosen_rows = 0  # samples when the transform was last chosen
+        self._side = SIDES[0]
+        self._improved = False
+        self._tree: tuple[PartitionTree, int] | None = None
+        self._listed = every_point(domain, LISTED) if domain.finite else None
+
+    # ---------------------------------------------------------------- proposals
+
+    def _propose(self, n: int) -> np.ndarray:
+        missing = min(n, self.initial - len(self._points) - len(self._pending))
+        chosen = self._sobol_new(self._sequence, missing) if missing > 0 else self._rows([])
+        if len(chosen) < n and not np.isfinite(self._values).any():
+            chosen = np.concatenate([chosen, self._draw_new(n - len(chosen), besides=chosen)])
+        if len(chosen) < n:
+            chosen = self._by_model(n, chosen)
+        return chosen
+
+    def _by_model(self, n: int, chosen: np.ndarray) -> np.ndarray:
+        """`chosen`, and points sought by the model up to n."""
+        known, features = self._known(), self._features(self.points)
+        surrogate, z = self._surrogate(features, known)
+        surrogate = surrogate.believing(self._features(np.concatenate([self.pending, chosen])))
+        proposer = Proposer(
+            self.domain,
+            self._features,
+            self._listed,
+            self.points,
+            features,
+            z,
+            self.tree,
+            self._generator,
+            self._is_new,
+        )
+        for _ in range(min(n - len(chosen), GREEDY)):
+            taken = np.concatenate([self.pending, chosen])
+            if not self._improved:  # else go on where that was
+                self._side = SIDES[(len(self._points) + len(taken)) % len(SIDES)] if self.partition else SIDES[0]
+            point = proposer.best(surrogate, self._side, taken)
+            point = self._draw_new(1, besides=chosen) if point is None else point
+            chosen = np.concatenate([chosen, point])
+            if len(chosen) < n:
+                surrogate = surrogate.believing(self._features(point))
+        if len(chosen) < n:
+            chosen = np.concatenate([chosen, proposer.drawn(surrogate, n - len(chosen), min(SIDES), chosen)])
+        if len(chosen) < n:
+            chosen = np.concatenate([chosen, self._draw_new(n - len(chosen), besides=chosen)])
+        return chosen
+
+    def _known(self) -> np.ndarray:
+        """The values told; a failure counts as the worst of them."""
+        values = np.array(self._values)
+        return np.where(np.isfinite(values), values, np.nanmin(values))
+
+    def _surrogate(self, features: np.ndarray, known: np.ndarray) -> tuple[Surrogate, np.ndarray]:
+        """The model, fitted if there is anything new; and z of all samples."""
+        rows = _informative(known)
+        if self._fit is None or self._fitted_rows != len(known):
+            choose = self._fit is None or len(known) >= GROWTH * self._chosen_rows
+            self._chosen_rows = len(known) if choose else self._chosen_rows
+            self._fit, _ = fit(features[rows], known[rows], self._features.unordered, self._fit, choose=choose)
+            self._fitted_rows = len(known)
+        z, _ = self._fit.outcome(known)
+        return Surrogate(features[rows], z[rows], self._features.unordered, self._fit.theta), z
+
+    @property
+    def tree(self) -> PartitionTree:
+        """The partition of what has been told; `print` shows it.
+
+        It is learned anew with every tenth part more samples, from those there were then; the others are put in place.
+        """
+        count = len(self._points)
+        learned = count if count < 10 else math.floor(10 * REBUILD ** math.floor(math.log(count / 10, REBUILD)))
+        features, values = self._features.spread(self.points), np.array(self._values)
+        if self._tree is None or self._tree[1] != learned:
+            size = self.leaf_size if self.partition else max(learned, 2)
+            tree = PartitionTree(features[:learned], values[:learned], size, self.exploration, self.seed)
+            self._tree = tree, learned
+        self._tree[0].update(features, values)
+        return self._tree[0]
+
+    # -------------------------------------------------------------------- state
+
+    def tell(self, point: Any, value: float | None) -> None:
+        """See `Optimizer.tell`."""
+        before = np.nanmax(self._values) if self.best is not None else np.nan
+        super().tell(point, value)
+        if len(self._points) <= self.initial or np.isnan(before):
+            return
+        best = np.nanmax(self._values)
+        self._improved = bool(best - before > LEAST * (best - np.nanmedian(self._values)))
+
+    def _extra_state(self) -> dict[str, Any]:
+        found = self._fit
+        return {
+            "sobol_drawn": self._sequence.drawn,
+            "theta": None if found is None else found.theta.tolist(),
+            "outcome": None if found is None else [found.outcome.power, found.outcome.offset],
+            "fitted_rows": self._fitted_rows,
+            "chosen_rows": self._chosen_rows,
+            "side": self._side,
+            "improved": self._improved,
+        }
+
+    def _load_extra_state(self, state: dict[str, Any]) -> None:
+        self._sequence = SobolPoints(self.domain, self.seed, drawn=state["sobol_drawn"])
+        self._fit = None if state["theta"] is None else Fit(np.array(state["theta"]), Outcome(*state["outcome"]))
+        self._fitted_rows, self._chosen_rows = state["fitted_rows"], state["chosen_rows"]
+        self._tree = None
+        self._side, self._improved = state["side"], state["improved"]
+
+
+def _informative(known: np.ndarray) -> np.ndarray:
+    """Rows for the surrogate: all, or the best three quarters of ROWS and an even choice of the others."""
+    if len(known) <= ROWS:
+        return np.arange(len(known))
+    order = np.argsort(-known, kind="stable")
+    best, others = order[: 3 * ROWS // 4], np.sort(order[3 * ROWS // 4 :])
+    even = others[np.linspace(0, len(others) - 1, ROWS - len(best)).astype(int)]
+    return np.sort(np.concatenate([best, even]))

@@ -1,0 +1,158 @@
+"""LA-MCTS as a sampler of Optuna: `optuna.create_study(sampler=LaMctsSampler(seed=0))`.
+
+The class derives from one of an optional package, so it is made when it is first asked for (PEP 562).
+
+What becomes of a trial:
+
+    complete   its value
+    pruned     the last value it reported, or a failure if it reported none
+    failed     a failure: the model learns to stay away
+    running    a point under way: not proposed again, and believed to come out as expected
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpunet.errors import ExhaustedError, InvalidArgumentError
+from gpunet.files import require
+from gpunet.search.optimize.lamcts import LaMcts
+from gpunet.search.optimize.optuna_space import OptunaSpace
+
+_PURPOSE = "to sample the trials of a study"
+
+
+class IndependentSamplingWarning(UserWarning):
+    """A parameter is sampled at random, since not every trial has it."""
+
+
+class Guide:
+    """An optimiser that is kept abreast of one study's trials; knows trials only by what they hold.
+
+    Args:
+        space: distributions by name.
+        maximize: the study's direction.
+        options: of `LaMcts`.
+    """
+
+    def __init__(self, space: Mapping[str, Any], maximize: bool, options: Mapping[str, Any]) -> None:
+        self.space = dict(space)
+        self._known = OptunaSpace(space)
+        self._optimizer = LaMcts(self._known.domain, maximize=maximize, **options)
+        self._told: set[int] = set()
+
+    def propose(self, trials: Sequence[Any], number: int) -> dict[str, Any]:
+        """Parameters for the trial of this number, by all the others; {} where every point has been tried."""
+        under_way = []
+        for trial in trials:
+            if trial.number in self._told or trial.number == number or not self._has_all(trial):
+                continue
+            point = self._known.point(trial.params)
+            if trial.state.is_finished():
+                self._optimizer.tell(point, _value_of(trial))
+                self._told.add(trial.number)
+            elif trial.state.name == "RUNNING":
+                under_way.append(point)
+        self._optimizer.expect(np.array(under_way).reshape(-1, self._known.domain.dimensions))
+        try:
+            return self._known.values(self._optimizer.ask()[0])
+        except ExhaustedError:
+            return {}
+
+    def _has_all(self, trial: Any) -> bool:
+        """Whether the trial has every parameter, within its present bounds."""
+        return all(
+            name in trial.params and distribution._contains(distribution.to_internal_repr(trial.params[name]))
+            for name, distribution in self.space.items()
+        )
+
+
+def _value_of(trial: Any) -> float | None:
+    if trial.state.name == "COMPLETE":
+        return trial.value
+    if trial.state.name == "PRUNED" and trial.intermediate_values:
+        return trial.intermediate_values[max(trial.intermediate_values)]
+    return None
+
+
+@functools.cache
+def _sampler_class() -> Any:
+    optuna: Any = require("optuna", "search", purpose=_PURPOSE)
+
+    class LaMctsSampler(optuna.samplers.BaseSampler):  # type: ignore[misc]
+        """Bayesian optimisation in the leaves of a Monte Carlo search tree; for studies of one objective.
+
+        Parameters that not every trial has (conditional ones) are sampled at random, with a warning.
+
+        Args:
+            seed: of everything random (default: another one each time).
+            warn_independent_sampling: whether to warn of parameters sampled at random.
+            options: `initial`, `leaf_size`, `exploration` of `LaMcts`.
+        """
+
+        def __init__(self, *, seed: int | None = None, warn_independent_sampling: bool = True, **options: Any) -> None:
+            self._seed = int(np.random.default_rng(seed).integers(2**31))
+            self._options = options
+            self._warns = warn_independent_sampling
+            self._random = optuna.samplers.RandomSampler(seed=self._seed)
+            self._spaces = optuna.search_space.IntersectionSearchSpace(include_pruned=True)
+            self._guide: Guide | None = None
+            self._study: str | None = None
+            self._lock = threading.RLock()  # of `study.optimize(n_jobs=...)`
+            LaMcts(OptunaSpace({"x": optuna.distributions.FloatDistribution(0, 1)}).domain, **options)  # refuses now
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {**self.__dict__, "_lock": None}
+
+        def __setstate__(self, state: dict[str, Any]) -> None:
+            self.__dict__.update(state, _lock=threading.RLock())
+
+        def reseed_rng(self) -> None:
+            self._seed = int(np.random.default_rng().integers(2**31))
+            self._random.reseed_rng()
+            self._guide = None
+
+        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+            if len(study.directions) > 1:
+                raise InvalidArgumentError(
+                    f"LaMctsSampler needs a study of one objective, but this one has {len(study.directions)}.",
+                    "Optimise one of them, with the others as constraints of the space.",
+                )
+            with self._lock:
+                spaces = self._spaces.calculate(study)
+            return {name: each for name, each in spaces.items() if not each.single()}
+
+        def sample_relative(self, study: Any, trial: Any, search_space: dict[str, Any]) -> dict[str, Any]:
+            if not search_space:
+                return {}
+            with self._lock:
+                if self._guide is None or self._guide.space != search_space or self._study != study.study_name:
+                    maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
+                    self._guide = Guide(search_space, maximize, {"seed": self._seed, **self._options})
+                    self._study = study.study_name
+                return self._guide.propose(study.get_trials(deepcopy=False), trial.number)
+
+        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+            past = any(each.state.is_finished() for each in study.get_trials(deepcopy=False))
+            if past and self._warns and not distribution.single():
+                warnings.warn(
+                    f"The parameter {name!r} of trial {trial.number} is sampled at random: not every trial has had it.",
+                    IndependentSamplingWarning,
+                    stacklevel=2,
+                )
+            return self._random.sample_independent(study, trial, name, distribution)
+
+    LaMctsSampler.__qualname__ = "LaMctsSampler"  # where pickle finds it, by way of __getattr__
+    return LaMctsSampler
+
+
+def __getattr__(name: str) -> Any:
+    if name == "LaMctsSampler":
+        return _sampler_class()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

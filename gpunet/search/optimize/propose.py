@@ -1,0 +1,140 @@
+"""From a model and a partition to the points to evaluate next: one at a time, or many by draws of the posterior.
+
+taken    `m x dimensions` points proposed in this batch already
+is_new   points -> which of them may be proposed at all
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpunet.search.optimize.acquisition import LogImprovement, draws
+from gpunet.search.optimize.domain import Domain
+from gpunet.search.optimize.features import Features
+from gpunet.search.optimize.maximize import Region, candidates_in, in_box
+from gpunet.search.optimize.maximize_finite import by_steps, candidates
+from gpunet.search.optimize.partition import PartitionTree
+from gpunet.search.optimize.surrogate import Surrogate
+
+WHOLE = 2.0  # the side of a trust region that holds all, wherever its centre is
+CENTERS = 10  # best samples around which to look
+DRAWN = 1000  # candidates of a draw
+NEAREST = 48  # new points of a list that are its trust region
+_SAME = 1e-9  # points of a box nearer than this, in the unit cube, are one
+
+
+@dataclass(frozen=True)
+class Proposer:
+    """Seeks points in the leaf that a tree selects.
+
+    Attributes:
+        domain, features: where, and how the model sees it.
+        listed: all points of the domain, if they are few enough to be scored.
+        points: `n x dimensions` samples told.
+        at: their features.
+        z: their values as the model is told them.
+        tree: the partition of them.
+        generator: of everything random.
+        is_new: see the module.
+    """
+
+    domain: Domain
+    features: Features
+    listed: np.ndarray | None
+    points: np.ndarray
+    at: np.ndarray
+    z: np.ndarray
+    tree: PartitionTree
+    generator: np.random.Generator
+    is_new: Callable[[np.ndarray], np.ndarray]
+
+    def best(self, surrogate: Surrogate, side: float, taken: np.ndarray) -> np.ndarray | None:
+        """The point of the greatest expected improvement, `1 x dimensions`; None if no new one was found.
+
+        Args:
+            surrogate: the model, as of the evaluations under way.
+            side: of the trust region around the leaf's best sample, as a part of the domain; WHOLE for all of the leaf.
+            taken: see the module.
+        """
+        score = LogImprovement(surrogate, float(self.z.max()))
+        rows = self._best_rows()
+        if self.domain.finite:
+            if self.listed is None:
+                found = self._stepped(score, rows, taken)
+            else:
+                found = self._listed_best(score, taken, None if side >= WHOLE else self.at[rows[0]])
+            return None if found is None else found[None]
+        unit = in_box(score, self._region(rows, side), self.generator)
+        found = self.domain.decode(unit[None])
+        return found if self._is_apart(found, taken) else None
+
+    def drawn(self, surrogate: Surrogate, n: int, side: float, taken: np.ndarray) -> np.ndarray:
+        """At most n points, each the best by another draw of the posterior (Thompson sampling), no two the same."""
+        rows = self._best_rows()
+        if not self.domain.finite:
+            units = [candidates_in(self._region(rows, each), self.generator) for each in (side, WHOLE)]
+            found = self.domain.decode(np.concatenate(units)[:DRAWN])
+        else:
+            found = self.listed if self.listed is not None else self._around(rows)
+            found = found[self._new(found, taken)]
+            if len(found) > DRAWN:
+                score = LogImprovement(surrogate, float(self.z.max()))
+                found = found[np.argsort(-score(self.features(found)), kind="stable")[:DRAWN]]
+        count = min(n, len(found))
+        if not count:
+            return found
+        worth = draws(surrogate, self.features(found), count, self.generator)
+        picked: list[int] = []
+        for draw in worth:
+            draw[picked] = -np.inf
+            picked.append(int(draw.argmax()))
+        return found[picked]
+
+    def _best_rows(self) -> np.ndarray:
+        """The best samples of the selected leaf; of all, if it has none."""
+        rows = self.tree.select().rows
+        rows = rows if len(rows) else np.arange(len(self.z))
+        return rows[np.argsort(-self.z[rows], kind="stable")][:CENTERS]
+
+    def _region(self, rows: np.ndarray, side: float) -> Region:
+        center = self.at[rows[0]]
+        low, high = np.clip(center - side / 2, 0, 1), np.clip(center + side / 2, 0, 1)
+        leaf = self.tree.select()
+        return Region(low, high, lambda features: self.tree.inside(leaf, features), self.at[rows])
+
+    def _new(self, points: np.ndarray, taken: np.ndarray) -> np.ndarray:
+        return self.is_new(np.concatenate([taken, points]))[len(taken) :]
+
+    def _is_apart(self, found: np.ndarray, taken: np.ndarray) -> bool:
+        others = self.domain.encode(np.concatenate([self.points, taken]))
+        return bool(np.abs(others - self.domain.encode(found)).max(axis=1).min() > _SAME)
+
+    def _listed_best(self, score: LogImprovement, taken: np.ndarray, center: np.ndarray | None) -> np.ndarray | None:
+        """The best of the new points in the leaf; of the nearest to a centre alone, if one is given."""
+        assert self.listed is not None  # noqa: S101 - the caller has looked
+        left = self.listed[self._new(self.listed, taken)]
+        features = self.features(left)
+        inside = self.tree.inside(self.tree.select(), self.features.spread(left))
+        if inside.any():
+            left, features = left[inside], features[inside]
+        if center is not None and len(left) > NEAREST:
+            away = np.where(self.features.unordered, features != center, np.abs(features - center)).sum(axis=1)
+            near = np.argsort(away, kind="stable")[:NEAREST]
+            left, features = left[near], features[near]
+        return left[int(score(features).argmax())] if len(left) else None
+
+    def _stepped(self, score: LogImprovement, rows: np.ndarray, taken: np.ndarray) -> np.ndarray | None:
+        leaf = self.tree.select()
+        return by_steps(
+            self.domain,
+            lambda points: score(self.features(points)),
+            lambda points: self._new(points, taken) & self.tree.inside(leaf, self.features.spread(points)),
+            self.points[rows],
+            self.generator,
+        )
+
+    def _around(self, rows: np.ndarray) -> np.ndarray:
+        return candidates(self.domain, self.points[rows], self.generator)

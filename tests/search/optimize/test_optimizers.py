@@ -1,0 +1,277 @@
+"""What holds for every optimiser: proposals inside, distinct, reproducible, resumable, whatever it is told."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gpunet.errors import ExhaustedError, InvalidArgumentError
+from gpunet.search import (
+    Box,
+    Domain,
+    GaussianProcessBo,
+    LaMcts,
+    Lattice,
+    Pool,
+    RandomSearch,
+    RegularizedEvolution,
+    SobolSearch,
+)
+from gpunet.search.optimize.base import Optimizer
+
+MAKERS = {
+    "random": RandomSearch,
+    "sobol": SobolSearch,
+    "evolution": lambda domain, **how: RegularizedEvolution(domain, population=8, sample=3, **how),
+    "gp": lambda domain, **how: GaussianProcessBo(domain, initial=5, **how),
+    "lamcts": lambda domain, **how: LaMcts(domain, initial=5, leaf_size=4, **how),
+}
+DOMAINS = {
+    "box": Box([-1, 0, 5], [1, 10, 6]),
+    "line": Box([0], [1]),
+    "lattice": Lattice([3, 4, 3, 2], categorical=[False, True, False, True]),
+    "large lattice": Lattice([10] * 12),
+    "pool": Pool(np.random.default_rng(0).random((60, 3))),
+}
+TOLD = {
+    "bowl": lambda point: -float(np.square(point - 0.3).sum()),
+    "constant": lambda point: 2.0,
+    "failing": lambda point: None,
+    "half failing": lambda point: None if point[0] > 0.5 else float(point.sum()),
+    "huge": lambda point: 1e300 * (1 if point.sum() > 1 else -1),
+    "infinite": lambda point: math.inf if point[0] > 0.5 else -math.inf,
+    "not a number": lambda point: math.nan if point[0] > 0.5 else 1.0,
+    "tiny": lambda point: 1e-300 * float(point.sum()),
+}
+every_optimizer = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+
+
+def run(optimizer: Optimizer, told, rounds: int, batch: int = 1) -> np.ndarray:
+    asked = []
+    for _ in range(rounds):
+        points = optimizer.ask(batch)
+        asked.append(points)
+        for point in points:
+            optimizer.tell(point, told(point))
+    return np.concatenate(asked)
+
+
+def assert_proper(domain: Domain, points: np.ndarray) -> None:
+    assert domain.contains(points).all()
+    if domain.finite:
+        assert len(np.unique(points, axis=0)) == len(points)
+
+
+@every_optimizer
+@pytest.mark.parametrize("domain", DOMAINS.values(), ids=DOMAINS)
+def test_proposals_are_inside_and_distinct(make, domain: Domain):
+    optimizer = make(domain, seed=3)
+    points = np.concatenate([run(optimizer, TOLD["bowl"], 8), run(optimizer, TOLD["bowl"], 2, batch=7)])
+    assert points.shape == (22, domain.dimensions)
+    assert_proper(domain, points)
+    assert len(optimizer.points) == 22
+    assert len(optimizer.pending) == 0
+
+
+@every_optimizer
+@pytest.mark.parametrize("told", TOLD.values(), ids=TOLD)
+def test_whatever_it_is_told(make, told):
+    for domain in (DOMAINS["box"], DOMAINS["lattice"]):
+        optimizer = make(domain, seed=1)
+        assert_proper(domain, run(optimizer, told, 9))
+        known = optimizer.values[np.isfinite(optimizer.values)]
+        assert (optimizer.best is None) == (len(known) == 0)
+        assert optimizer.best is None or optimizer.best[1] == known.max()
+        json.dumps(optimizer.state_dict(), allow_nan=False)
+
+
+@every_optimizer
+@pytest.mark.parametrize("domain", [DOMAINS["box"], DOMAINS["lattice"]], ids=["box", "lattice"])
+def test_a_resumed_optimizer_proposes_what_the_uninterrupted_one_would_have(make, domain: Domain):
+    first = make(domain, seed=5, maximize=False)
+    run(first, TOLD["bowl"], 9)
+    first.ask(2)
+    state = json.loads(json.dumps(first.state_dict(), allow_nan=False))
+    second = make(domain, seed=5, maximize=False)
+    second.load_state_dict(state)
+    assert second.state_dict() == first.state_dict()
+    for _ in range(3):
+        assert np.array_equal(first.ask(2), second.ask(2))
+        for optimizer in (first, second):
+            optimizer.tell(optimizer.pending[0], 0.25)
+    assert second.state_dict() == first.state_dict()
+
+
+@every_optimizer
+def test_proposals_are_determined_by_the_seed(make):
+    one, same, other = (run(make(DOMAINS["box"], seed=seed), TOLD["bowl"], 8) for seed in (1, 1, 2))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+@every_optimizer
+def test_minimizing_is_maximizing_the_negative(make):
+    domain = DOMAINS["box"]
+    up, down = make(domain, seed=1), make(domain, seed=1, maximize=False)
+    points = run(up, TOLD["bowl"], 8)
+    assert np.array_equal(points, run(down, lambda point: -TOLD["bowl"](point), 8))
+    assert np.array_equal(up.best[0], down.best[0])
+    assert up.best[1] == -down.best[1] == up.values.max()
+
+
+@every_optimizer
+def test_a_pool_of_one(make):
+    optimizer = make(Pool([[1.0, 2.0]]))
+    assert optimizer.ask(5).tolist() == [[1.0, 2.0]]
+    optimizer.tell([1.0, 2.0], 3.0)
+    with pytest.raises(ExhaustedError, match="All 1 points of the domain have been proposed"):
+        optimizer.ask()
+
+
+@every_optimizer
+def test_a_domain_is_exhausted_without_repeats(make):
+    domain = Lattice([3, 2, 3])
+    optimizer = make(domain, seed=2)
+    points = run(optimizer, TOLD["bowl"], 6, batch=3)
+    assert len(np.unique(points, axis=0)) == 18
+    with pytest.raises(ExhaustedError, match="All 18 points"):
+        optimizer.ask()
+
+
+@every_optimizer
+def test_what_is_under_way_is_not_proposed_again(make):
+    domain = DOMAINS["lattice"]
+    optimizer = make(domain, seed=2)
+    run(optimizer, TOLD["bowl"], 10)
+    waiting = np.concatenate([optimizer.ask() for _ in range(6)])
+    assert_proper(domain, np.concatenate([optimizer.points, waiting]))
+    assert np.array_equal(optimizer.pending, waiting)
+    optimizer.tell(waiting[2], 1.0)
+    assert np.array_equal(optimizer.pending, np.delete(waiting, 2, axis=0))
+
+
+@every_optimizer
+def test_points_that_were_not_asked_for_are_learned(make):
+    domain = Lattice([2, 2])
+    optimizer = make(domain)
+    optimizer.tell([1, 1], 4.0)
+    assert optimizer.best[0].tolist() == [1, 1]
+    assert [1, 1] not in optimizer.ask(3).tolist()
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sampled_from(sorted(MAKERS)),
+    st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    st.lists(st.none() | st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=12),
+    st.integers(0, 2**31),
+)
+def test_any_values_on_any_lattice(name: str, choices: list[int], values: list[float | None], seed: int):
+    domain = Lattice(choices)
+    optimizer = MAKERS[name](domain, seed=seed)
+    for value in values[: domain.size]:
+        optimizer.tell(optimizer.ask()[0], value)
+    assert_proper(domain, optimizer.points)
+
+
+class Unsized(Lattice):
+    """A lattice that does not know how many points it has, as one with bounds does not."""
+
+    def __init__(self, choices: list[int]) -> None:
+        super().__init__(choices)
+        self.size = None
+
+
+@every_optimizer
+def test_a_domain_of_unknown_size_can_be_exhausted(make):
+    optimizer = make(Unsized([3, 2]), seed=1)
+    assert len(run(optimizer, TOLD["bowl"], 3, batch=2)) == 6
+    with pytest.raises(ExhaustedError, match=r"No new point was found in .* draws: the domain seems to be exhausted"):
+        optimizer.ask()
+
+
+@every_optimizer
+def test_what_others_work_on_takes_the_place_of_what_was_asked_for(make):
+    optimizer = make(Lattice([2, 2]))
+    optimizer.ask()
+    optimizer.expect([[0, 0], [1, 1]])
+    assert optimizer.pending.tolist() == [[0, 0], [1, 1]]
+    asked = optimizer.ask(4).tolist()
+    assert [0, 0] not in asked
+    assert [1, 1] not in asked
+    optimizer.expect([])
+    assert len(optimizer.pending) == 0
+    with pytest.raises(InvalidArgumentError, match="points under way must be in the domain, but some are not"):
+        optimizer.expect([[0, 5]])
+
+
+@every_optimizer
+@pytest.mark.parametrize(
+    ("act", "text"),
+    [
+        (lambda it: it.ask(0), "n must be 1 or more, but got 0"),
+        (lambda it: it.tell([2, 0], 1.0), r"must be in the domain, but \[2, 0\] is not"),
+        (lambda it: it.tell([0], 1.0), r"must be in the domain, but \[0\] is not"),
+        (lambda it: it.load_state_dict({**it.state_dict(), "version": 99}), "version must be 1, but it is 99"),
+        (
+            lambda it: it.load_state_dict({**it.state_dict(), "optimizer": "Other"}),
+            "optimizer must be '.*', but it is 'Other'",
+        ),
+        (lambda it: it.load_state_dict({**it.state_dict(), "dimensions": 7}), "dimensions must be 2, but it is 7"),
+    ],
+)
+def test_what_is_refused(make, act, text: str):
+    with pytest.raises(InvalidArgumentError, match=text):
+        act(make(Lattice([2, 2])))
+
+
+@pytest.mark.parametrize("how", [{"initial": 1}, {"leaf_size": 1}, {"exploration": -0.1}, {"exploration": math.nan}])
+def test_lamcts_refuses(how: dict[str, float]):
+    with pytest.raises(InvalidArgumentError, match="initial and leaf_size must be 2 or more and exploration 0 or more"):
+        LaMcts(DOMAINS["box"], **how)
+
+
+# ----------------------------------------------------------------------- speed
+
+FORTY_ONE = {
+    "box": Box(np.zeros(41), np.ones(41)),
+    "lattice": Lattice([6] * 41),
+    "categories": Lattice([4] * 41, categorical=[True] * 41),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("domain", FORTY_ONE.values(), ids=FORTY_ONE)
+def test_a_proposal_is_fast(domain: Domain):
+    """Bounds of the search: CPU seconds of one thread, the best of some tries, since others use the machine too."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    best = domain.encode(domain.draw(1, np.random.default_rng(9)))
+
+    def cpu_s(optimizer: Optimizer, n: int) -> float:
+        started_s = time.process_time()
+        optimizer.ask(n)
+        return time.process_time() - started_s
+
+    try:
+        for told, limit_s in ((200, 1.0), (1000, 5.0)):
+            optimizer = LaMcts(domain, seed=0)
+            for point in domain.draw(told, np.random.default_rng(1)):
+                optimizer.tell(point, -float(np.square(domain.encode(point[None]) - best).sum()))
+            optimizer.ask()  # imports, and a first fit from nothing
+            took_s = []
+            for _ in range(2):
+                optimizer.tell(optimizer.pending[0], 0.0)
+                took_s.append(cpu_s(optimizer, 1))
+            assert min(took_s) < limit_s
+        assert cpu_s(optimizer, 300) < 10
+        assert len(optimizer.pending) == 301
+    finally:
+        torch.set_num_threads(threads)
