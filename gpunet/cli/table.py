@@ -8,8 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunet.cli import console, options, table_report
-from gpunet.errors import InvalidArgumentError
+from gpunet.cli import console, options, table_build, table_report
+from gpunet.cli.table_subjects import spec_named
+from gpunet.errors import InvalidArgumentError, TableError
 
 if TYPE_CHECKING:
     from gpunet.latency.table import LatencyTable
@@ -19,11 +20,12 @@ def add_parser(commands: Any) -> None:
     """Add `table` to the commands of `gpunet`."""
     parser = commands.add_parser(
         "table",
-        help="latency tables: show, verify, merge, estimate, report",
+        help="latency tables: build, show, verify, merge, estimate, report",
         description="Latency tables hold the measured layers of one machine, runtime, precision, batch and number of "
-        "threads. tools/build_latency_table.py fills them.",
+        "threads.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    table_build.add_parser(actions)
     show = actions.add_parser("show", help="what a table holds, and under which conditions")
     show.add_argument("table", metavar="TABLE", type=Path)
     show.add_argument("--layers", action="store_true", help="every layer with its figures")
@@ -40,6 +42,7 @@ def add_parser(commands: Any) -> None:
     estimate = actions.add_parser("estimate", help="the latency of models by a table, layer by layer")
     estimate.add_argument("table", metavar="TABLE", type=Path)
     estimate.add_argument("models", metavar="MODEL", nargs="+", help="zoo entries or specs' JSON files")
+    estimate.add_argument("--classes", type=int, default=1000, metavar="N", help="of the classifier (default: 1000)")
     options.add_zoo(estimate)
     options.add_json(estimate)
     estimate.set_defaults(run=run_estimate)
@@ -89,20 +92,25 @@ def _as_json(table: LatencyTable, args: argparse.Namespace) -> dict[str, Any]:
 
 def run_verify(args: argparse.Namespace) -> None:
     """Check tables; exit 1 where one has faults."""
-    from gpunet.latency.schema import migrate
+    from gpunet.latency.schema import DAMAGED_HINT, migrate
     from gpunet.latency.table import LatencyTable
 
     sound = True
     for path in args.tables:
-        migrate(path)
-        with LatencyTable(path) as table:
-            faults = table.check()
-            print(f"{path}: {'sound' if not faults else 'DAMAGED'}, {len(table) if not faults else '?'} layers")
+        count = 0
+        try:
+            migrate(path)
+            with LatencyTable(path) as table:
+                faults = table.check()
+                count = 0 if faults else len(table)
+        except TableError as error:
+            faults = [error.message]
+        print(f"{path}: sound, {count} layers" if not faults else f"{path}: NOT SOUND")
         for fault in faults[:20]:
             print(f"  {fault}")
         sound = sound and not faults
     if not sound:
-        console.note("hint: save what can be read: gpunet table merge NEW.sqlite DAMAGED.sqlite")
+        console.note(f"hint: {DAMAGED_HINT}")
         raise SystemExit(console.FAILED_EXIT_CODE)
 
 
@@ -112,11 +120,11 @@ def run_merge(args: argparse.Namespace) -> None:
 
     report = merge(args.target, args.sources)
     print(
-        f"{args.target}: {report.added} layers added, {report.replaced} replaced by steadier figures, "
+        f"{args.target}: {report.added} layers added, {report.improved} improved, "
         f"{report.kept} kept, {report.networks} networks added"
     )
-    for source in report.unreadable:
-        console.note(f"warning: {source} is damaged; what could be read of it was taken")
+    for source, count in report.damaged.items():
+        console.note(f"warning: {source} is damaged; what could be read of it was taken, {count} rows were left out")
 
 
 def run_estimate(args: argparse.Namespace) -> None:
@@ -124,25 +132,25 @@ def run_estimate(args: argparse.Namespace) -> None:
     from gpunet.latency.estimate import LayerCosts
     from gpunet.latency.layers import keys_from_spec
     from gpunet.latency.table import LatencyTable
-    from gpunet.spec import NetworkSpec
-    from gpunet.zoo.catalog import entry_named
 
-    specs = {}
-    for name in args.models:
-        spec = NetworkSpec.parse(Path(name)) if name.endswith(".json") else entry_named(name, args.zoo).spec
-        if spec is None:
-            raise InvalidArgumentError(
-                f"{name} cannot be estimated: it has no spec of the GPUNet family.", "Measure it: gpunet bench."
-            )
-        specs[name] = spec
+    if args.classes < 1:
+        raise InvalidArgumentError(f"--classes must be 1 or more, but got {args.classes}.")
+    specs = {name: spec_named(name, args.zoo) for name in args.models}
+    networks = {name: keys_from_spec(spec, num_classes=args.classes) for name, spec in specs.items()}
     with LatencyTable(args.table) as table:
         costs = LayerCosts.from_table(table)
         conditions = table.conditions
-    found = {name: costs.network(keys_from_spec(spec)) for name, spec in specs.items()}
+    found = {name: costs.network(keys) for name, keys in networks.items()}
+    missing = [key for keys in networks.values() for key in keys if not costs.is_measured(key)]
+    learned = costs.completion if missing else None
+    outside = [] if learned is None else learned.outside(list(dict.fromkeys(missing)))
     if args.json:
         by_name = {name: asdict(each) for name, each in found.items()}
-        console.print_json({"conditions": conditions.to_dict(), "calibration": costs.calibration.to_dict(),
-                            "kind": "estimated", "models": by_name})  # fmt: skip
+        console.print_json({
+            "conditions": conditions.to_dict(), "kind": "estimated", "calibration": costs.calibration.to_dict(),
+            "completion_error_percent": None if learned is None else learned.error.mean_percent,
+            "layers_outside_what_was_measured": [key.text for key in outside], "models": by_name,
+        })  # fmt: skip
         return
     rows = [
         (name, console.milliseconds(each.latency_ms), each.layers, each.completed_layers,
@@ -152,6 +160,12 @@ def run_estimate(args: argparse.Namespace) -> None:
     said = conditions.fingerprint
     print(
         f"\nestimated, not measured: {said.runtime} {said.runtime_version}, {said.precision}, batch "
-        f"{conditions.batch_size}, threads {said.threads}, {said.processor}; calibrated on "
-        f"{costs.calibration.networks} networks"
+        f"{conditions.batch_size}, threads {said.threads}, {said.processor}\n{costs.calibration}"
     )
+    if learned is not None:
+        print(f"layers that were not measured are learned from the others: {learned}")
+    if outside:
+        console.note(
+            f"warning: {len(outside)} layers are larger or smaller than any in the table, such as {outside[0].text!r}: "
+            "their figures are extrapolated."
+        )

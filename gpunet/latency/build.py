@@ -23,7 +23,6 @@ from gpunet.latency.records import LayerLatency
 from gpunet.latency.table import LatencyTable
 
 CLAIM_COUNT = 16
-MOST_ATTEMPTS = 3
 FAILURES_IN_A_ROW = 20
 
 
@@ -77,14 +76,15 @@ def build(
     on_progress: Callable[[BuildProgress], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> BuildProgress:
-    """Measure what `table` lacks of `keys`.
+    """Measure what `table` lacks of `keys`; a layer that failed before is tried again, once a call.
 
     Args:
         table: open for writing, under the meter's conditions.
         keys: those wanted.
         meter: measures them.
         shard: which part, of how many; (1, 1) for all.
-        lone: measure every layer by itself too, for the paper's plain sum.
+        lone: measure every layer by itself too, for the paper's plain sum; layers that the table has only in context
+            are measured anew.
         max_layers: stop after so many.
         max_time_s: stop after so long.
         seed: of the order; None for a new one at each call, so that builders begin at different places.
@@ -100,9 +100,7 @@ def build(
         RuntimeUnavailableError: (a RuntimeError) many layers failed in a row; the message holds the last reason.
     """
     wanted = in_shard(dict.fromkeys(keys), shard)
-    pending = table.missing(wanted)
-    lost = {text for text, (_, attempts) in table.failures().items() if attempts >= MOST_ATTEMPTS}
-    pending = [key for key in pending if key.text not in lost]
+    pending = table.missing(wanted, lone=lone)
     random.Random(seed).shuffle(pending)
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     for other in table.claimants():
@@ -120,7 +118,7 @@ def build(
     state = progress()
     try:
         while pending:
-            claimed = table.claim(pending, owner, CLAIM_COUNT)
+            claimed = table.claim(pending, owner, CLAIM_COUNT, lone=lone)
             if not claimed:
                 break  # all that is left is another builder's
             for key in claimed:
@@ -128,6 +126,7 @@ def build(
                     max_time_s is not None and state.elapsed_s >= max_time_s
                 ):
                     return state
+                table.renew(owner)
                 try:
                     figures = meter.layer(key, lone=lone)
                 except (TableError, MemoryError):
@@ -138,13 +137,12 @@ def build(
                     _give_up(error, in_a_row)
                 else:
                     table.add(key, figures)
-                    measured, in_a_row = measured + 1, 0
-                done += 1
+                    measured, done, in_a_row = measured + 1, done + 1, 0
                 state = progress()
             held = set(claimed)
-            before = len(pending)
-            pending = table.missing([key for key in pending if key not in held])
-            done += before - len(held) - len(pending)
+            others = [key for key in pending if key not in held]
+            pending = table.missing(others, lone=lone)
+            done += len(others) - len(pending)
     finally:
         table.release(owner)
     return state
@@ -168,7 +166,7 @@ def _give_up(error: GpunetError, in_a_row: int) -> None:
     if in_a_row >= FAILURES_IN_A_ROW:
         raise RuntimeUnavailableError(
             f"{in_a_row} layers failed one after the other, the last with: {error.message}",
-            "gpunet table show FILE --failures lists them. Mend the cause and run the same command again.",
+            "gpunet table show FILE --failures lists them. Mend the cause, then run the same command again.",
         ) from error
 
 
@@ -197,7 +195,7 @@ def parse_shard(text: str) -> tuple[int, int]:
         InvalidArgumentError: (a ValueError) it is not of that form.
     """
     number, slash, count = text.partition("/")
-    if not (slash and number.isdigit() and count.isdigit()):
+    if not (slash and text.isascii() and number.isdecimal() and count.isdecimal()):
         raise InvalidArgumentError(f"a shard is written i/n, such as 2/8, but got {text!r}.")
     shard = (int(number), int(count))
     in_shard((), shard)

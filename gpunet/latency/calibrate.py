@@ -36,13 +36,26 @@ class Calibration:
         factors: by group, as `group_of` names it.
         common: for groups that no calibration network had.
         networks: how many it was fitted on.
-        error_percent: mean absolute error of networks left out in turn; None for no calibration.
+        error_percent: mean absolute error of networks left out in turn, the least of several strengths of the ridge;
+            None for no calibration.
     """
 
     factors: Mapping[str, float]
     common: float = 1.0
     networks: int = 0
     error_percent: float | None = None
+
+    @property
+    def corrects(self) -> bool:
+        """Whether it changes anything; it does not where no correction helped."""
+        return bool(self.factors) or self.common != 1.0
+
+    def __str__(self) -> str:
+        if self.corrects:
+            return f"calibrated on {self.networks} networks, which it estimates within {self.error_percent:.1f} %"
+        if self.networks:
+            return f"not calibrated: it did not help on {self.networks} networks"
+        return "not calibrated: the table holds fewer than four networks measured whole"
 
     def factor(self, key: LayerKey) -> float:
         """What a layer's latency is multiplied by."""

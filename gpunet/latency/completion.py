@@ -13,7 +13,6 @@ bad moment of the machine more often than not; they are left out of a second fit
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +67,10 @@ class Completion:
         found: np.ndarray = rooflines * np.exp(self._trees.predict(self._features.of(keys, rooflines)))
         return found
 
+    def outside(self, keys: Sequence[LayerKey]) -> list[LayerKey]:
+        """Those of these layers that are larger or smaller in some number than any that was learned from."""
+        return [key for key in keys if not self._features.covers(key)]
+
     def suspects(self, percent: float = 15.0) -> list[LayerKey]:
         """Measured layers that are `percent` or more from what all the others say, the farthest first."""
         limit = np.log1p(percent / 100.0)
@@ -117,15 +120,12 @@ def complete_from(measured: Mapping[LayerKey, float], *, seed: int = 0) -> Compl
 
 
 def _fit(matrix: np.ndarray, target: np.ndarray, seed: int) -> tuple[Any, np.ndarray]:
-    """Trees, and for each row the prediction of those that did not see it."""
+    """Trees, and for each row the prediction of those that did not see it: a third of 200, so there are always some."""
     from sklearn.ensemble import ExtraTreesRegressor
 
     trees = ExtraTreesRegressor(TREES, min_samples_leaf=2, bootstrap=True, oob_score=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a row that every tree saw, with few rows: its own value stands
-        trees.fit(matrix, target)
-    held_out = np.asarray(trees.oob_prediction_)
-    return trees, np.where(np.isfinite(held_out), held_out, target)
+    trees.fit(matrix, target)
+    return trees, np.asarray(trees.oob_prediction_)
 
 
 def _summary(log_errors: Mapping[LayerKey, float]) -> HeldOutError:
@@ -173,14 +173,25 @@ class _Features:
     """Keys as rows of numbers; what a key's family has as fields is known from the keys that were measured."""
 
     def __init__(self, keys: Sequence[LayerKey]) -> None:
-        self._numbers: dict[str, None] = {}
+        self._numbers: dict[str, tuple[float, float]] = {}
         self._words: dict[tuple[str, str], None] = {}
         for key in keys:
             for name, value in _fields(key).items():
                 if isinstance(value, str):
                     self._words.setdefault((name, value))
                 else:
-                    self._numbers.setdefault(name)
+                    low, high = self._numbers.get(name, (value, value))
+                    self._numbers[name] = (min(low, value), max(high, value))
+
+    def covers(self, key: LayerKey) -> bool:
+        """Whether every number of a key lies within those of the keys that were measured."""
+        for name, value in _fields(key).items():
+            if isinstance(value, str):
+                if (name, value) not in self._words:
+                    return False
+            elif name not in self._numbers or not self._numbers[name][0] <= value <= self._numbers[name][1]:
+                return False
+        return True
 
     def of(self, keys: Sequence[LayerKey], rooflines: np.ndarray) -> np.ndarray:
         """`n x features`."""

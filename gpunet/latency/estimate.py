@@ -6,7 +6,7 @@ calibration. `Estimator` turns a search space's vectors into latencies by array 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -53,7 +53,7 @@ class LayerCosts:
 
     Args:
         measured: by key.
-        completion: for layers that are not measured; None refuses them.
+        completion: for layers that are not measured, or what makes it when the first is asked for; None refuses them.
         calibration: a factor for every layer.
     """
 
@@ -61,11 +61,11 @@ class LayerCosts:
         self,
         measured: Mapping[LayerKey, float],
         *,
-        completion: Completion | None = None,
+        completion: Completion | Callable[[], Completion] | None = None,
         calibration: Calibration = NONE,
     ) -> None:
         self.measured = dict(measured)
-        self.completion = completion
+        self._completion = completion
         self.calibration = calibration
         self._completed: dict[LayerKey, float] = {}
 
@@ -78,22 +78,20 @@ class LayerCosts:
         Args:
             table: a latency table.
             method: 'context': what a layer adds to a network; 'lone': the layer by itself, as in the paper.
-            complete: fit a completion for layers that the table lacks (needs scikit-learn). A table with too few
-                layers to learn from has none.
+            complete: complete layers that the table lacks, from the first that is asked for (needs scikit-learn). A
+                table with too few layers to learn from has no completion.
             correct: calibrate on the networks that the table holds.
 
         Raises:
             InvalidArgumentError: (a ValueError) no such method.
             MissingLatencyError: (a LookupError) the table's layers were not measured by this method.
-            MissingDependencyError: (an ImportError) scikit-learn is not installed.
+            MissingDependencyError: (an ImportError) a layer is missing, and scikit-learn is not installed.
         """
-        measured = latencies(table, method)
-        completion = None
-        if complete:
-            from gpunet.latency.completion import FEWEST, complete_from
+        from gpunet.latency.completion import FEWEST, complete_from
 
-            teaching = {key: ms for key, ms in measured.items() if ms > 0}
-            completion = complete_from(teaching) if len(teaching) >= FEWEST else None
+        measured = latencies(table, method)
+        teaching = {key: ms for key, ms in measured.items() if ms > 0}
+        completion = (lambda: complete_from(teaching)) if complete and len(teaching) >= FEWEST else None
         costs = cls(measured, completion=completion)
         if correct:
             networks = [(keys, whole.latency_ms) for keys, whole in table.networks()]
@@ -101,8 +99,24 @@ class LayerCosts:
                 networks = [pair for pair in networks if all(key in measured for key in pair[0])]
             costs.prepare(key for keys, _ in networks for key in keys)
             calibration = calibrate(networks, costs.raw_ms)
-            costs = cls(measured, completion=completion, calibration=calibration)
+            costs = costs.corrected_by(calibration)
         return costs
+
+    def corrected_by(self, calibration: Calibration) -> LayerCosts:
+        """The same costs under another calibration."""
+        return LayerCosts(self.measured, completion=self._completion, calibration=calibration)
+
+    @property
+    def completes(self) -> bool:
+        """Whether layers that are not measured are completed."""
+        return self._completion is not None
+
+    @property
+    def completion(self) -> Completion | None:
+        """What completes layers that are not measured; it is fitted when it is first asked for."""
+        if callable(self._completion):
+            self._completion = self._completion()
+        return self._completion
 
     def is_measured(self, key: LayerKey) -> bool:
         """Whether a layer's latency is its own, not a completion."""
@@ -110,9 +124,9 @@ class LayerCosts:
 
     def prepare(self, keys: Iterable[LayerKey]) -> None:
         """Complete these layers at once, which is far quicker than one by one."""
-        if self.completion is not None:
+        if self.completes:
             wanted = [k for k in dict.fromkeys(keys) if k not in self.measured and k not in self._completed]
-            if wanted:
+            if wanted and self.completion is not None:
                 self._completed.update(zip(wanted, self.completion.predict(wanted).tolist(), strict=True))
 
     def raw_ms(self, key: LayerKey) -> float:
@@ -124,10 +138,10 @@ class LayerCosts:
         known = self.measured.get(key)
         if known is not None:
             return known
-        if self.completion is None:
+        if not self.completes:
             raise MissingLatencyError(
-                f"the latency table has no figure for the layer {key.text!r}.",
-                "Measure it (tools/build_latency_table.py), or estimate with complete=True.",
+                f"no latency is known of the layer {key.text!r}, and too few others are measured to complete it.",
+                "Measure it: gpunet table build; from 30 layers on, those that are missing are learned.",
             )
         self.prepare([key])
         return self._completed[key]
@@ -155,7 +169,7 @@ def latencies(table: LatencyTable, method: str) -> dict[LayerKey, float]:
     if len(lone) < len(layers):
         raise MissingLatencyError(
             f"{table.path}: {len(layers) - len(lone)} of {len(layers)} layers were not measured by themselves.",
-            "tools/build_latency_table.py --lone measures them so too.",
+            "gpunet table build --lone measures them so too.",
         )
     # The run itself is part of every lone layer; the paper's sum has no entry for it.
     return {key: 0.0 if key.kind == "input" else value for key, value in lone.items()}

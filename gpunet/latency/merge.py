@@ -11,9 +11,13 @@ from typing import Any
 
 from gpunet.errors import TableError
 from gpunet.latency.layers import key_from_text
-from gpunet.latency.records import LayerLatency, NetworkLatency, TableConditions
-from gpunet.latency.schema import reading_uri
-from gpunet.latency.table import LatencyTable, differences
+from gpunet.latency.records import LayerLatency, NetworkLatency, TableConditions, lesser
+from gpunet.latency.schema import check_identity, reading_uri
+from gpunet.latency.table import LatencyTable, differences, faults_of, faults_of_network
+
+_LAYER = "key, latency_ms, context_ms, border_ms, lone_ms, spread_percent, repeats, measured_at"
+_NETWORK = "keys, latency_ms, median_ms, repeats, measured_at"
+_LEAST_ROW_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -22,116 +26,138 @@ class MergeReport:
 
     Args:
         added: layers that the target did not have.
-        replaced: layers that it had with a wider spread.
-        kept: layers that it had with a narrower one.
+        improved: layers that it had, measured in a better moment by a source.
+        kept: layers that it had as good.
         networks: networks measured whole that were taken over.
-        unreadable: sources that were damaged, of which only a part was taken.
+        damaged: sources of which only a part could be taken, with how many rows were left out.
     """
 
     added: int
-    replaced: int
+    improved: int
     kept: int
     networks: int
-    unreadable: tuple[str, ...]
+    damaged: dict[str, int]
 
 
 def merge(target: str | Path, sources: Sequence[str | Path]) -> MergeReport:
     """Take the figures of `sources` over into `target`, which is made if it is not there; sources are not changed.
 
-    Of two figures for one layer the one with the smaller spread is kept. All sources are checked before anything is
-    written.
+    Of two measurements of one layer the least of each graph counts (`records.lesser`), and of two of a network the
+    lesser: other programs only ever add time. All sources are read and checked before anything is written. A source
+    that has lost its conditions takes those of the others, or of the target.
 
     Raises:
-        TableError: (a RuntimeError) conditions differ, or a source holds nothing that can be read.
+        TableError: (a RuntimeError) conditions differ or none can be read, or a source holds nothing that can be read.
     """
     read = [_Source(Path(each).expanduser()) for each in sources]
     if not read:
         raise TableError("merge needs at least one source, but got none.", "gpunet table merge TARGET SOURCE ...")
-    first = read[0]
-    for each in read[1:]:
-        if each.conditions != first.conditions:
-            raise TableError(
-                f"{each.path} and {first.path} are of other conditions: "
-                f"{differences(each.conditions, first.conditions)}.",
-                "Merge tables of the same machine, runtime, precision, batch and threads only.",
-            )
-    added = replaced = kept = networks = 0
-    with LatencyTable(target, first.conditions) as table:
+    conditions = _common_conditions(read, Path(target).expanduser())
+    added = improved = kept = networks = 0
+    with LatencyTable(target, conditions) as table:
         known = dict(table.rows())
-        known_networks = {tuple(keys) for keys, _ in table.networks()}
+        whole = {tuple(key.text for key in keys): figures for keys, figures in table.networks()}
         for each in read:
             rows = []
             for text, figures in each.layers:
                 old = known.get(text)
-                if old is not None and old.spread_percent <= figures.spread_percent:
-                    kept += 1
-                    continue
-                added, replaced = added + (old is None), replaced + (old is not None)
-                known[text] = figures
-                rows.append((text, figures))
+                best = figures if old is None else lesser(old, figures)
+                changed = old is None or (best.latency_ms, best.lone_ms) != (old.latency_ms, old.lone_ms)
+                added, kept = added + (old is None), kept + (not changed)
+                improved += changed and old is not None
+                if changed:
+                    known[text] = best
+                    rows.append((text, best))
             table.add_rows(rows)
-            for keys, whole in each.networks:
-                if tuple(keys) not in known_networks:
-                    table.add_network(keys, whole)
-                    known_networks.add(tuple(keys))
+            for texts, network in each.networks:
+                old_network = whole.get(texts)
+                if old_network is None or network.latency_ms < old_network.latency_ms:
+                    table.add_network([key_from_text(text) for text in texts], network)
+                    whole[texts] = network
                     networks += 1
-    return MergeReport(added, replaced, kept, networks, tuple(str(each.path) for each in read if each.damaged))
+    return MergeReport(added, improved, kept, networks, {str(s.path): s.left_out for s in read if s.damaged})
+
+
+def _common_conditions(read: Sequence[_Source], target: Path) -> TableConditions:
+    known = [(each, each.conditions) for each in read if each.conditions is not None]
+    if not known:
+        if target.is_file():
+            with LatencyTable(target) as table:
+                return table.conditions
+        raise TableError(
+            f"{read[0].path}: it no longer says what its figures were measured under.",
+            "Merge it into a table of the same machine and runtime, or together with another shard.",
+        )
+    (first, conditions), *rest = known
+    for each, others in rest:
+        if others != conditions:
+            raise TableError(
+                f"{each.path} and {first.path} are of other conditions: {differences(others, conditions)}.",
+                "Merge tables of the same machine, runtime, precision, batch and threads only.",
+            )
+    return conditions
 
 
 class _Source:
-    """What can be read of a file, row by row; a damaged page costs its own rows alone."""
+    """What can be read of a file, row by row; a damaged page costs its own rows alone, a damaged row itself."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.damaged = False
+        self.left_out = 0
         if not path.is_file():
             raise TableError(f"{path}: there is no such file.", "Name the tables to merge.")
-        self.damaged = False
         connection = sqlite3.connect(reading_uri(path), uri=True, isolation_level=None)
         try:
+            connection.execute("PRAGMA writable_schema = ON")  # a file that is cut off is read as far as it goes
+            check_identity(connection, path, readonly=True)
             self.conditions = self._conditions(connection)
-            self.layers = [(row[0], LayerLatency(*row[1:])) for row in self._rows(connection, "layers")]
-            self.layers = [pair for pair in self.layers if self._sound(pair[0])]
-            self.networks = [
-                ([key_from_text(text) for text in row[0].splitlines()], NetworkLatency(*row[1:]))
-                for row in self._rows(connection, "networks")
-                if all(self._sound(text) for text in row[0].splitlines())
-            ]
+            layers = [(row[0], LayerLatency(*row[1:])) for row in self._rows(connection, "layers", _LAYER)]
+            networks = [(row[0], NetworkLatency(*row[1:])) for row in self._rows(connection, "networks", _NETWORK)]
+        except sqlite3.Error as error:
+            raise TableError(
+                f"{path}: nothing of a latency table can be read from it ({error}).", "Take a copy or another shard."
+            ) from None
         finally:
             connection.close()
+        self.layers = [(str(text), figures) for text, figures in layers if not faults_of(text, figures)]
+        self.networks = [
+            (tuple(str(keys).splitlines()), figures)
+            for keys, figures in networks
+            if not faults_of_network(keys, figures)
+        ]
+        self.left_out += len(layers) - len(self.layers) + len(networks) - len(self.networks)
+        self.damaged = self.damaged or self.left_out > 0
+        if self.damaged and not self.layers:
+            raise TableError(f"{path}: it is damaged, and no layer of it can be read.", "Take a copy or another shard.")
 
-    def _sound(self, text: object) -> bool:
-        try:
-            key_from_text(str(text))
-        except ValueError:
-            self.damaged = True
-            return False
-        return True
-
-    def _conditions(self, connection: sqlite3.Connection) -> TableConditions:
+    def _conditions(self, connection: sqlite3.Connection) -> TableConditions | None:
         try:
             row = connection.execute("SELECT value FROM meta WHERE name = 'conditions'").fetchone()
             return TableConditions.from_dict(json.loads(row[0]))
-        except (sqlite3.Error, TypeError, KeyError, ValueError) as error:
-            raise TableError(
-                f"{self.path}: no latency table can be read from it ({error}).",
-                "If it was one, its first page is lost; take a copy or another shard.",
-            ) from None
+        except (sqlite3.Error, TypeError, KeyError, ValueError):
+            self.damaged = True
+            return None
 
-    def _rows(self, connection: sqlite3.Connection, name: str) -> Iterator[tuple[Any, ...]]:
-        """Rows by ranges of row numbers: SQLite gives up a query at the first page that it cannot read."""
+    def _rows(self, connection: sqlite3.Connection, name: str, columns: str) -> Iterator[tuple[Any, ...]]:
+        """Rows one by one where SQLite gives up the whole at the first page that it cannot read."""
         try:
-            yield from connection.execute(f"SELECT * FROM {name}").fetchall()
+            yield from connection.execute(f"SELECT {columns} FROM {name}").fetchall()
             return
         except sqlite3.Error:
             self.damaged = True
-        for number in range(1, self._most_rows(connection) + 1):
+        for number in range(1, self._most_rows(connection, name) + 1):
             try:
-                row = connection.execute(f"SELECT * FROM {name} WHERE rowid = ?", (number,)).fetchone()
+                row = connection.execute(f"SELECT {columns} FROM {name} WHERE rowid = ?", (number,)).fetchone()
             except sqlite3.Error:
                 continue
             if row is not None:
                 yield row
 
-    def _most_rows(self, connection: sqlite3.Connection) -> int:
-        """No row number can be above this: every row takes some bytes of the file."""
-        return self.path.stat().st_size // 32
+    def _most_rows(self, connection: sqlite3.Connection, name: str) -> int:
+        """No row number is above this, as far as can be known: by the last row, else by the size of the file."""
+        by_size = self.path.stat().st_size // _LEAST_ROW_BYTES
+        try:
+            return max(by_size, int(connection.execute(f"SELECT max(rowid) FROM {name}").fetchone()[0] or 0))
+        except sqlite3.Error:
+            return by_size

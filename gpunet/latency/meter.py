@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 from gpunet.errors import InvalidArgumentError
 from gpunet.export.sidecar import now_utc
 from gpunet.latency.layer_graph import border_graph, border_of, context_graph, lone_graph, network_graph
-from gpunet.latency.layers import LayerKey
-from gpunet.latency.records import LayerLatency, NetworkLatency, TableConditions
+from gpunet.latency.layers import ConvLayerKey, LayerKey
+from gpunet.latency.records import LEAST_MS, LayerLatency, NetworkLatency, TableConditions
 from gpunet.machine import fingerprint
 from gpunet.runtime.base import check_threads
-from gpunet.runtime.timing import no_garbage_collection, noise
+from gpunet.runtime.timing import Measurement, measure, no_garbage_collection, noise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
     from gpunet.runtime import Runtime, Session
 
-LEAST_MS = 1e-4  # of a layer whose cost drowns in that of its borders
 _BORDERS_KEPT = 64
+_GPU_TURNS = 2
+_GPU_MINIMA: dict[str, Any] = {"warmup_s": 0.05, "min_repeats": 50, "min_time_s": 0.05}
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 
@@ -63,6 +64,9 @@ class MeterSettings:
                 f"within_percent must be 0 or more and max_time_s above 0, but got {self.within_percent!r} and "
                 f"{self.max_time_s!r}."
             )
+
+
+_PROBE = ConvLayerKey("conv", 16, 8, 16)
 
 
 class LayerMeter:
@@ -98,9 +102,9 @@ class LayerMeter:
         if clock not in CLOCKS:
             raise InvalidArgumentError(f"clock must be one of {', '.join(CLOCKS)}, but got {clock!r}.")
         if clock == "cpu" and used != 1:
+            what = f"{runtime.name} computes on a GPU" if on_gpu else f"there are {used}"
             raise InvalidArgumentError(
-                f"clock 'cpu' counts the time of all threads together, but there are {used}.",
-                "Pass threads=1, or clock='wall'.",
+                f"clock 'cpu' counts the time of all threads together, but {what}.", "Pass threads=1, or clock='wall'."
             )
         self.settings = settings or MeterSettings()
         identity = fingerprint(
@@ -109,6 +113,7 @@ class LayerMeter:
         self.conditions = TableConditions(identity, batch_size, clock=clock)
         self._runtime, self._threads, self._clock = runtime, threads, CLOCKS[clock]
         self._borders: OrderedDict[Any, _Loaded] = OrderedDict()
+        self._load(border_graph(_PROBE, batch_size=batch_size))  # what cannot run at all is refused here
 
     def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
         """Measure one layer.
@@ -126,16 +131,16 @@ class LayerMeter:
         graphs = [context] if border is None else [context, border]
         if lone:
             graphs.append(self._load(lone_graph(key, batch_size=batch)))
-        times = self._times(graphs)
-        context_ms = min(times[0])
-        border_ms = 0.0 if border is None else min(times[1])
+        found = self._on_gpu(graphs) if self._runtime.device == "gpu" else self._in_turn(graphs)
+        context_ms = found[0].low_ms
+        border_ms = 0.0 if border is None else found[1].low_ms
         return LayerLatency(
             latency_ms=max(LEAST_MS, context_ms - border_ms),
             context_ms=context_ms,
             border_ms=border_ms,
-            lone_ms=min(times[-1]) if lone else None,
-            spread_percent=100.0 * (statistics.median(times[0]) / context_ms - 1.0),
-            repeats=len(times[0]),
+            lone_ms=found[-1].low_ms if lone else None,
+            spread_percent=100.0 * (found[0].median_ms / context_ms - 1.0),
+            repeats=found[0].repeats,
             measured_at=now_utc(),
         )
 
@@ -151,12 +156,12 @@ class LayerMeter:
         Args:
             networks: each as its keys, in network order.
             rounds: timed runs of each; an untimed one precedes every timed one, to bring its weights into the caches
-                that others have used meanwhile.
+                that others have used meanwhile. On a GPU each has two turns of many runs in place of them.
             on_round: called after each with its number and how many there are.
         """
         loaded = [self._load(network_graph(keys, batch_size=self.conditions.batch_size)) for keys in networks]
         if self._runtime.device == "gpu":
-            return [_network_latency(self._on_gpu(each)) for each in loaded]
+            return [NetworkLatency(t.low_ms, t.median_ms, t.repeats, now_utc()) for t in self._on_gpu(loaded)]
         times: list[list[float]] = [[] for _ in loaded]
         with no_garbage_collection():
             for number in range(rounds):
@@ -165,14 +170,13 @@ class LayerMeter:
                     own.append(self._timed(each))
                 if on_round is not None:
                     on_round(number + 1, rounds)
-        return [_network_latency(own) for own in times]
+        found = [_timing(own) for own in times]
+        return [NetworkLatency(each.low_ms, each.median_ms, each.repeats, now_utc()) for each in found]
 
     # ------------------------------------------------------------------ timing
 
-    def _times(self, graphs: Sequence[_Loaded]) -> list[list[float]]:
-        """Milliseconds of every repeat, graph by graph."""
-        if self._runtime.device == "gpu":
-            return [self._on_gpu(each) for each in graphs]
+    def _in_turn(self, graphs: Sequence[_Loaded]) -> list[_Timing]:
+        """The graphs run in turn until the lowest repeats of each agree."""
         rule = self.settings
         times: list[list[float]] = [[] for _ in graphs]
         for each in graphs:
@@ -185,7 +189,7 @@ class LayerMeter:
                     spent_ms += own[-1]
                 if spent_ms > 4000.0 * rule.max_time_s and len(times[0]) >= rule.agreeing:
                     break  # a layer of seconds: min_repeats would take minutes
-        return times
+        return [_timing(own) for own in times]
 
     def _agree(self, times: Sequence[Sequence[float]]) -> bool:
         """Whether the lowest repeats of each graph lie together; in milliseconds of the slowest, not in percent of
@@ -201,10 +205,16 @@ class LayerMeter:
         loaded.run()
         return 1000.0 * (self._clock() - start)
 
-    def _on_gpu(self, loaded: _Loaded) -> list[float]:
-        """The least and the median of a session that times itself by CUDA events."""
-        measured = loaded.session.measure(loaded.images, warm_up_ms=50.0, min_iterations=50, min_duration_s=0.1)  # type: ignore[attr-defined]
-        return [measured.min_ms, measured.latency_ms, measured.latency_ms]
+    def _on_gpu(self, graphs: Sequence[_Loaded]) -> list[_Timing]:
+        """The graphs in two turns each, by CUDA events."""
+        turns: list[list[Measurement]] = [[] for _ in graphs]
+        for _ in range(_GPU_TURNS):
+            for own, each in zip(turns, graphs, strict=True):
+                own.append(measure(each.session, each.images, **_GPU_MINIMA, warn=False))
+        return [
+            _Timing(min(m.min_ms for m in own), min(m.latency_ms for m in own), sum(m.repeats for m in own))
+            for own in turns
+        ]
 
     # ----------------------------------------------------------------- loading
 
@@ -260,5 +270,14 @@ def at_precision(graph: onnx.ModelProto, precision: str, runtime: str) -> onnx.M
     return graph
 
 
-def _network_latency(times_ms: Sequence[float]) -> NetworkLatency:
-    return NetworkLatency(min(times_ms), statistics.median(times_ms), len(times_ms), now_utc())
+@dataclass(frozen=True)
+class _Timing:
+    """Repeats of one graph: the least, the median, and how many."""
+
+    low_ms: float
+    median_ms: float
+    repeats: int
+
+
+def _timing(times_ms: Sequence[float]) -> _Timing:
+    return _Timing(min(times_ms), statistics.median(times_ms), len(times_ms))

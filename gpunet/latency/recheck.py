@@ -9,13 +9,11 @@ keeps its figure.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gpunet.latency.build import BuildProgress, Meter
 from gpunet.latency.completion import FEWEST, complete_from
-from gpunet.latency.meter import LEAST_MS
-from gpunet.latency.records import LayerLatency
+from gpunet.latency.records import lesser
 
 if TYPE_CHECKING:
     from gpunet.latency.layers import LayerKey
@@ -62,19 +60,3 @@ def recheck(
         if on_progress is not None:
             on_progress(BuildProgress(number, len(chosen), 0, 0, 0.0))
     return len(chosen)
-
-
-def lesser(old: LayerLatency, new: LayerLatency) -> LayerLatency:
-    """Two measurements of one layer as one: the least of each graph's repeats."""
-    steadier = new if new.context_ms <= old.context_ms else old
-    context_ms, border_ms = min(old.context_ms, new.context_ms), min(old.border_ms, new.border_ms)
-    lone = [each.lone_ms for each in (old, new) if each.lone_ms is not None]
-    return replace(
-        steadier,
-        latency_ms=max(LEAST_MS, context_ms - border_ms),
-        context_ms=context_ms,
-        border_ms=border_ms,
-        lone_ms=min(lone, default=None),
-        repeats=old.repeats + new.repeats,
-        measured_at=new.measured_at,
-    )

@@ -112,7 +112,7 @@ def error_report(
 
     Returns:
         The plain sum of lone layers where the table has measured all of its layers so too, then that of layers in
-        context; each as it is, and calibrated.
+        context; each as it is, and calibrated where that helps.
 
     Raises:
         InvalidArgumentError: (a ValueError) see `summarize`.
@@ -128,8 +128,8 @@ def error_report(
         found.append(_judge(name, costs, judged, measured_ms))
         costs.prepare(key for keys, _ in calibrate_on for key in keys)
         calibration = calibrate(calibrate_on, costs.raw_ms)
-        if calibration.networks:
-            costs = LayerCosts(costs.measured, completion=costs.completion, calibration=calibration)
+        if calibration.corrects:
+            costs = costs.corrected_by(calibration)
             found.append(_judge(name + CALIBRATED, costs, judged, measured_ms))
     return found
 

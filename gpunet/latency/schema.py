@@ -30,6 +30,7 @@ MIGRATIONS = (
 SCHEMA_VERSION = len(MIGRATIONS)
 APPLICATION_ID = 0x67_70_75_6E  # 'gpun': tells a latency table from any other SQLite file
 BUSY_TIMEOUT_S = 60.0
+DAMAGED_HINT = "Save what can be read of it: gpunet table merge NEW.sqlite DAMAGED.sqlite"
 _WRITABLE = "Name a file in a folder that you can write to."
 
 
@@ -44,15 +45,17 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
         TableError: (a RuntimeError) it is not there, cannot be opened, is damaged, no latency table, or of a newer
             version.
     """
+    if path.is_dir():
+        raise TableError(f"{path}: it is a folder.", "Name a file.")
     if readonly and not path.is_file():
-        raise TableError(f"{path}: there is no such file.", "tools/build_latency_table.py makes a latency table.")
+        raise TableError(f"{path}: there is no such file.", "gpunet table build makes a latency table.")
     with speaking(path):
         if not readonly:
             path.parent.mkdir(parents=True, exist_ok=True)
         uri = reading_uri(path) if readonly else f"{path.absolute().as_uri()}?mode=rwc"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
-            _check_identity(connection, path)
+            check_identity(connection, path, readonly=readonly)
             if not readonly:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
@@ -70,7 +73,7 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
 
 def migrate(path: Path) -> None:
     """Bring a table of an older version up to the current one; nothing for a file that is not there or not writable."""
-    if path.is_file() and os.access(path, os.W_OK):
+    if path.is_file() and os.access(path, os.W_OK) and path.stat().st_size:
         connect(path, readonly=False).close()
 
 
@@ -88,12 +91,14 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise unless the file is empty or a latency table that this version can read."""
+def check_identity(connection: sqlite3.Connection, path: Path, *, readonly: bool) -> None:
+    """Raise unless the file is a latency table that this version can read, or empty where it may be written."""
     names = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     identity = connection.execute("PRAGMA application_id").fetchone()[0]
     if names and identity != APPLICATION_ID:
         raise TableError(f"{path}: it is an SQLite file, but no latency table.", "Name another file.")
+    if readonly and not names:
+        raise TableError(f"{path}: it is empty, no latency table.", "gpunet table build fills one.")
     if _version(connection) > SCHEMA_VERSION:
         raise TableError(
             f"{path}: its schema is version {_version(connection)}, newer than {SCHEMA_VERSION}.",
@@ -137,6 +142,8 @@ def _hint(error: sqlite3.Error) -> str:
         return f"Another process has held it for {BUSY_TIMEOUT_S:.0f} s. Run the same command again when it is done."
     if "readonly" in said or "unable to open" in said:
         return _WRITABLE
+    if "not a database" in said:
+        return f"If it was a latency table, it is damaged. {DAMAGED_HINT}"
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-        return "The file is damaged. Save what can be read of it: gpunet table merge NEW.sqlite DAMAGED.sqlite"
+        return f"The file is damaged. {DAMAGED_HINT}"
     return "gpunet table verify FILE looks into it."

@@ -18,12 +18,16 @@ from types import TracebackType
 from gpunet.errors import MissingLatencyError, TableError
 from gpunet.export.sidecar import now_utc
 from gpunet.latency.layers import LayerKey, key_from_text
-from gpunet.latency.records import LayerLatency, NetworkLatency, TableConditions
-from gpunet.latency.schema import connect, speaking
+from gpunet.latency.records import LEAST_MS, LayerLatency, NetworkLatency, TableConditions
+from gpunet.latency.schema import DAMAGED_HINT, connect, speaking
 
 LEASE_S = 300.0  # after which a claim of a builder that went silent is void
 _LAYER_FIELDS = "latency_ms, context_ms, border_ms, lone_ms, spread_percent, repeats, measured_at"
-_PUT_LAYER = "INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+# Not INSERT OR REPLACE: a row keeps its number, by which what is left of a damaged file is found.
+_PUT_LAYER = (
+    f"INSERT INTO layers (key, {_LAYER_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _LAYER_FIELDS.split(", "))
+)
 _NETWORK_FIELDS = "latency_ms, median_ms, repeats, measured_at"
 
 
@@ -100,13 +104,16 @@ class LatencyTable:
         if row is None:
             raise MissingLatencyError(
                 f"{self.path}: the layer {key.text!r} has not been measured.",
-                "tools/build_latency_table.py measures what is missing.",
+                "gpunet table build measures what is missing.",
             )
         return LayerLatency(*row)
 
     def layers(self) -> dict[LayerKey, LayerLatency]:
         """Every layer with its figures."""
-        return {key_from_text(text): figures for text, figures in self.rows()}
+        try:
+            return {key_from_text(text): figures for text, figures in self.rows()}
+        except ValueError as error:
+            raise TableError(f"{self.path}: {error}", DAMAGED_HINT) from None
 
     def rows(self) -> Iterator[tuple[str, LayerLatency]]:
         """Every layer's key text with its figures, in the order of measuring."""
@@ -118,7 +125,10 @@ class LatencyTable:
         """Networks measured whole: their keys in network order, and the figures."""
         with speaking(self.path):
             rows = self._db.execute(f"SELECT keys, {_NETWORK_FIELDS} FROM networks ORDER BY rowid").fetchall()
-        return [(list(map(key_from_text, keys.splitlines())), NetworkLatency(*row)) for keys, *row in rows]
+        try:
+            return [(list(map(key_from_text, keys.splitlines())), NetworkLatency(*row)) for keys, *row in rows]
+        except ValueError as error:
+            raise TableError(f"{self.path}: {error}", DAMAGED_HINT) from None
 
     def failures(self) -> dict[str, tuple[str, int]]:
         """Layers that could not be measured: by key text the reason of the last attempt, and how many there were."""
@@ -130,10 +140,11 @@ class LatencyTable:
         with speaking(self.path):
             return int(self._db.execute("SELECT count(*) FROM layers").fetchone()[0])
 
-    def missing(self, keys: Iterable[LayerKey]) -> list[LayerKey]:
-        """Those of these keys that have not been measured, in their order."""
+    def missing(self, keys: Iterable[LayerKey], *, lone: bool = False) -> list[LayerKey]:
+        """Those of these keys that have not been measured, in their order; `lone`: or not by themselves."""
         with speaking(self.path):
-            known = {row[0] for row in self._db.execute("SELECT key FROM layers")}
+            rows = self._db.execute("SELECT key FROM layers WHERE lone_ms IS NOT NULL OR NOT ?", (lone,))
+            known = {row[0] for row in rows}
         return [key for key in keys if key.text not in known]
 
     # ------------------------------------------------------------------ writing
@@ -170,15 +181,29 @@ class LatencyTable:
             row = self._db.execute("SELECT attempts FROM failures WHERE key = ?", (key.text,)).fetchone()
         return int(row[0])
 
+    def note(self, name: str, value: str) -> None:
+        """Keep a word about the table, in place of an older one of this name."""
+        with speaking(self.path):
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"note {name}", value))
+
+    def noted(self, name: str) -> str | None:
+        """What `note` kept; None for nothing."""
+        with speaking(self.path):
+            row = self._db.execute("SELECT value FROM meta WHERE name = ?", (f"note {name}",)).fetchone()
+        return None if row is None else str(row[0])
+
     # ------------------------------------------------------------------- claims
 
-    def claim(self, keys: Sequence[LayerKey], owner: str, count: int, *, lease_s: float = LEASE_S) -> list[LayerKey]:
+    def claim(
+        self, keys: Sequence[LayerKey], owner: str, count: int, *, lone: bool = False, lease_s: float = LEASE_S
+    ) -> list[LayerKey]:
         """Take up to `count` of these keys for `owner`: none that is measured, and none that another holds.
 
         Args:
             keys: to choose from, in the order of choice.
             owner: a name of its own for each builder.
             count: most to take.
+            lone: one that is not measured by itself is not measured.
             lease_s: seconds after which others may take them: their builder is held to be dead.
         """
         taken: list[LayerKey] = []
@@ -188,7 +213,8 @@ class LatencyTable:
             for key in keys:
                 if len(taken) == count:
                     break
-                if self._db.execute("SELECT 1 FROM layers WHERE key = ?", (key.text,)).fetchone():
+                measured = "SELECT 1 FROM layers WHERE key = ? AND (lone_ms IS NOT NULL OR NOT ?)"
+                if self._db.execute(measured, (key.text, lone)).fetchone():
                     continue
                 changed = self._db.execute(
                     "INSERT INTO claims VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, "
@@ -198,6 +224,11 @@ class LatencyTable:
                 if changed:
                     taken.append(key)
         return taken
+
+    def renew(self, owner: str, *, lease_s: float = LEASE_S) -> None:
+        """Let the claims of `owner` run anew from now."""
+        with speaking(self.path):
+            self._db.execute("UPDATE claims SET expires_s = ? WHERE owner = ?", (self._clock() + lease_s, owner))
 
     def claimants(self) -> list[str]:
         """Who holds claims."""
@@ -210,27 +241,55 @@ class LatencyTable:
             self._db.execute("DELETE FROM claims WHERE owner = ?", (owner,))
 
     def check(self) -> list[str]:
-        """What is wrong with the file, in sentences; nothing for a sound one. Every page and every row is read."""
+        """What is wrong with the file, in sentences; nothing for a sound one.
+
+        Every page is read, and every row of layers and networks.
+        """
         faults: list[str] = []
         try:
             for (said,) in self._db.execute("PRAGMA integrity_check"):
                 if said != "ok":
                     faults.append(f"SQLite: {said}")
             for text, figures in self.rows():
-                faults += _faults_of(text, figures)
+                faults += faults_of(text, figures)
+            for keys, *row in self._db.execute(f"SELECT keys, {_NETWORK_FIELDS} FROM networks"):
+                faults += faults_of_network(keys, NetworkLatency(*row))
         except (sqlite3.Error, TableError) as error:
             faults.append(f"unreadable: {error}")
         return faults
 
 
-def _faults_of(text: str, figures: LayerLatency) -> list[str]:
+def faults_of(text: object, figures: LayerLatency) -> list[str]:
+    """What is wrong with a layer's row, in sentences.
+
+    A latency is the difference of two other figures of its row: no bit of the three can change unseen.
+    """
     try:
-        key = key_from_text(text)
+        key = key_from_text(str(text))
     except ValueError as error:
         return [str(error)]
-    numbers = (figures.latency_ms, figures.context_ms, figures.border_ms)
-    if not all(isinstance(each, float) and 0 <= each < 1e7 for each in numbers) or figures.latency_ms == 0:
-        return [f"{key.text}: {figures.latency_ms!r} ms is no latency."]
+    numbers = (figures.latency_ms, figures.context_ms, figures.border_ms, figures.spread_percent)
+    if not all(isinstance(each, float) and 0 <= each < 1e9 for each in numbers):
+        return [f"{key.text}: {figures.latency_ms!r} ms, or what it was found from, is no latency."]
+    if figures.lone_ms is not None and not (isinstance(figures.lone_ms, float) and 0 < figures.lone_ms < 1e9):
+        return [f"{key.text}: {figures.lone_ms!r} ms by itself is no latency."]
+    expected = max(LEAST_MS, figures.context_ms - figures.border_ms)
+    if abs(figures.latency_ms - expected) > 1e-9 * max(figures.context_ms, 1.0):
+        return [f"{key.text}: {figures.latency_ms!r} ms is not its context less its border, {expected!r} ms."]
+    if not isinstance(figures.repeats, int) or figures.repeats < 1:
+        return [f"{key.text}: {figures.repeats!r} is no number of repeats."]
+    return []
+
+
+def faults_of_network(keys: object, figures: NetworkLatency) -> list[str]:
+    """What is wrong with the row of a network measured whole, in sentences."""
+    try:
+        for text in str(keys).splitlines():
+            key_from_text(text)
+    except ValueError as error:
+        return [f"a network: {error}"]
+    if not all(isinstance(each, float) and 0 < each < 1e9 for each in (figures.latency_ms, figures.median_ms)):
+        return [f"a network: {figures.latency_ms!r} ms is no latency."]
     return []
 
 

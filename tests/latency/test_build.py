@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ import pytest
 from tables import CONDITIONS, KEYS, CountingMeter, conv_key, figures
 
 from gpunet.errors import ExportError, InvalidArgumentError, RuntimeUnavailableError, TableError
-from gpunet.latency.build import MOST_ATTEMPTS, BuildProgress, build, in_shard, parse_shard
+from gpunet.latency.build import BuildProgress, build, in_shard, parse_shard
 from gpunet.latency.layers import LayerKey
 from gpunet.latency.records import LayerLatency
 from gpunet.latency.table import LatencyTable
@@ -63,7 +64,7 @@ def test_a_shard_that_is_none_is_refused(shard: tuple[int, int]):
 
 def test_shards_are_written_i_of_n():
     assert parse_shard("2/8") == (2, 8)
-    for text in ("2", "a/b", "2/", "-1/2"):
+    for text in ("2", "a/b", "2/", "-1/2", "²/8"):
         with pytest.raises(InvalidArgumentError, match="a shard is written i/n"):
             parse_shard(text)
     with pytest.raises(InvalidArgumentError, match="1 <= i <= n must hold"):
@@ -112,15 +113,43 @@ class Refusing(CountingMeter):
         return found
 
 
-def test_a_layer_that_fails_is_noted_and_tried_again_a_few_times(path: Path):
+def test_a_layer_that_fails_is_noted_and_tried_again_by_every_build(path: Path):
     meter = Refusing({KEYS[7]}, ExportError("no kernel for this"))
     with LatencyTable(path, CONDITIONS) as table:
         first = build(table, KEYS, meter)
-        assert (first.measured, first.failed) == (19, 1)
-        for _ in range(5):
-            build(table, KEYS, meter)
-        assert meter.asked.count(KEYS[7]) == MOST_ATTEMPTS
-        assert table.failures() == {KEYS[7].text: ("no kernel for this", MOST_ATTEMPTS)}
+        assert (first.done, first.measured, first.failed) == (19, 19, 1)
+        for _ in range(3):
+            again = build(table, KEYS, meter)
+            assert (again.done, again.measured, again.failed) == (19, 0, 1)
+        assert table.failures() == {KEYS[7].text: ("no kernel for this", 4)}
+        mended = build(table, KEYS, CountingMeter())
+        assert (mended.done, mended.measured, table.failures()) == (20, 1, {})
+
+
+def test_layers_known_in_context_only_are_measured_alone_too_when_asked(path: Path):
+    with LatencyTable(path, CONDITIONS) as table:
+        table.add(KEYS[0], dataclasses.replace(figures(1.0), lone_ms=None))
+        table.add(KEYS[1], figures(1.0))
+        assert build(table, KEYS[:2], CountingMeter()).measured == 0
+        meter = CountingMeter()
+        assert build(table, KEYS[:2], meter, lone=True).measured == 1
+        assert meter.asked == [KEYS[0]]
+        assert table.missing(KEYS[:3]) == [KEYS[2]]
+        assert table.missing(KEYS[:3], lone=True) == [KEYS[2]]
+
+
+def test_claims_are_renewed_while_layers_take_long(path: Path):
+    now_s = [1000.0]
+
+    class Slow(CountingMeter):
+        def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+            now_s[0] += 100.0
+            with LatencyTable(path, CONDITIONS, clock=lambda: now_s[0]) as other:
+                assert other.claim(KEYS[:8], "other", 8) == []
+            return super().layer(key, lone=lone)
+
+    with LatencyTable(path, CONDITIONS, clock=lambda: now_s[0]) as table:
+        assert build(table, KEYS[:8], Slow()).measured == 8
 
 
 def test_when_every_layer_fails_the_build_ends_with_the_reason(path: Path):

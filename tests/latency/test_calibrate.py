@@ -32,6 +32,8 @@ def test_factors_of_groups_are_found():
     assert found.networks == 30
     assert found.error_percent is not None
     assert found.error_percent < 2
+    assert found.corrects
+    assert str(found).startswith("calibrated on 30 networks, which it estimates within")
 
 
 def test_noise_is_answered_by_one_common_factor():
@@ -53,7 +55,8 @@ def test_what_is_right_already_is_not_corrected():
     networks = [(keys, sum(map(raw_ms, keys)) * (1 + 0.02 * draw.standard_normal())) for keys in NETWORKS[:12]]
     found = calibrate(networks, raw_ms)
     assert found.factors == {}
-    assert found.common == 1.0
+    assert not found.corrects
+    assert str(found) == "not calibrated: it did not help on 12 networks"
     assert found.networks == 12
     assert found.error_percent == pytest.approx(1.6, abs=1)
 
@@ -61,6 +64,7 @@ def test_what_is_right_already_is_not_corrected():
 def test_too_few_networks_are_no_calibration():
     assert calibrate([(keys, 1.0) for keys in NETWORKS[: FEWEST - 1]], raw_ms) is NONE
     assert NONE.factor(NETWORKS[0][0]) == 1.0
+    assert "fewer than four networks" in str(NONE)
 
 
 def test_a_latency_of_nothing_is_refused():

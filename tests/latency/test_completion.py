@@ -57,6 +57,13 @@ def test_the_same_measurements_teach_the_same(noisy: dict[LayerKey, float]):
     assert (complete_from(noisy).predict(HELD_OUT) == complete_from(noisy).predict(HELD_OUT)).all()
 
 
+def test_layers_outside_what_was_measured_are_told(noisy: dict[LayerKey, float]):
+    completion = complete_from(noisy)
+    huge = ConvLayerKey("conv", 24, 2048, 24, 3, 1, 1, activation="relu")
+    other = ConvLayerKey("conv", 24, 112, 24, 3, 1, 1, activation="tanh")
+    assert completion.outside([*MEASURED[:9], huge, other]) == [huge, other]
+
+
 def test_what_teaches_nothing_is_refused():
     with pytest.raises(InvalidArgumentError, match=f"needs {FEWEST} measured layers or more, but got 3"):
         complete_from(dict.fromkeys(KEYS[:3], 1.0))

@@ -55,7 +55,7 @@ def test_what_leans_on_completion_is_flagged_layer_by_layer():
 
 def test_a_missing_layer_without_completion_is_named():
     costs = LayerCosts({key: EXACT[key] for key in KEYS[1:]})
-    with pytest.raises(MissingLatencyError, match=f"no figure for the layer '{KEYS[0].text}'"):
+    with pytest.raises(MissingLatencyError, match=f"no latency is known of the layer '{KEYS[0].text}'"):
         Estimator(PLAN, costs)
 
 
@@ -78,7 +78,7 @@ def test_a_table_gives_completed_and_calibrated_costs(table: LatencyTable):
     plain = LayerCosts.from_table(table, complete=False, correct=False)
     assert plain.completion is None
     assert plain.latency_ms(KEYS[0]) == pytest.approx(EXACT[KEYS[0]])
-    with pytest.raises(MissingLatencyError, match="no figure for the layer"):
+    with pytest.raises(MissingLatencyError, match="no latency is known of the layer"):
         plain.latency_ms(KEYS[1])
     table.close()
 

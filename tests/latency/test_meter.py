@@ -8,8 +8,8 @@ from gpunet import HeadSpec, NetworkSpec, StageSpec, StemSpec
 from gpunet import runtime as runtimes
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.latency.layers import ConvLayerKey, keys_from_spec
-from gpunet.latency.meter import LEAST_MS, LayerMeter, MeterSettings
-from gpunet.latency.records import TableConditions
+from gpunet.latency.meter import LayerMeter, MeterSettings
+from gpunet.latency.records import LEAST_MS, TableConditions
 
 QUICK = MeterSettings(min_repeats=3, agreeing=2, within_percent=20.0, max_time_s=0.05)
 KEY = ConvLayerKey("irb", 16, 28, 24, 5, 2, 2, hidden_channels=64, reduced_channels=4, activation="swish")
@@ -85,7 +85,9 @@ def test_what_cannot_be_measured_is_refused():
     with pytest.raises(InvalidArgumentError, match="threads must be an integer of 1 or more"):
         LayerMeter(runtimes.get("onnxruntime"), threads=0)
     with pytest.raises(RuntimeUnavailableError, match="cannot run at fp16"):
-        LayerMeter(runtimes.get("pytorch"), precision="fp16").layer(KEY)
+        LayerMeter(runtimes.get("pytorch"), precision="fp16")
+    with pytest.raises(InvalidArgumentError, match=r"nn\.Module"):
+        LayerMeter(runtimes.get("pytorch"))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from tables import CONDITIONS, CountingMeter, figures, law_ms
 from tables import PAPER_KEYS as KEYS
 
 from gpunet.latency.layers import LayerKey
-from gpunet.latency.recheck import lesser, recheck
-from gpunet.latency.records import LayerLatency
+from gpunet.latency.recheck import recheck
+from gpunet.latency.records import LayerLatency, lesser
 from gpunet.latency.table import LatencyTable
 
 

@@ -94,6 +94,21 @@ def test_a_folder_that_is_a_file_is_an_error_that_says_so(tmp_path: Path):
         LatencyTable(tmp_path / "file" / "table.sqlite", CONDITIONS)
 
 
+def test_a_folder_in_place_of_a_table_is_told(tmp_path: Path):
+    for conditions in (None, CONDITIONS):
+        with pytest.raises(TableError, match=r"it is a folder.\nName a file"):
+            LatencyTable(tmp_path, conditions)
+
+
+def test_notes_are_kept(path: Path):
+    with LatencyTable(path, CONDITIONS) as table:
+        assert table.noted("mood") is None
+        table.note("mood", "calm")
+        table.note("mood", "busy")
+        assert table.noted("mood") == "busy"
+        assert table.conditions == CONDITIONS
+
+
 def test_a_newer_schema_is_refused(path: Path):
     LatencyTable(path, CONDITIONS).close()
     with sqlite3.connect(path) as raw:
@@ -105,7 +120,7 @@ def test_a_newer_schema_is_refused(path: Path):
 
 def test_an_empty_file_becomes_a_table_and_is_none_to_a_reader(path: Path):
     path.touch()
-    with pytest.raises(TableError, match="version 0, older than"):
+    with pytest.raises(TableError, match="it is empty, no latency table"):
         LatencyTable(path)
     LatencyTable(path, CONDITIONS).close()
     with LatencyTable(path) as table:
@@ -218,4 +233,6 @@ def test_check_finds_a_row_that_is_no_layer(path: Path):
     with LatencyTable(path) as table:
         faults = table.check()
     assert any("no kind 'gossip'" in fault for fault in faults)
-    assert any("-1.0 ms is no latency" in fault for fault in faults)
+    assert any("-1.0 ms, or what it was found from, is no latency" in fault for fault in faults)
+    with LatencyTable(path) as table, pytest.raises(TableError, match=r"no kind 'gossip'(.|\n)*gpunet table merge"):
+        table.layers()

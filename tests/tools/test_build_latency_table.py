@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from build_latency_table import keys_of_space, load_space, main, parser
+from build_latency_table import main
 from spaces import SMALL_SPACE
 
 from gpunet.cli.main import main as gpunet_command
@@ -85,16 +89,31 @@ def test_shards_measure_their_part_and_merge_into_the_whole(
             assert 0 < len(table) == len(in_shard(table.layers(), (number, 2)))
     gpunet_command(["table", "merge", str(tmp_path / "all.sqlite"), *shards])
     with LatencyTable(tmp_path / "all.sqlite") as table:
-        assert set(table.layers()) == set(keys_of_space(load_space(space, [28]), parser().parse_args(["t", *QUICK])))
+        one = dataclasses.replace(SMALL_SPACE, resolutions_px=(28,))
+        assert set(table.layers()) == set(one.lookup_plan(num_classes=10).keys())
     assert "layers added" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(available_threads() < 2, reason="two builders need two processors")
-def test_two_jobs_fill_one_table(space: str, tmp_path: Path):
+def test_two_jobs_fill_one_table(space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     main([str(tmp_path / "table.sqlite"), "--space", space, *QUICK, "--jobs", "2", "--resolutions", "28"])
     with LatencyTable(tmp_path / "table.sqlite") as table:
         assert table.claimants() == []
-        assert len(table) > 50
+        count = len(table)
+    printed = capsys.readouterr().out
+    assert f"{count} measured in" in printed
+    by_other = int(re.search(r"of these, by another builder: (\d+) measured", printed).group(1))
+    assert 0 < by_other < count
+
+
+def test_a_job_ends_with_the_builder_that_began_it(space: str, tmp_path: Path):
+    command = [sys.executable, "-m", "gpunet.cli.main", "table", "build", str(tmp_path / "table.sqlite"), "--until-eof"]
+    job = subprocess.Popen(
+        [*command, *QUICK, "--fraction", "0.5", "--no-recheck"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    job.stdin.close()  # as when the process at the other end is killed
+    assert job.wait(timeout=120) == 130
+    job.stderr.close()
 
 
 def test_the_layers_of_models_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -118,8 +137,10 @@ def test_the_layers_of_models_alone(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["--space", "nowhere.json"], "--space nowhere.json: .*No such file"),
         (["--jobs", "2", "--threads", "2"], "--jobs 2 needs --threads 1"),
         (["--jobs", "0"], "--jobs must be 1 or more"),
-        (["--models", "gpunet_0", "--networks", "3"], "--models was given"),
-        (["--models", "resnet50"], "resnet50 has no spec"),
+        (["--models", "gpunet_0", "--networks", "3", "--fraction", "1"], "--models was given"),
+        (["--classes", "0"], "--classes must be 1 or more"),
+        (["--max-minutes", "nan"], "--max-minutes must be 0 or more"),
+        (["--max-layers", "-5"], "--max-layers must be 1 or more"),
         (["--cpu-time", "--threads", "2", "--runtime", "onnxruntime"], "counts the time of all threads together"),
         (["--runtime", "abacus"], "runtime must be one of"),
         (["--threads", "0"], "threads must be an integer of 1 or more"),
