@@ -14,6 +14,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from gpunet.errors import InvalidArgumentError
+from gpunet.spec import ACTIVATIONS
+
 OPSET = 17
 _POOL = np.random.default_rng(0).standard_normal(1 << 16).astype(np.float32)
 
@@ -91,13 +94,21 @@ class GraphBuilder:
         return self.node("Gather", [source, place], name, axis=1)
 
     def activation(self, source: str, name: str, activation: str) -> str:
-        """'relu', 'swish' (`x * Sigmoid(x)`, the form that runtimes fuse), 'prelu', 'leaky_relu', ..., or ''."""
+        """Those of `gpunet.spec.ACTIVATIONS`, or '' for none; swish as `x * Sigmoid(x)`, the form that runtimes fuse.
+
+        Raises:
+            InvalidArgumentError: there is no such activation.
+        """
         if not activation:
             return source
+        if activation == "relu":
+            return self.node("Relu", [source], name)
         if activation == "swish":
             gate = self.node("Sigmoid", [source], f"{name}.sigmoid")
             return self.node("Mul", [source, gate], f"{name}.mul")
-        return self.node(_ACTIVATIONS[activation], [source], name)
+        raise InvalidArgumentError(
+            f"activation must be one of {', '.join(ACTIVATIONS)}, or '', but got {activation!r}."
+        )
 
     def model(self, output: str, output_shape: tuple[int, ...]) -> onnx.ModelProto:
         """The finished model, whose output is the tensor named.
@@ -117,15 +128,6 @@ class GraphBuilder:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="gpunet")
         model.ir_version = 8
         return model
-
-
-_ACTIVATIONS = {
-    "relu": "Relu",
-    "sigmoid": "Sigmoid",
-    "tanh": "Tanh",
-    "leaky_relu": "LeakyRelu",
-    "hard_swish": "HardSwish",
-}
 
 
 def _drawn(size: int, fan_in: int) -> np.ndarray:

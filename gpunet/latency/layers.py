@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.spec import NetworkSpec
+from gpunet.spec import ACTIVATIONS, NetworkSpec
 
 if TYPE_CHECKING:
     from gpunet.latency.graph_builder import GraphBuilder
@@ -114,6 +114,10 @@ class ConvLayerKey:
     def __post_init__(self) -> None:
         if self.kind not in CONV_KINDS:
             raise InvalidArgumentError(f"kind must be one of {', '.join(CONV_KINDS)}, but got {self.kind!r}.")
+        if self.activation and self.activation not in ACTIVATIONS:
+            raise InvalidArgumentError(
+                f"activation must be one of {', '.join(ACTIVATIONS)}, or '', but got {self.activation!r}."
+            )
 
     @property
     def text(self) -> str:
@@ -268,7 +272,7 @@ def key_from_text(text: str) -> LayerKey:
         name, _, value = word.partition("=")
         if name not in types or name == "kind" or name in values:
             raise InvalidArgumentError(f"layer key {text!r}: {word!r} is not a field of its kind.")
-        if types[name] != "str" and not value.isdigit():
+        if types[name] != "str" and not (value.isascii() and value.isdecimal()):
             raise InvalidArgumentError(f"layer key {text!r}: {word!r} is not an integer.")
         values[name] = value if types[name] == "str" else bool(int(value)) if types[name] == "bool" else int(value)
     missing = [

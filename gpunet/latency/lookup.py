@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.terms import LookupPlan, checked_vectors
@@ -61,16 +62,16 @@ class Lookup:
                     self._moves[derived[name]].append((row, np.float32(stride)))
         self._arrays = [array for _, array in groups]
 
-    def sum_from_vectors(self, vectors: np.ndarray) -> np.ndarray:
-        """Sums of `n x d` vectors of choice indices, n float64.
+    def sum_from_vectors(self, vectors: ArrayLike) -> np.ndarray:
+        """Sums of `n x d` vectors of choice indices (whole numbers of any type), n float64.
 
         Raises:
             InvalidArgumentError: a value is not a choice of its digit; the message names row and digit.
         """
-        vectors = checked_vectors(vectors, self.plan.digits)
-        sums = np.empty(len(vectors))
-        for rows in _slices(len(vectors)):
-            sums[rows] = self._sum(vectors[rows].astype(np.float32))
+        indices = checked_vectors(vectors, self.plan.digits)
+        sums = np.empty(len(indices))
+        for rows in _slices(len(indices)):
+            sums[rows] = self._sum(indices[rows].astype(np.float32))
         return sums
 
     def sum_from_unit(self, unit: np.ndarray) -> np.ndarray:

@@ -24,31 +24,57 @@ from gpunet.latency.layers import LayerKey
 Layers = Sequence[tuple[LayerKey, int]]
 
 
-def checked_vectors(vectors: ArrayLike, digits: Sequence[tuple[str, int]]) -> np.ndarray:
-    """`n x d` choice indices as an array of integers.
-
-    Args:
-        vectors: what may be such an array.
-        digits: name and number of choices of each digit.
+def array_of(vectors: ArrayLike, name: str = "vectors") -> np.ndarray:
+    """As `np.asarray`.
 
     Raises:
-        InvalidArgumentError: another shape, no integers, or an index that is no choice of its digit; the message names
-            row and digit.
+        InvalidArgumentError: rows differ in length; the message begins with `name`.
     """
-    array = np.asarray(vectors)
+    try:
+        return np.asarray(vectors)
+    except ValueError:
+        raise InvalidArgumentError(f"{name} must be rows of one length, but their lengths differ.") from None
+
+
+def are_choices(array: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    """Which entries of an array, whose last axis is over the digits, are choice indices; a bool for each.
+
+    A whole number is one whatever its type, 2.0 like 2; True, '2' and 2.5 are none.
+    """
+    if array.dtype.kind not in "iuf":
+        return np.zeros(array.shape, bool)
+    right = (array >= 0) & (array < np.array(sizes))
+    return right & (array == np.floor(array)) if array.dtype.kind == "f" else right
+
+
+def checked_vectors(vectors: ArrayLike, digits: Sequence[tuple[str, int]], name: str = "vectors") -> np.ndarray:
+    """`n x d` choice indices as an array of integers; whole numbers of floating point are converted.
+
+    Args:
+        vectors: what may be such an array; an empty list is one of no rows.
+        digits: name and number of choices of each digit.
+        name: what messages call it.
+
+    Raises:
+        InvalidArgumentError: another shape, no numbers, or one that is no choice of its digit; the message names row
+            and digit.
+    """
+    array = array_of(vectors, name)
+    if array.shape == (0,):
+        return np.empty((0, len(digits)), np.int64)
     if array.ndim != 2 or array.shape[1] != len(digits):
-        raise InvalidArgumentError(f"vectors must be an array of n x {len(digits)}, but its shape is {array.shape}.")
-    if array.dtype.kind not in "iu":
-        raise InvalidArgumentError(f"vectors must hold integers, but have type {array.dtype}.")
-    wrong = (array < 0) | (array >= np.array([size for _, size in digits]))
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        name, size = digits[column]
+        raise InvalidArgumentError(f"{name} must be an array of n x {len(digits)}, but its shape is {array.shape}.")
+    if array.dtype.kind not in "iuf":
+        raise InvalidArgumentError(f"{name} must hold whole numbers, but have type {array.dtype}.")
+    right = are_choices(array, [size for _, size in digits])
+    if not right.all():
+        row, column = np.argwhere(~right)[0]
+        digit, size = digits[column]
         raise InvalidArgumentError(
-            f"vectors[{row}]: digit {column} ({name}) must be a choice index from 0 to {size - 1}, "
+            f"{name}[{row}]: digit {column} ({digit}) must be a choice index from 0 to {size - 1}, "
             f"but is {array[row, column]}."
         )
-    return array
+    return array.astype(np.int64) if array.dtype.kind == "f" else array
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpunet.errors import SpecError
-from gpunet.search.space import Digit, DigitSpace, checked_choices, space_body
+from gpunet.search.space import Digit, DigitSpace, check_architecture, checked_choices, space_body
 from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec, part_from_dict, part_to_dict
 
 if TYPE_CHECKING:
@@ -165,8 +165,10 @@ class ConvSpace(DigitSpace):
 
     def encode(self, architecture: NetworkSpec) -> np.ndarray:
         """See `SearchSpace.encode`."""
-        spec = NetworkSpec.parse(architecture)
-        faults = []
+        check_architecture(
+            architecture, NetworkSpec, "`NetworkSpec.parse` makes one of a dict, of JSON text and of a file."
+        )
+        spec, faults = architecture, []
 
         def must_be(path: str, value: object, expected: object) -> None:
             if value != expected:
@@ -189,7 +191,9 @@ class ConvSpace(DigitSpace):
             must_be(f"{path}.pad_strided", stage.pad_strided, fixed.pad_strided)
             if choices.filters is None:
                 must_be(f"{path}.filters", stage.filters, fixed.filters)
-        return self.vector_of(values, faults)
+        # Of stages that the network lacks one fault is enough, that of their number.
+        lacking = tuple(f"stages[{number}]." for number in range(len(spec.stages), len(self.stages)))
+        return self.vector_of(values, faults, [each.name for each in self.digits if each.name.startswith(lacking)])
 
     def canonical(self, vectors: ArrayLike) -> np.ndarray:
         """See `SearchSpace.canonical`: what an empty stage would be is no part of the network, and becomes 0.

@@ -4,6 +4,9 @@
     vector      an int64 row of choice indices, one a digit, each from 0 to the number of its choices - 1
     n, d        number of vectors, of digits
 
+A whole number of floating point is a choice index wherever one is asked for, 2.0 like 2, as optimisers hand them out;
+True, '2' and 2.5 are none anywhere. What comes back is int64.
+
 Every vector of choice indices is an architecture: a space has no holes. Where decisions constrain each other (a width
 that heads must divide), the space refuses at its own construction the choices that would leave some vector without a
 network. So Sobol points, an optimiser's lattice and its neighbours need no test of validity, and none is drawn in vain.
@@ -13,7 +16,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -22,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpunet.errors import InvalidArgumentError, SpecError
-from gpunet.latency.terms import checked_vectors
+from gpunet.latency.terms import are_choices, array_of, checked_vectors
 from gpunet.search.optimize.domain import Lattice
 
 if TYPE_CHECKING:
@@ -133,21 +136,27 @@ class DigitSpace:
         return Lattice([len(digit.values) for digit in self.digits], [digit.categorical for digit in self.digits])
 
     def contains(self, vectors: ArrayLike) -> np.ndarray:
-        """See `SearchSpace.contains`; rows of another length are outside too."""
-        array = np.atleast_2d(np.asarray(vectors))
-        if array.shape[1] != len(self.digits):
+        """See `SearchSpace.contains`; rows of another length are outside too.
+
+        Raises:
+            InvalidArgumentError: rows differ in length.
+        """
+        array = rows_of(vectors)
+        if array.shape[1:] != (len(self.digits),):
             return np.zeros(len(array), bool)
-        return self.lattice().contains(array)
+        right = are_choices(array, [size for _, size in self.digit_sizes])
+        return np.logical_and.reduce(right, axis=1, dtype=bool)
 
     def faults(self, vector: ArrayLike) -> list[str]:
         """See `SearchSpace.faults`."""
-        array = np.asarray(vector)
+        array = array_of(vector, "a vector")
         if array.shape != (len(self.digits),):
             return [f"a vector has {len(self.digits)} digits, but its shape is {array.shape}"]
+        right = are_choices(array, [size for _, size in self.digit_sizes]).tolist()
         return [
             f"digit {number} ({digit.name}): {value} is not a choice index from 0 to {len(digit.values) - 1}"
             for number, (digit, value) in enumerate(zip(self.digits, array.tolist(), strict=True))
-            if value not in range(len(digit.values))
+            if not right[number]
         ]
 
     def check(self, vectors: ArrayLike) -> np.ndarray:
@@ -170,26 +179,54 @@ class DigitSpace:
         indices = np.asarray(vector).astype(int).tolist()
         return {digit.name: digit.values[index] for digit, index in zip(self.digits, indices, strict=True)}
 
-    def vector_of(self, values: Mapping[str, object], faults: Sequence[str] = ()) -> np.ndarray:
+    def vector_of(
+        self, values: Mapping[str, object], faults: Sequence[str] = (), explained: Collection[str] = ()
+    ) -> np.ndarray:
         """The vector whose digits have these values.
 
         Args:
             values: by digit name.
             faults: what else is wrong with the architecture.
+            explained: names of digits without a value because of one of these faults.
 
         Raises:
-            SpecError: there are faults, or a value is none of its digit's choices.
+            SpecError: there are faults, or a value is missing or none of its digit's choices.
         """
         every = list(faults)
         vector = []
         for digit in self.digits:
             value = values.get(digit.name)
-            if digit.name in values and value not in digit.values:
+            if digit.name in values and value in digit.values:
+                vector.append(digit.values.index(value))
+            elif digit.name in values:
                 every.append(not_one_of(digit.name, value, digit.values))
-            vector.append(digit.values.index(value) if value in digit.values else 0)
+            elif digit.name not in explained:
+                every.append(f"{digit.name}: missing")
         if every:
             raise SpecError("\n".join(every), "The space cannot express this architecture.")
         return np.array(vector, np.int64)
+
+
+def rows_of(vectors: ArrayLike) -> np.ndarray:
+    """One row a vector: a single vector is one row, an empty list none.
+
+    Raises:
+        InvalidArgumentError: rows differ in length.
+    """
+    array = array_of(vectors)
+    return array[:, None] if array.shape == (0,) else np.atleast_2d(array)
+
+
+def check_architecture(architecture: object, kind: type, hint: str = "") -> None:
+    """Refuse an architecture that is not of the kind that a space decodes to.
+
+    Raises:
+        SpecError: it is of another type.
+    """
+    if not isinstance(architecture, kind):
+        raise SpecError(
+            f"architecture: {architecture!r:.60} is of type {type(architecture).__name__}, not {kind.__name__}", hint
+        )
 
 
 def not_one_of(path: str, value: object, choices: Sequence[object]) -> str:

@@ -23,11 +23,13 @@ from numpy.typing import ArrayLike
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.lookup import Lookup
+from gpunet.latency.terms import array_of
 from gpunet.machine import available_threads
+from gpunet.search.arguments import check_version, checked_bounds, checked_integer, checked_time
 from gpunet.search.reservoir import Reservoir
 from gpunet.search.sobol import SobolChunks
 from gpunet.search.space import SearchSpace, space_from_dict
-from gpunet.search.tier import Estimator, Tier, check_bounds, check_version, lookup_for
+from gpunet.search.tier import Estimator, Tier, lookup_for
 
 STRATA_VERSION = 1
 SAMPLERS = ("sobol", "uniform")
@@ -36,6 +38,7 @@ COVERAGE = 1 << 18  # points whose digits are counted: counting them all would t
 _Item = TypeVar("_Item")
 _Done = TypeVar("_Done")
 MOST = (1 << 30) - 1  # points of a Sobol sequence, by its 30 bits
+MOST_SEED = (1 << 63) - 1  # torch's generators take no more
 
 
 @dataclass(frozen=True)
@@ -87,21 +90,39 @@ class Strata:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], estimator: Estimator, space: SearchSpace | None = None) -> Strata:
-        """What `to_dict` wrote; see `Tier.from_dict`."""
+        """What `to_dict` wrote; see `Tier.from_dict`.
+
+        Raises:
+            InvalidArgumentError: it is no stratification's dict, or not of this estimator.
+            SpecError: its space is not valid.
+        """
         names = [each.name for each in dataclasses.fields(cls) if each.name != "tiers"]
         check_version(data, "strata_version", STRATA_VERSION, [*names, "candidates"])
         space = space_from_dict(data["space"]) if space is None else space
-        bounds_ms = tuple(data["bounds_ms"])
+        bounds_ms = _between_tiers(data["bounds_ms"])
+        tiers = len(bounds_ms) + 1
+        for name, length in (
+            ("candidates", tiers),
+            ("counts", tiers),
+            ("range_ms", 2),
+            ("coverage", len(space.digits)),
+        ):
+            if not isinstance(data[name], (list, tuple)) or len(data[name]) != length:
+                raise InvalidArgumentError(f"{name} must be a list of {length}, but is {data[name]!r:.60}.")
+        least_ms, greatest_ms = (checked_time("range_ms", each) for each in data["range_ms"])
         return cls(
             space,
             bounds_ms,
             _tiers(space, estimator, bounds_ms, data["candidates"]),
-            tuple(data["counts"]),
-            (data["range_ms"][0], data["range_ms"][1]),
-            tuple(np.array(each, np.int64) for each in data["coverage"]),
-            data["count"],
-            data["seed"],
-            data["sampler"],
+            tuple(checked_integer("counts", each, 0) for each in data["counts"]),
+            (least_ms, greatest_ms),
+            tuple(
+                _coverage(digit.name, each, (tiers, len(digit.values)))
+                for digit, each in zip(space.digits, data["coverage"], strict=True)
+            ),
+            checked_integer("count", data["count"], 1, MOST),
+            checked_integer("seed", data["seed"], 0, MOST_SEED),
+            _checked_sampler(data["sampler"]),
         )
 
 
@@ -121,33 +142,59 @@ def stratify(
     Args:
         space: the search space.
         estimator: made from its `lookup_plan`.
-        bounds_ms: where a tier ends and the next begins, rising; k bounds make k + 1 tiers.
+        bounds_ms: where a tier ends and the next begins, rising, above 0 and finite; k bounds make k + 1 tiers.
         count: points to draw, at most 2^30 - 1.
-        seed: of the scrambling and of the reservoirs; the same seed finds the same, whatever the number of threads.
-        reservoir: candidates kept a tier, a uniform sample of its points.
+        seed: of the scrambling and of the reservoirs, from 0 up; the same seed finds the same, whatever the number of
+            threads.
+        reservoir: candidates kept a tier, a uniform sample of the vectors drawn, in random order. Vectors that build
+            the same network are one candidate, so that fewer may be kept; and networks with empty stages, which
+            many vectors build, are likelier to be among them.
         sampler: 'sobol' (scrambled), or 'uniform' to compare with (paper, Fig. 5).
         threads: None for all that the process may use.
 
     Raises:
         InvalidArgumentError: an argument breaks its rule, or the estimator is of another space.
     """
-    check_bounds(bounds_ms)
-    if bounds_ms[0] == 0:
-        raise InvalidArgumentError(f"the first bound must lie above 0 ms, but the bounds are {bounds_ms!r}.")
-    if sampler not in SAMPLERS:
-        raise InvalidArgumentError(f"sampler must be one of {', '.join(SAMPLERS)}, but got {sampler!r}.")
-    for name, value, most in (("count", count, MOST), ("reservoir", reservoir, MOST), ("threads", threads, 1024)):
-        if value is not None and not 1 <= value <= most:
-            raise InvalidArgumentError(f"{name} must be 1 to {most:,}, but got {value!r}.")
-    lookup, bounds = lookup_for(space, estimator), tuple(float(bound) for bound in bounds_ms)
+    bounds, sampler = _between_tiers(bounds_ms), _checked_sampler(sampler)
+    count, reservoir = checked_integer("count", count, 1, MOST), checked_integer("reservoir", reservoir, 1, MOST)
+    seed = checked_integer("seed", seed, 0, MOST_SEED)
+    workers = available_threads() if threads is None else checked_integer("threads", threads, 1, 1024)
+    lookup = lookup_for(space, estimator)
     sorter = _Sorter(lookup, _points(sampler, len(space.digits), count, seed), bounds, seed, reservoir)
-    workers = available_threads() if threads is None else threads
     for part in _in_order(sorter.sort, range(-(-count // CHUNK)), workers):
         sorter.add(part)
     return Strata(
         space, bounds, _tiers(space, estimator, bounds, [each.rows() for each in sorter.reservoirs]),
         tuple(sorter.counts.tolist()), (sorter.least_ms, sorter.greatest_ms), sorter.coverage(), count, seed, sampler,
     )  # fmt: skip
+
+
+def _between_tiers(bounds_ms: object) -> tuple[float, ...]:
+    """Bounds that leave no tier empty by definition."""
+    bounds = checked_bounds(bounds_ms)
+    if bounds[0] == 0 or bounds[-1] == math.inf:
+        raise InvalidArgumentError(
+            f"bounds between tiers must lie above 0 ms and be finite, but are {', '.join(f'{b:g}' for b in bounds)}.",
+            "The first tier starts at 0 and the last has no upper bound anyway: leave 0 and inf out.",
+        )
+    return bounds
+
+
+def _checked_sampler(sampler: object) -> str:
+    if not isinstance(sampler, str) or sampler not in SAMPLERS:
+        raise InvalidArgumentError(f"sampler must be one of {', '.join(SAMPLERS)}, but got {sampler!r}.")
+    return sampler
+
+
+def _coverage(digit: str, counts: ArrayLike, shape: tuple[int, int]) -> np.ndarray:
+    """A digit's counts as written, `tiers x choices`."""
+    array = array_of(counts, f"coverage of {digit}")
+    if array.shape != shape or array.dtype.kind not in "iu":
+        raise InvalidArgumentError(
+            f"coverage of {digit} must be {shape[0]} x {shape[1]} integers, "
+            f"but has type {array.dtype} and shape {array.shape}."
+        )
+    return array.astype(np.int64)
 
 
 def _tiers(

@@ -10,7 +10,6 @@ by rejection where the tier is large, by random walks from known ones where it i
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -21,8 +20,10 @@ from numpy.typing import ArrayLike
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.lookup import Lookup
+from gpunet.latency.terms import checked_vectors
+from gpunet.search.arguments import check_version, checked_bounds, checked_integer
 from gpunet.search.optimize.domain import some
-from gpunet.search.space import SearchSpace, space_from_dict
+from gpunet.search.space import SearchSpace, rows_of, space_from_dict
 
 if TYPE_CHECKING:
     from gpunet.latency.terms import LookupPlan
@@ -54,11 +55,12 @@ class Tier:
         space: the search space.
         estimator: what decides.
         low_ms, high_ms: the bounds; `math.inf` for no upper one.
-        candidates: `m x d` vectors inside, to start from where the tier is too rare to be hit by chance.
+        candidates: `m x d` vectors inside, to start from where the tier is too rare to be hit by chance. They are made
+            canonical, and of equal ones the first is kept; their order stays.
 
     Raises:
-        InvalidArgumentError: the bounds are not in order, the estimator is of another space, or a candidate lies
-            outside.
+        InvalidArgumentError: the bounds are not in order, the estimator is of another space, or a candidate is no
+            vector of the space or lies outside.
     """
 
     finite = True
@@ -67,18 +69,19 @@ class Tier:
     def __init__(
         self, space: SearchSpace, estimator: Estimator, low_ms: float, high_ms: float, candidates: ArrayLike = ()
     ) -> None:
-        check_bounds((low_ms, high_ms))
+        low_ms, high_ms = checked_bounds((low_ms, high_ms))
         self.space = space
         self.estimator = estimator
-        self.low_ms = float(low_ms)
-        self.high_ms = float(high_ms)
+        self.low_ms = low_ms
+        self.high_ms = high_ms
         self._lattice = space.lattice()
         self.dimensions = self._lattice.dimensions
         self.choices: tuple[int, ...] = self._lattice.choices
         self.categorical: tuple[bool, ...] = self._lattice.categorical
         self._lookup = lookup_for(space, estimator)
-        given = np.asarray(candidates, np.int64).reshape(-1, self.dimensions)
-        self.candidates = np.unique(space.canonical(given), axis=0)
+        given = space.canonical(checked_vectors(candidates, self._lookup.plan.digits, "candidates"))
+        _, first = np.unique(given, axis=0, return_index=True)
+        self.candidates = given[np.sort(first)]
         outside = int((~self._inside(self.candidates)).sum())
         if outside:
             raise InvalidArgumentError(
@@ -102,7 +105,7 @@ class Tier:
         Raises:
             InvalidArgumentError: a row is no vector of the space.
         """
-        return self._lookup.sum_from_vectors(np.asarray(points))
+        return self._lookup.sum_from_vectors(points)
 
     # ---------------------------------------------------------------- Domain
 
@@ -113,8 +116,10 @@ class Tier:
         random walks inside the tier, which start at candidates and at points already found.
 
         Raises:
-            InvalidArgumentError: the tier holds no candidate, and none was found.
+            InvalidArgumentError: `count` is no integer of 0 or more, or the tier holds no candidate, and none was
+                found.
         """
+        count = checked_integer("count", count, 0)
         found: list[np.ndarray] = []
         wanted, left = count, max(REJECTED, REJECTED_EACH * count)
         while wanted > 0 and left > 0:
@@ -134,16 +139,30 @@ class Tier:
         return np.concatenate([*found, np.empty((0, self.dimensions), np.int64)])
 
     def contains(self, points: np.ndarray) -> np.ndarray:
-        """Which of the `n x d` points are vectors of the space and lie between the bounds."""
-        points = np.atleast_2d(np.asarray(points))
+        """Which of the `n x d` points are vectors of the space and lie between the bounds; of none, none.
+
+        Raises:
+            InvalidArgumentError: rows differ in length.
+        """
+        points = rows_of(points)
         valid = self.space.contains(points)
-        valid[valid] = self._inside(points[valid].astype(np.int64))
+        if valid.any():
+            valid[valid] = self._inside(points[valid].astype(np.int64))
         return valid
 
     def neighbours(self, point: np.ndarray, generator: np.random.Generator, count: int | None = None) -> np.ndarray:
-        """Other networks inside, one step of the lattice away; a step that changes no network is none."""
-        others = self.space.canonical(self._lattice.neighbours(np.asarray(point, np.int64), generator))
-        own = self.space.canonical(np.atleast_2d(point))[0]
+        """Other networks inside, one step of the lattice away; a step that changes no network is none.
+
+        Raises:
+            InvalidArgumentError: the point is no vector of the space, or `count` no integer of 0 or more.
+        """
+        count = None if count is None else checked_integer("count", count, 0)
+        faults = self.space.faults(point)
+        if faults:
+            raise InvalidArgumentError(f"not a vector of the space: {'; '.join(faults)}.")
+        point = np.asarray(point).astype(np.int64)
+        others = self.space.canonical(self._lattice.neighbours(point, generator))
+        own = self.space.canonical(point[None])[0]
         others = np.unique(others[(others != own).any(axis=1)], axis=0)
         return some(others[self._inside(others)], count, generator)
 
@@ -249,21 +268,3 @@ def lookup_for(space: SearchSpace, estimator: Estimator) -> Lookup:
             "Make the estimator from `space.lookup_plan()`.",
         )
     return Lookup(estimator.plan, estimator.arrays)
-
-
-def check_bounds(bounds_ms: Sequence[float]) -> None:
-    """Refuse bounds that do not rise from 0 or more."""
-    if not len(bounds_ms) or not all(isinstance(each, (int, float)) and each >= 0 for each in bounds_ms):
-        raise InvalidArgumentError(f"bounds must be numbers of milliseconds from 0 up, but are {bounds_ms!r}.")
-    if any(low >= high for low, high in itertools.pairwise(bounds_ms)):
-        raise InvalidArgumentError(f"bounds in ms must rise, but are {', '.join(f'{each:g}' for each in bounds_ms)}.")
-
-
-def check_version(data: object, name: str, version: int, keys: Sequence[str]) -> None:
-    """Refuse what is not an object of this version, or lacks one of the keys."""
-    if not isinstance(data, Mapping) or data.get(name) != version:
-        got = data.get(name) if isinstance(data, Mapping) else data
-        raise InvalidArgumentError(f"{name} must be {version}, but is {got!r}.", "A newer gpunet may have written it.")
-    for key in keys:
-        if key not in data:
-            raise InvalidArgumentError(f"{name} {version} has {', '.join(keys)}, but {key} is missing.")

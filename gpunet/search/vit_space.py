@@ -17,7 +17,7 @@ from gpunet.errors import SpecError
 from gpunet.latency.layers import IMAGE_CHANNELS, ConvLayerKey, LayerKey
 from gpunet.latency.terms import Derived, LookupPlan, Term
 from gpunet.latency.transformer import TransformerLayerKey
-from gpunet.search.space import Digit, DigitSpace, checked_choices, space_body
+from gpunet.search.space import Digit, DigitSpace, check_architecture, checked_choices, space_body
 from gpunet.spec import part_from_dict, part_to_dict
 
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ class VitSpace(DigitSpace):
 
     def encode(self, architecture: VitSpec) -> np.ndarray:
         """See `SearchSpace.encode`."""
+        check_architecture(architecture, VitSpec)
         return self.vector_of(dataclasses.asdict(architecture))
 
     def canonical(self, vectors: ArrayLike) -> np.ndarray:

@@ -10,6 +10,7 @@ from torch import nn
 
 from gpunet import GPUNet, HeadSpec, NetworkSpec, StageSpec, StemSpec
 from gpunet import runtime as runtimes
+from gpunet.errors import InvalidArgumentError
 from gpunet.export.onnx import onnx_from_network
 from gpunet.latency.graph_builder import GraphBuilder
 from gpunet.latency.layer_graph import border_graph, border_of, context_graph, lone_graph, network_graph
@@ -152,3 +153,10 @@ def test_a_weight_of_another_shape_is_a_bug_that_says_so():
     graph = GraphBuilder((4, 8, 8), weights={"conv.weight": np.zeros((1, 1), np.float32)})
     with pytest.raises(ValueError, match=r"conv.weight: its shape is \(1, 1\), not \(8, 4, 3, 3\)"):
         graph.conv("input", "conv", 4, 8, 3)
+
+
+def test_an_activation_that_no_layer_has_is_refused():
+    graph = GraphBuilder((4, 8, 8))
+    assert graph.activation("input", "act", "") == "input"
+    with pytest.raises(InvalidArgumentError, match="activation must be one of relu, swish, or '', but got 'prelu'"):
+        graph.activation("input", "act", "prelu")

@@ -71,6 +71,12 @@ def test_a_text_gives_its_key_back(key: LayerKey):
         ("conv in_channels=3 in_px=8 in_px=8 out_channels=4", "'in_px=8' is not a field"),
         ("conv in_channels=3 in_px=-8 out_channels=4", "'in_px=-8' is not an integer"),
         ("conv in_channels=3 in_px= out_channels=4", "'in_px=' is not an integer"),
+        ("conv in_channels=3 in_px=³ out_channels=4", "'in_px=³' is not an integer"),
+        ("conv in_channels=3 in_px=٣ out_channels=4", "'in_px=٣' is not an integer"),
+        (
+            "conv in_channels=3 in_px=8 out_channels=4 activation=zzz",
+            "activation must be one of relu, swish, or '', but got 'zzz'",
+        ),
         ("", "there is no kind ''"),
     ],
 )

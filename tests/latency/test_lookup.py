@@ -89,7 +89,11 @@ def test_the_unit_interval_is_parted_into_equal_choices_and_one_is_the_last(size
     [
         (lambda: LOOKUP.sum_from_vectors(np.array([[0, 0], [0, 4]])), r"\[1\]: digit 1 \(depth\) .* 0 to 3, but is 4"),
         (lambda: LOOKUP.sum_from_vectors(np.array([[-1, 0]])), r"vectors\[0\]: digit 0 \(width\) .* but is -1"),
-        (lambda: LOOKUP.sum_from_vectors(np.zeros((2, 2))), "must hold integers, but have type float64"),
+        (lambda: LOOKUP.sum_from_vectors(np.array([[0, 0.5]])), r"vectors\[0\]: digit 1 \(depth\) .* but is 0.5"),
+        (lambda: LOOKUP.sum_from_vectors(np.array([[0, np.nan]])), r"vectors\[0\]: digit 1 \(depth\) .* but is nan"),
+        (lambda: LOOKUP.sum_from_vectors(np.zeros((2, 2), bool)), "must hold whole numbers, but have type bool"),
+        (lambda: LOOKUP.sum_from_vectors([["0", "1"]]), "must hold whole numbers, but have type <U1"),
+        (lambda: LOOKUP.sum_from_vectors([[0, 1], [0]]), "vectors must be rows of one length"),
         (lambda: LOOKUP.sum_from_vectors(np.zeros((2, 3), int)), r"n x 2, but its shape is \(2, 3\)"),
         (lambda: LOOKUP.sum_from_vectors(np.zeros(2, int)), r"n x 2, but its shape is \(2,\)"),
         (lambda: LOOKUP.sum_from_unit(np.array([[0.5, -0.1]])), r"in \[0, 1\], but range from -0.1[0-9]* to 0.5"),
@@ -118,3 +122,11 @@ def test_the_unit_interval_is_parted_into_equal_choices_and_one_is_the_last(size
 def test_what_cannot_be_summed_is_refused(call, text: str):
     with pytest.raises(InvalidArgumentError, match=text):
         call()
+
+
+def test_whole_numbers_are_indices_whatever_their_type():
+    vectors = np.array([[0, 1], [2, 3]])
+    expected = LOOKUP.sum_from_vectors(vectors).tolist()
+    for same in (vectors.astype(float), vectors.astype(np.float32), vectors.astype(np.uint8), vectors.tolist()):
+        assert LOOKUP.sum_from_vectors(same).tolist() == expected
+    assert LOOKUP.sum_from_vectors([]).shape == (0,)

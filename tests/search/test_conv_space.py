@@ -15,6 +15,7 @@ from gpunet.errors import InvalidArgumentError, SpecError
 from gpunet.search import SearchSpace
 from gpunet.search.conv_space import ConvSpace, StageChoices
 from gpunet.search.space import space_from_dict
+from gpunet.search.vit_space import VitSpec
 
 
 @settings(deadline=None, max_examples=50)
@@ -177,3 +178,21 @@ def test_a_bad_vector_is_refused_with_its_digit():
         SMALL_SPACE.decode(vector[1])
     with pytest.raises(InvalidArgumentError, match=r"vectors\[1\]: digit 5 \(stages\[1\].filters\)"):
         SMALL_SPACE.canonical(vector)
+
+
+def test_of_stages_that_a_network_lacks_only_their_number_is_a_fault():
+    spec = SMALL_SPACE.decode([0] * len(SMALL_SPACE.digits))
+    with pytest.raises(SpecError) as raised:
+        SMALL_SPACE.encode(dataclasses.replace(spec, stages=spec.stages[:1]))
+    assert raised.value.message == "stages: 1 is not 4"
+    with pytest.raises(SpecError) as raised:
+        SMALL_SPACE.encode(dataclasses.replace(spec, stages=(*spec.stages, spec.stages[-1])))
+    assert raised.value.message == "stages: 5 is not 4"
+
+
+@pytest.mark.parametrize("other", [VitSpec(48, 8, 48, 2, 3, 4), {"width": 24}, "gpunet_0", None])
+def test_what_is_no_network_spec_is_refused(other: object):
+    with pytest.raises(
+        SpecError, match=rf"^architecture: .* is of type {type(other).__name__}, not NetworkSpec\n.*NetworkSpec.parse"
+    ):
+        SMALL_SPACE.encode(other)

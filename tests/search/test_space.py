@@ -36,6 +36,8 @@ def test_a_space_is_its_digits():
         ),
         ([np.nan, 0], ["digit 0 (size): nan is not"]),
         ([1], ["a vector has 2 digits, but its shape is (1,)"]),
+        ([True, False], ["digit 0 (size): True is not", "digit 1 (colour): False is not"]),
+        (["2", "1"], ["digit 0 (size): 2 is not", "digit 1 (colour): 1 is not"]),
         ([[1, 1]], ["a vector has 2 digits, but its shape is (1, 2)"]),
     ],
 )
@@ -56,6 +58,35 @@ def test_a_bad_row_is_named():
         InvalidArgumentError, match=r"vectors\[1\]: digit 0 \(size\) must be a choice index from 0 to 2, but is 3"
     ):
         SPACE.check([[0, 1], [3, 0]])
+
+
+def test_of_no_vectors_none_is_inside():
+    assert SPACE.contains([]).tolist() == []
+    assert SPACE.check([]).shape == (0, 2)
+    assert SPACE.contains(np.zeros((3, 2, 2))).tolist() == [False] * 3
+
+
+def test_a_vector_is_the_same_whether_its_numbers_are_integers_or_not():
+    for vector in ([2, 1], [2.0, 1.0], np.array([2, 1], np.float32), np.array([2, 1], np.uint8)):
+        assert SPACE.contains(vector).tolist() == [True]
+        assert SPACE.faults(vector) == []
+        assert SPACE.check([vector]).tolist() == [[2, 1]]
+        assert SPACE.check([vector]).dtype == np.int64
+        assert SPACE.values_of(vector) == {"size": 12, "colour": "blue"}
+
+
+def test_rows_of_unequal_length_are_refused():
+    with pytest.raises(InvalidArgumentError, match="vectors must be rows of one length, but their lengths differ"):
+        SPACE.contains([[0, 1], [0]])
+    with pytest.raises(InvalidArgumentError, match="a vector must be rows of one length"):
+        SPACE.faults([[0, 1], [0]])
+
+
+def test_a_digit_without_a_value_is_named_unless_a_fault_explains_it():
+    with pytest.raises(SpecError, match=r"^colour: missing\nThe space cannot express"):
+        SPACE.vector_of({"size": 4})
+    with pytest.raises(SpecError, match=r"^why\nThe space cannot express"):
+        SPACE.vector_of({"size": 4}, ["why"], ["colour"])
 
 
 def test_a_value_that_is_no_choice_is_named_with_all_other_faults():

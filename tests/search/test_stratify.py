@@ -94,19 +94,76 @@ def test_json_gives_the_strata_back(paper: Strata):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"bounds_ms": ()}, "bounds must be numbers of milliseconds from 0 up, but are"),
+        ({"bounds_ms": ()}, r"bounds must be a list of numbers of ms from 0 up, but are \(\)"),
+        ({"bounds_ms": 0.5}, "bounds must be a list of numbers of ms from 0 up, but are 0.5"),
+        ({"bounds_ms": np.array(0.5)}, "bounds must be a list of numbers of ms from 0 up, but are 0.5"),
+        ({"bounds_ms": "12"}, "bounds must be a list of numbers of ms from 0 up, but are '12'"),
         ({"bounds_ms": (1.0, 0.5)}, "bounds in ms must rise, but are 1, 0.5"),
-        ({"bounds_ms": (0.0, 0.5)}, "the first bound must lie above 0 ms, but the bounds are"),
+        ({"bounds_ms": (0.0, 0.5)}, "must lie above 0 ms and be finite, but are 0, 0.5.\n.*leave 0 and inf out"),
+        ({"bounds_ms": (0.05, np.inf), "count": 1 << 29}, "must lie above 0 ms and be finite, but are 0.05, inf"),
         ({"sampler": "halton"}, "sampler must be one of sobol, uniform, but got 'halton'"),
-        ({"count": 0}, "count must be 1 to 1,073,741,823, but got 0"),
-        ({"count": 1 << 30}, "count must be 1 to 1,073,741,823"),
-        ({"reservoir": 0}, "reservoir must be 1 to"),
-        ({"threads": 0}, "threads must be 1 to 1,024, but got 0"),
+        ({"sampler": None}, "sampler must be one of sobol, uniform, but got None"),
+        ({"count": 0}, "count must be an integer from 1 to 1,073,741,823, but got 0"),
+        ({"count": 1 << 30}, "count must be an integer from 1 to 1,073,741,823"),
+        ({"count": 1.5}, "count must be an integer from 1 to .*, but got 1.5"),
+        ({"count": "5"}, "count must be an integer from 1 to .*, but got '5'"),
+        ({"seed": -1}, "seed must be an integer from 0 to 9,223,372,036,854,775,807, but got -1"),
+        ({"seed": None}, "seed must be an integer from 0 to .*, but got None"),
+        ({"reservoir": 0}, "reservoir must be an integer from 1 to"),
+        ({"reservoir": None}, "reservoir must be an integer from 1 to .*, but got None"),
+        ({"threads": 0}, "threads must be an integer from 1 to 1,024, but got 0"),
     ],
 )
 def test_arguments_that_break_a_rule_are_refused(arguments: dict[str, object], text: str):
     with pytest.raises(InvalidArgumentError, match=text):
         stratify(SMALL_SPACE, SMALL, **arguments)
+
+
+@pytest.mark.parametrize("bounds_ms", [np.array([1, 2]), np.array([1, 2], np.float32), (np.float32(1), np.int64(2))])
+def test_numpys_numbers_are_numbers(bounds_ms: object):
+    strata = stratify(SMALL_SPACE, SMALL, bounds_ms=bounds_ms, count=np.int64(100), seed=np.int64(1))
+    assert strata.bounds_ms == (1.0, 2.0)
+    assert json.loads(json.dumps(strata.to_dict()))["seed"] == 1
+
+
+def test_the_greatest_seed_is_taken():
+    assert stratify(SMALL_SPACE, SMALL, count=10, seed=(1 << 63) - 1).count == 10
+
+
+def test_candidates_stand_in_random_order():
+    strata = stratify(SMALL_SPACE, SMALL, bounds_ms=(1e9,), count=CHUNK, reservoir=100)
+    assert len(set(strata.tiers[0].candidates[:12, 0].tolist())) > 1
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"bounds_ms": None}, "bounds must be a list of numbers of ms from 0 up, but are None"),
+        ({"bounds_ms": [0.1, float("inf")]}, "must lie above 0 ms and be finite"),
+        ({"candidates": [[]]}, r"candidates must be a list of 2, but is \[\[\]\]"),
+        ({"candidates": None}, "candidates must be a list of 2, but is None"),
+        ({"candidates": [[[0, 0]], []]}, r"candidates must be an array of n x \d+, but its shape is \(1, 2\)"),
+        ({"counts": [1]}, r"counts must be a list of 2, but is \[1\]"),
+        ({"counts": [1, "a"]}, "counts must be an integer of 0 or more, but got 'a'"),
+        ({"range_ms": 3}, "range_ms must be a list of 2, but is 3"),
+        ({"range_ms": [1, None]}, "range_ms must be numbers of ms from 0 up, but got None"),
+        ({"coverage": []}, r"coverage must be a list of \d+, but is \[\]"),
+        ({"count": 1.5}, "count must be an integer from 1 to"),
+        ({"seed": None}, "seed must be an integer from 0 to"),
+        ({"sampler": "halton"}, "sampler must be one of sobol, uniform, but got 'halton'"),
+    ],
+)
+def test_a_dict_that_is_no_stratification_is_refused(change: dict[str, object], text: str):
+    data = stratify(SMALL_SPACE, SMALL, bounds_ms=(0.1,), count=100).to_dict()
+    with pytest.raises(InvalidArgumentError, match=text):
+        Strata.from_dict({**data, **change}, SMALL)
+
+
+def test_counts_of_choices_of_another_shape_are_refused():
+    data = stratify(SMALL_SPACE, SMALL, bounds_ms=(0.1,), count=100).to_dict()
+    text = r"coverage of resolution_px must be 2 x 3 integers, but has type int64 and shape \(1, 3\)"
+    with pytest.raises(InvalidArgumentError, match=text):
+        Strata.from_dict({**data, "coverage": [[[1, 2, 3]], *data["coverage"][1:]]}, SMALL)
 
 
 def test_an_estimator_of_another_space_is_refused():

@@ -83,6 +83,74 @@ def test_what_is_no_vector_is_not_inside():
     assert tier.contains(points).tolist() == [True, False, False, False]
 
 
+def test_of_no_points_none_is_inside():
+    tier = small_tier(1)
+    for none in ([], np.empty((0, tier.dimensions))):
+        assert tier.contains(none).tolist() == []
+        assert tier.latency_ms(none).tolist() == []
+    assert tier.contains([[0, 0]]).tolist() == [False]
+
+
+def test_whole_numbers_of_floating_point_are_a_point_everywhere():
+    tier = small_tier(1)
+    point = tier.candidates[:1]
+    same, other = point.astype(float), point + 0.25
+    assert tier.contains(same).all()
+    assert tier.latency_ms(same) == tier.latency_ms(point)
+    assert SMALL_SPACE.decode(same[0]) == SMALL_SPACE.decode(point[0])
+    near, near_same = (tier.neighbours(each, np.random.default_rng(0)) for each in (point[0], same[0]))
+    assert np.array_equal(near, near_same)
+    assert np.array_equal(Tier(SMALL_SPACE, SMALL, 0, math.inf, same).candidates, point)
+    assert not tier.contains(other).any()
+    for call in (
+        lambda: tier.latency_ms(other),
+        lambda: SMALL_SPACE.decode(other[0]),
+        lambda: tier.neighbours(other[0], np.random.default_rng(0)),
+        lambda: Tier(SMALL_SPACE, SMALL, 0, math.inf, other),
+    ):
+        with pytest.raises(InvalidArgumentError, match=r"digit 0 \(resolution_px\)"):
+            call()
+
+
+def test_candidates_keep_their_order_and_the_first_of_equal_ones():
+    points = small_tier(1).draw(20, np.random.default_rng(3))
+    points = points[np.sort(np.unique(points, axis=0, return_index=True)[1])]
+    assert (np.diff(points[:, 0]) < 0).any()
+    tier = Tier(SMALL_SPACE, SMALL, 0, math.inf, np.concatenate([points, points[::-1]]))
+    assert np.array_equal(tier.candidates, points)
+
+
+def test_candidates_that_are_no_vectors_are_refused():
+    data = small_tier(1).to_dict()
+    short = [row[:-1] for row in data["candidates"]]
+    with pytest.raises(InvalidArgumentError, match=r"candidates must be an array of n x \d+, but its shape is"):
+        Tier.from_dict({**data, "candidates": short}, SMALL)
+    with pytest.raises(InvalidArgumentError, match="candidates must be rows of one length"):
+        Tier.from_dict({**data, "candidates": [short[0], *data["candidates"]]}, SMALL)
+    with pytest.raises(InvalidArgumentError, match="candidates must hold whole numbers"):
+        Tier.from_dict({**data, "candidates": [["0"] * len(SMALL_SPACE.digits)]}, SMALL)
+    with pytest.raises(InvalidArgumentError, match=r"candidates\[0\]: digit 0 \(resolution_px\)"):
+        Tier.from_dict({**data, "candidates": [[9] * len(SMALL_SPACE.digits)]}, SMALL)
+
+
+@pytest.mark.parametrize("count", [1.5, -1, "2", True])
+def test_counts_that_are_none_are_refused(count: object):
+    tier, generator = small_tier(1), np.random.default_rng(0)
+    for call in (lambda: tier.draw(count, generator), lambda: tier.neighbours(tier.candidates[0], generator, count)):
+        with pytest.raises(InvalidArgumentError, match=f"count must be an integer of 0 or more, but got {count!r}"):
+            call()
+    assert len(tier.draw(np.int64(2), generator)) == 2
+    with pytest.raises(InvalidArgumentError, match=r"count must be an integer of 0 or more, but got None"):
+        tier.draw(None, generator)
+
+
+def test_neighbours_of_what_is_no_vector_are_refused():
+    with pytest.raises(
+        InvalidArgumentError, match=r"not a vector of the space: a vector has \d+ digits, but its shape"
+    ):
+        small_tier(1).neighbours([0, 0], np.random.default_rng(0))
+
+
 def test_equal_networks_are_one_point():
     tier = Tier(SMALL_SPACE, SMALL, 0, math.inf)
     points = tier.draw(500, np.random.default_rng(0))
@@ -159,6 +227,8 @@ def test_another_estimator_is_noticed():
         ((1, 1), "bounds in ms must rise, but are 1, 1"),
         ((2, 1), "bounds in ms must rise, but are 2, 1"),
         ((-1, 1), "from 0 up, but are"),
+        ((True, 2), "from 0 up, but are"),
+        ((None, 1), "from 0 up, but are"),
         ((math.nan, 1), "from 0 up, but are"),
         (("a", 1), "from 0 up, but are"),
     ],

@@ -13,6 +13,7 @@ import torch
 from estimates import roofline_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spaces import SMALL_SPACE
 from training import losses_of_training
 
 from gpunet.errors import InvalidArgumentError, SpecError
@@ -116,3 +117,11 @@ def test_a_spec_that_breaks_a_rule_is_refused(change: dict[str, object], text: s
 def test_what_the_space_cannot_express_is_named():
     with pytest.raises(SpecError, match=r"^width: 96 is not one of 24, 48\ndepth: 3 is not one of 1, 2, 4"):
         SPACE.encode(VitSpec(48, 8, 96, 3, 3, 4))
+
+
+def test_what_is_no_vit_spec_is_refused():
+    convolutional = SMALL_SPACE.decode([0] * len(SMALL_SPACE.digits))
+    with pytest.raises(SpecError, match=r"^architecture: NetworkSpec\(.* is of type NetworkSpec, not VitSpec"):
+        SPACE.encode(convolutional)
+    with pytest.raises(SpecError, match=r"^architecture: {'width': 24} is of type dict, not VitSpec"):
+        SPACE.encode({"width": 24})
