@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from spaces import SMALL_SPACE
 
 from gpunet.latency import Estimator, LayerCosts
@@ -10,6 +11,7 @@ from gpunet.search import LaMcts
 from gpunet.search.stratify import stratify
 
 
+@pytest.mark.slow
 def test_every_proposal_lies_in_the_tier_and_none_comes_twice():
     plan = SMALL_SPACE.lookup_plan(num_classes=10)
     estimator = Estimator(plan, LayerCosts({key: 0.002 + key.work().multiply_adds / 2e7 for key in plan.keys()}))  # noqa: SIM118
