@@ -1,8 +1,8 @@
 """What a latency table is worth on this machine: errors of its estimates, rate of its builder, speed of tiering.
 
-    python tools/bench_latency.py --out latency-bench                          # everything, half an hour a runtime
-    python tools/bench_latency.py --out latency-bench --parts errors --runtimes openvino --networks 20
-    python tools/bench_latency.py --out latency-bench --parts sampling
+    python tools/bench_latency.py                          # everything, a quarter of an hour a runtime
+    python tools/bench_latency.py --parts errors --runtimes openvino --networks 20
+    python tools/bench_latency.py --parts sampling
 
 errors      fresh random networks of the paper's space (224 to 288 px) and the released ones that it can express, whole,
             against their layers: the paper's plain sum of lone layers, layers in context, and these calibrated on other
@@ -59,7 +59,10 @@ MOST_SAMPLING, MOST_BYTES = 8.0, 2e9
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark with these arguments (default: the process's)."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="tables, results.json and pictures")
+    parser.add_argument(
+        "--out", type=Path, default=Path("latency-bench"), metavar="DIR",
+        help="for tables, results.json and pictures (default: latency-bench)",
+    )  # fmt: skip
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--runtimes", nargs="+", default=["onnxruntime", "openvino"], metavar="NAME")
     parser.add_argument("--networks", type=int, default=40, help="fresh random networks (default: 40)")

@@ -1,7 +1,7 @@
 """What makes a network slow on this machine: Fig. 3 of the paper, EfficientNet-B0 with one factor changed at a time.
 
-    python tools/latency_factors.py --out factors                     # the best runtime installed, one thread
-    python tools/latency_factors.py --out factors --runtime openvino --factors activation se
+    python tools/latency_factors.py                     # the best runtime installed, one thread
+    python tools/latency_factors.py --runtime openvino --factors activation se
 
     activation   of every layer (B0: swish)
     resolution   of the image (B0: 224 px)
@@ -81,7 +81,10 @@ _STAGES = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the study with these arguments (default: the process's)."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="factors.json and factors.png")
+    parser.add_argument(
+        "--out", type=Path, default=Path("latency-factors"), metavar="DIR",
+        help="for factors.json and factors.png (default: latency-factors)",
+    )  # fmt: skip
     parser.add_argument("--factors", nargs="+", choices=list(FACTORS), default=list(FACTORS))
     parser.add_argument("--runtime", metavar="NAME", help="tensorrt, openvino, ... (default: the best installed)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads that compute (default: 1)")
