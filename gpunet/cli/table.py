@@ -96,6 +96,7 @@ def run_verify(args: argparse.Namespace) -> None:
     from gpunet.latency.table import LatencyTable
 
     sound = True
+    hints: dict[str, None] = {}
     for path in args.tables:
         count = 0
         try:
@@ -103,14 +104,18 @@ def run_verify(args: argparse.Namespace) -> None:
             with LatencyTable(path) as table:
                 faults = table.check()
                 count = 0 if faults else len(table)
+                if faults:
+                    hints[DAMAGED_HINT] = None
         except TableError as error:
             faults = [error.message]
+            hints[error.hint] = None
         print(f"{path}: sound, {count} layers" if not faults else f"{path}: NOT SOUND")
         for fault in faults[:20]:
             print(f"  {fault}")
         sound = sound and not faults
     if not sound:
-        console.note(f"hint: {DAMAGED_HINT}")
+        for hint in filter(None, hints):
+            console.note(f"hint: {hint}")
         raise SystemExit(console.FAILED_EXIT_CODE)
 
 

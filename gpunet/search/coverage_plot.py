@@ -110,7 +110,7 @@ def _tiers(axes: Any, strata: Strata, uniform: Strata | None) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.18)
     axes.set(xlabel="% of the points", title=f"tiers of {strata.count:,} points by estimated latency")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 
 
 def _digits(axes: Any, strata: Strata) -> None:

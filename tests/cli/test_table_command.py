@@ -58,6 +58,11 @@ def test_verify_tells_sound_from_damaged(table: Path, tmp_path: Path, capsys: py
     assert said.out.count("sound, 20 layers") == 0
     assert "no kind 'gossip'" in said.out
     assert "there is no such file" in said.out
+    with pytest.raises(SystemExit):
+        main(["table", "verify", str(tmp_path / "none.sqlite")])
+    alone = capsys.readouterr().err
+    assert "gpunet table build makes a latency table" in alone
+    assert "merge" not in alone
     assert "gpunet table merge" in said.err
 
 
