@@ -5,7 +5,7 @@ Input and output of every block are `N x C x H x W`. Strides 1 and 2; padding is
 
 from __future__ import annotations
 
-from timm.layers import BatchNormAct2d, DropPath, SqueezeExcite, get_act_layer
+from timm.layers import BatchNormAct2d, SqueezeExcite, get_act_layer
 from torch import Tensor, nn
 
 from gpunet.spec_shapes import LayerShape
@@ -37,9 +37,8 @@ def squeeze_excitation(shape: LayerShape) -> SqueezeExcite | nn.Identity:
 class ConvLayer(nn.Module):
     """`conv` stage: convolution, BatchNorm, activation; never residual (released networks, quirk 5)."""
 
-    def __init__(self, shape: LayerShape, eps: float, drop_path: float = 0.0) -> None:
+    def __init__(self, shape: LayerShape, eps: float) -> None:
         super().__init__()
-        del drop_path  # nothing to drop without a residual
         self.conv = conv(
             shape.in_channels, shape.out_channels, shape.kernel_size, stride=shape.stride, padding=shape.padding
         )
@@ -51,12 +50,12 @@ class ConvLayer(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Adds the input where stride is 1 and channels agree; drops the branch in training by `drop_path`."""
+    """Adds the input where stride is 1 and channels agree; `drop_path` may drop the branch in training."""
 
-    def __init__(self, shape: LayerShape, drop_path: float) -> None:
+    def __init__(self, shape: LayerShape) -> None:
         super().__init__()
         self.residual = shape.residual
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.drop_path: nn.Module = nn.Identity()
 
     def branch(self, x: Tensor) -> Tensor:
         raise NotImplementedError
@@ -69,8 +68,8 @@ class _Residual(nn.Module):
 class FusedInvertedResidual(_Residual):
     """`fused_irb` stage (Fused-IRB): k x k convolution to the hidden width, [SE,] 1x1 projection."""
 
-    def __init__(self, shape: LayerShape, eps: float, drop_path: float = 0.0) -> None:
-        super().__init__(shape, drop_path)
+    def __init__(self, shape: LayerShape, eps: float) -> None:
+        super().__init__(shape)
         hidden = shape.hidden_channels
         self.conv_exp = conv(shape.in_channels, hidden, shape.kernel_size, stride=shape.stride, padding=shape.padding)
         self.bn1 = norm_act(hidden, eps, shape.activation)
@@ -86,8 +85,8 @@ class FusedInvertedResidual(_Residual):
 class InvertedResidual(_Residual):
     """`irb` stage (IRB): 1x1 expansion (kept at expansion 1), depthwise k x k, [SE,] 1x1 projection."""
 
-    def __init__(self, shape: LayerShape, eps: float, drop_path: float = 0.0) -> None:
-        super().__init__(shape, drop_path)
+    def __init__(self, shape: LayerShape, eps: float) -> None:
+        super().__init__(shape)
         hidden = shape.hidden_channels
         self.conv_pw = conv(shape.in_channels, hidden)
         self.bn1 = norm_act(hidden, eps, shape.activation)

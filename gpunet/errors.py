@@ -29,11 +29,15 @@ class InvalidArgumentError(GpunetError, ValueError):
 
 
 class SpecError(GpunetError, ValueError):
-    """A network specification breaks a rule; the message begins with the path of the fault."""
+    """A specification (network, space, recipe) breaks a rule; the message begins with the path of the fault."""
 
 
 class EntryError(GpunetError, ValueError):
     """A zoo entry or a latency file cannot be read as one; the message names file and field."""
+
+
+class DataError(GpunetError, ValueError):
+    """Training or validation images cannot be had, cannot be read, or are not of the model's classes."""
 
 
 class UnknownDeviceError(GpunetError, LookupError):
@@ -70,6 +74,14 @@ class CheckpointError(WeightsError):
 
 class RecordsError(GpunetError, RuntimeError):
     """Latency records of this machine cannot be read or kept."""
+
+
+class TrainingError(GpunetError, RuntimeError):
+    """A training run cannot start, go on or be resumed."""
+
+
+class PreemptedError(TrainingError):
+    """A run was asked to leave, and did, with a checkpoint: the same call goes on from there."""
 
 
 class ExportError(GpunetError, RuntimeError):

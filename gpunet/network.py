@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from timm.data import create_transform, resolve_model_data_config
-from timm.layers import SelectAdaptivePool2d
+from timm.data import create_transform
+from timm.layers import DropPath, SelectAdaptivePool2d
 from timm.models import checkpoint_seq
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gpunet.blocks import BLOCKS, conv, norm_act
 from gpunet.errors import InvalidArgumentError
+from gpunet.preprocessing import image_config
 from gpunet.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class GPUNet(nn.Module):
 
     entry: Entry | None = None
     match: Match | None = None
+    drop_rate: float
     conv_head: nn.Module
     bn2: nn.Module
     conv_hidden: nn.Conv2d | None
@@ -71,11 +73,7 @@ class GPUNet(nn.Module):
         self.spec = spec = NetworkSpec.parse(spec)
         if not isinstance(in_chans, int) or in_chans < 1:
             raise InvalidArgumentError(f"in_chans must be an integer of 1 or more, but got {in_chans!r}.")
-        for name, rate in (("drop_rate", drop_rate), ("drop_path_rate", drop_path_rate)):
-            if not 0 <= rate < 1:
-                raise InvalidArgumentError(f"0 <= {name} < 1 must hold, but got {rate!r}.")
         self.in_chans = in_chans
-        self.drop_rate = drop_rate
         self.grad_checkpointing = False
 
         shapes = {s.name: s for s in spec.layer_shapes(in_channels=in_chans, num_classes=0)}
@@ -84,8 +82,6 @@ class GPUNet(nn.Module):
         self.conv_stem = conv(in_chans, stem.out_channels, stem.kernel_size, stride=2, padding=stem.padding)
         self.bn1 = norm_act(stem.out_channels, eps, stem.activation)
 
-        depth = sum(stage.layers for stage in spec.stages)
-        done = 0
         self.blocks = nn.Sequential()
         self.feature_info: list[dict[str, Any]] = [
             {"num_chs": stem.out_channels, "reduction": 2, "module": "bn1", "stage": 0}
@@ -95,9 +91,8 @@ class GPUNet(nn.Module):
             layers = []
             for index in range(stage.layers):
                 shape = shapes[f"stages[{number}][{index}]"]
-                layers.append(BLOCKS[stage.type](shape, eps, drop_path=drop_path_rate * done / max(1, depth - 1)))
+                layers.append(BLOCKS[stage.type](shape, eps))
                 channels = shape.out_channels
-                done += 1
             self.blocks.append(nn.Sequential(*layers))
             if stage.stride == 1:  # this stage, not an earlier one, ends the reduction level
                 self.feature_info.pop()
@@ -109,6 +104,7 @@ class GPUNet(nn.Module):
         self.conv_head = conv(channels, self.num_features)
         self.bn2 = norm_act(self.num_features, eps, "relu")
         self._build_classifier(num_classes, global_pool)
+        self.set_drop_rates(drop_rate, drop_path_rate)
         for module in self.modules():
             _initialise(module)
 
@@ -239,6 +235,27 @@ class GPUNet(nn.Module):
     # ------------------------------------------------------------- training
 
     @torch.jit.ignore
+    def set_drop_rates(self, drop_rate: float, drop_path_rate: float) -> None:
+        """What is dropped in training.
+
+        Args:
+            drop_rate: dropout before the classifier, in [0, 1).
+            drop_path_rate: stochastic depth of the last layer, in [0, 1); grows linearly with depth from 0.
+
+        Raises:
+            InvalidArgumentError: (a ValueError) a rate is out of range.
+        """
+        for name, rate in (("drop_rate", drop_rate), ("drop_path_rate", drop_path_rate)):
+            if not 0 <= rate < 1:
+                raise InvalidArgumentError(f"0 <= {name} < 1 must hold, but got {rate!r}.")
+        self.drop_rate = drop_rate
+        layers: list[Any] = [layer for stage in self.blocks.children() for layer in stage.children()]
+        for number, layer in enumerate(layers):
+            rate = drop_path_rate * number / max(1, len(layers) - 1)
+            if hasattr(layer, "drop_path"):
+                layer.drop_path = DropPath(rate) if rate else nn.Identity()
+
+    @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Trade compute for memory in training: recompute the blocks' activations in the backward pass."""
         self.grad_checkpointing = enable
@@ -258,11 +275,7 @@ class GPUNet(nn.Module):
         Args:
             training: timm's augmenting transform at the same resolution, instead of resize and centre crop.
         """
-        config = resolve_model_data_config(self)
-        if getattr(self, "pretrained_cfg", None) is None:  # built directly: the spec's own resolution, nothing cut off
-            side = self.spec.resolution_px
-            config |= {"input_size": (self.in_chans, side, side), "crop_pct": 1.0}
-        return create_transform(**config, is_training=training)
+        return create_transform(**image_config(self), is_training=training)
 
 
 def _take_levels(count: int, indices: int | list[int] | tuple[int, ...] | None) -> tuple[list[int], int]:

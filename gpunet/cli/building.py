@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gpunet.cli import console
+from gpunet.text import duration
 
 if TYPE_CHECKING:
     from gpunet.latency.build import BuildProgress
@@ -46,13 +47,6 @@ def said_of(state: BuildProgress) -> str:
     if state.failed:
         parts.append(f"{state.failed} failed")
     return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """45 -> '45 s', 720 -> '12 min', 9000 -> '2.5 h'."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def error_table(summaries: Sequence[ErrorSummary]) -> str:

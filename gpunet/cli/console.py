@@ -13,18 +13,19 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TextIO
 
-from gpunet.errors import GpunetError, VerificationError
+from gpunet.errors import GpunetError, PreemptedError, VerificationError
 
 USAGE_EXIT_CODE = 2
 FAILED_EXIT_CODE = 1  # what was asked for was done, and failed its proof
 INTERRUPTED_EXIT_CODE = 130
+PREEMPTED_EXIT_CODE = 75  # sysexits' EX_TEMPFAIL: the run left when asked to; the same command goes on
 # A full disk, a folder that may not be written: the machine's refusals, not our bugs.
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
 
 
 def run(command: Callable[[], None]) -> NoReturn:
-    """Run a command: known errors become a message, a hint and exit code 2 (1 for a file that failed its proof);
-    bugs keep their traceback.
+    """Run a command: known errors become a message, a hint and exit code 2 (1 for a file that failed its proof,
+    75 for a run that was asked to leave); bugs keep their traceback.
 
     A full disk and a folder that may not be written are known errors too.
     gpunet's own warnings become one line on standard error, without the place in the code that gave them.
@@ -48,7 +49,7 @@ def run(command: Callable[[], None]) -> NoReturn:
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
-        sys.exit(FAILED_EXIT_CODE if isinstance(error, VerificationError) else USAGE_EXIT_CODE)
+        sys.exit(_exit_code(error))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED_EXIT_CODE)
@@ -63,6 +64,12 @@ def run(command: Callable[[], None]) -> NoReturn:
         print("hint: GPUNET_HOME chooses the folder where gpunet keeps its files.", file=sys.stderr)
         sys.exit(USAGE_EXIT_CODE)
     sys.exit(0)
+
+
+def _exit_code(error: GpunetError) -> int:
+    if isinstance(error, PreemptedError):
+        return PREEMPTED_EXIT_CODE
+    return FAILED_EXIT_CODE if isinstance(error, VerificationError) else USAGE_EXIT_CODE
 
 
 def print_json(value: Any) -> None:
@@ -125,6 +132,11 @@ def billions(count: int | None) -> str | None:
 def percent(value: float | None) -> str | None:
     """80.5 -> '80.5'."""
     return None if value is None else f"{value:.1f}"
+
+
+def percent2(value: float | None) -> str | None:
+    """97.2222 -> '97.22': for what was counted, not published."""
+    return None if value is None else f"{value:.2f}"
 
 
 def milliseconds(value: float | None) -> str | None:

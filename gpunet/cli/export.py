@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import gpunet
 from gpunet.cli import console, options
+from gpunet.cli.networks import network_named
 from gpunet.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -132,42 +133,7 @@ def network(args: argparse.Namespace) -> nn.Module:
         return gpunet.create(args.device, max_ms=args.max_ms, zoo=args.zoo, **chosen)
     if args.max_ms is not None:
         raise InvalidArgumentError("--max-ms goes with --device, but MODEL is given.", "Leave one of them out.")
-    path = Path(args.model)
-    if path.is_dir():
-        return _from_entry_folder(path, chosen)
-    if path.suffix == ".json":
-        if not path.is_file():
-            raise InvalidArgumentError(
-                f"{path}: there is no such file.", "MODEL is a name, an entry's folder or a spec."
-            )
-        return _from_spec(path, args)
-    return gpunet.load(args.model, zoo=args.zoo, **chosen)
-
-
-def _from_entry_folder(folder: Path, chosen: dict[str, Any]) -> nn.Module:
-    from gpunet.zoo.catalog import catalog
-
-    own = [entry.name for entry in catalog(folder).values() if entry.role == "own"]
-    if len(own) != 1:
-        raise InvalidArgumentError(
-            f"{folder} must hold one entry, but holds {', '.join(own) or 'none'}.",
-            "Name the folder of one entry, or the entry, with --zoo FOLDER.",
-        )
-    return gpunet.load(own[0], zoo=folder, **chosen)
-
-
-def _from_spec(path: Path, args: argparse.Namespace) -> nn.Module:
-    from gpunet.zoo.models import gpunet_from_spec
-    from gpunet.zoo.weights import load_weights
-
-    if args.pretrained and args.weights is None:
-        raise InvalidArgumentError(
-            f"{path} is a spec, which has no weights of its own.", "Pass --weights FILE, or --no-pretrained."
-        )
-    model = gpunet_from_spec(path).eval()
-    if args.weights is not None:
-        load_weights(model, args.weights)
-    return model
+    return network_named(args.model, zoo=args.zoo, **chosen)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -127,8 +127,9 @@ def check(args: argparse.Namespace) -> None:
 
 def fill(table: LatencyTable, meter: LayerMeter, keys: Sequence[LayerKey], args: argparse.Namespace) -> None:
     """Measure the layers that the table lacks, by as many builders as asked for."""
-    from gpunet.cli.building import duration, show_progress
+    from gpunet.cli.building import show_progress
     from gpunet.latency.build import build
+    from gpunet.text import duration
 
     before, started_s = len(keys) - len(table.missing(keys, lone=args.lone)), time.monotonic()
     own = None if args.max_layers is None else args.max_layers - (args.jobs - 1) * (args.max_layers // args.jobs)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
+import json
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gpunet import runtime as runtimes
 from gpunet.errors import ExportError, RuntimeUnavailableError, VerificationError
 from gpunet.export.engine_key import load_engine
+from gpunet.export.metadata import PREPROCESSING
 from gpunet.export.request import Request
 from gpunet.export.sidecar import Sidecar, now_utc, sidecar_path, write_sidecar
 from gpunet.export.tensorrt import export_engine
@@ -164,7 +166,11 @@ def _reported(side: Sidecar, graph: VerifiedGraph, verification: Verification, *
     if graph.quantization is not None:
         report["quantization"] = graph.quantization.to_dict()
     said = {**verification.to_dict(), "graph": graph.verification.to_dict()}
-    return dataclasses.replace(side, verification=said, report=report or None, **known)
+    properties = {each.key: each.value for each in graph.final.metadata_props}
+    said_of_pictures = json.loads(properties.get(PREPROCESSING, "null"))
+    return dataclasses.replace(
+        side, verification=said, report=report or None, preprocessing=said_of_pictures, **known
+    )  # fmt: skip
 
 
 def _verify_engine(path: Path, graph: VerifiedGraph, sidecar: Sidecar, io_fp16: bool) -> Verification:

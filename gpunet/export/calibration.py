@@ -17,6 +17,7 @@ import numpy as np
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.export.images import _SUFFIXES, _prepared, _read
+from gpunet.train.data import class_numbers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 Calibration = str | Path | Sequence[str | Path] | np.ndarray | Any
 
 LIMIT = 128
-_IMAGENET_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -142,22 +142,9 @@ def _from_folder(
         )
     loaders = _files(paths, chosen, prepare)
     owners = [path.relative_to(folder).parts[0] if path.parent != folder else "" for path in paths]
-    numbers = _class_numbers(sorted(set(owners)), classes)
+    numbers = None if "" in owners else class_numbers(sorted(set(owners)), classes)
     labels = None if numbers is None else np.array([numbers[owners[place]] for place in chosen(len(paths))])
     return CalibrationImages(f"{len(loaders)} of the {len(paths)} pictures in {folder}", labels, loaders)
-
-
-def _class_numbers(names: Sequence[str], classes: int) -> dict[str, int] | None:
-    """Number of each class folder in the model: by WordNet name for ImageNet's, by order where all are there."""
-    if "" in names:
-        return None
-    if classes == _IMAGENET_CLASSES:
-        from timm.data import ImageNetInfo
-
-        synsets = {name: number for number, name in enumerate(ImageNetInfo("imagenet-1k").label_names())}
-        if all(name in synsets for name in names):
-            return {name: synsets[name] for name in names}
-    return {name: number for number, name in enumerate(names)} if len(names) == classes else None
 
 
 def _timm_dataset(name: str, root: str | Path | None, split: str) -> Any:

@@ -165,15 +165,12 @@ def _read(path: Path) -> Image:
 
 
 def _prepared(model: nn.Module, image_shape: tuple[int, int, int], pictures: list[Image]) -> np.ndarray:
-    from timm.data import create_transform, resolve_model_data_config
+    from timm.data import resolve_model_data_config
 
-    channels, height, width = image_shape
-    config = {**resolve_model_data_config(model), "input_size": (3, height, width)}
-    transform = create_transform(**config, is_training=False)
-    arrays = np.stack([np.asarray(transform(picture), dtype=np.float32) for picture in pictures])
-    if channels == 1:
-        return arrays.mean(axis=1, keepdims=True, dtype=np.float32)
-    return np.ascontiguousarray(arrays[:, [channel % 3 for channel in range(channels)]])
+    from gpunet.preprocessing import evaluation_transform
+
+    transform = evaluation_transform({**resolve_model_data_config(model), "input_size": image_shape})
+    return np.stack([np.asarray(transform(picture), dtype=np.float32) for picture in pictures])
 
 
 def synthetic_picture(seed: int, side_px: int = 512) -> Image:

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import InvalidArgumentError
@@ -13,6 +14,9 @@ from gpunet.runtime.batch import BatchProfile
 
 if TYPE_CHECKING:
     from torch import nn
+
+PREPROCESSING = "gpunet.preprocessing"
+"""The property that says how a picture becomes the network's input."""
 
 
 def properties_of(
@@ -43,7 +47,7 @@ def properties_of(
     if spec is not None:
         values.update({"gpunet.spec": spec.to_json(), "gpunet.spec_sha256": spec.sha256})
     if entry is not None or spec is not None or cfg:
-        values["gpunet.preprocessing"] = preprocessing(model, shape)
+        values[PREPROCESSING] = preprocessing(model, shape)
     values.update(metadata or {})
     texts = {}
     for key, value in values.items():
@@ -68,3 +72,20 @@ def preprocessing(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, An
         "interpolation": config["interpolation"],
         "crop_pct": config["crop_pct"],
     }
+
+
+def preprocessing_of_file(path: Path) -> dict[str, Any] | None:
+    """How an exported file takes pictures: by its sidecar, or its own metadata (ONNX); None where neither says."""
+    from gpunet.export.sidecar import read_sidecar, sidecar_path
+
+    if sidecar_path(path).is_file():
+        said = read_sidecar(path, check=False).preprocessing
+        if said is not None:
+            return dict(said)
+    if path.suffix.lower() != ".onnx":
+        return None
+    import onnx
+
+    properties = {each.key: each.value for each in onnx.load(path, load_external_data=False).metadata_props}
+    found: dict[str, Any] | None = json.loads(properties.get(PREPROCESSING, "null"))
+    return found

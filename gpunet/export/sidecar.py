@@ -38,6 +38,8 @@ class Sidecar:
         builder_flags: what else shaped it, as plain JSON types.
         verification: the outcome, as plain JSON types: {'outcome': 'verified' | 'not verified', ...}.
         report: what the builder said and proved; plain JSON types.
+        preprocessing: how a picture becomes its input (input_size, mean, std, interpolation, crop_pct), where the
+            network says so; absent from early sidecars.
         command: the command line that made it; () for a call from Python.
         gpunet_version: of this package.
         created: UTC, ISO 8601.
@@ -60,6 +62,7 @@ class Sidecar:
     builder_flags: Mapping[str, Any] = field(default_factory=dict, hash=False)
     verification: Mapping[str, Any] | None = field(default=None, hash=False)
     report: Mapping[str, Any] | None = field(default=None, hash=False)
+    preprocessing: Mapping[str, Any] | None = field(default=None, hash=False)
     command: tuple[str, ...] = ()
     gpunet_version: str = ""
     created: str = ""
@@ -92,6 +95,7 @@ class Sidecar:
                 f"{where}: version {version!r} is not {SIDECAR_VERSION}.",
                 "A newer gpunet wrote it: upgrade, or export again.",
             )
+        body.setdefault("preprocessing", None)
         known = {each.name for each in fields(cls)}
         odd = sorted(set(body) ^ known)
         if odd:

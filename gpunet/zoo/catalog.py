@@ -42,6 +42,8 @@ def _read_entry(path: Path) -> Entry | None:
     body = {key: value for key, value in data.items() if key not in ("format", "format_version")}
     body["spec_data"] = body.pop("spec", None)
     body["sources"] = tuple(body.get("sources", ()))
+    if body.get("classes") is not None:
+        body["classes"] = tuple(body["classes"])
     body.setdefault("role", "own")
     body.setdefault("licence", "not stated")
     for name in ("architecture", "accuracy", "preprocessing"):

@@ -121,6 +121,7 @@ class Entry:
             where only figures are known and nothing can be built.
         accuracy: None where nobody measured it.
         licence: of the weights.
+        classes: their names in order, where they are known; None for ImageNet's, which timm names.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Entry:
     note: str = ""
     num_classes: int = 1000
     in_chans: int = 3
+    classes: tuple[str, ...] | None = None
     parameters_millions: float | None = None
     multiply_adds_billions: float | None = None
     spec_data: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)

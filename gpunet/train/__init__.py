@@ -1,0 +1,28 @@
+"""Train, distil and score networks: recipes as data, a loop that survives its process, one loader for every runtime.
+
+Names load on first use: importing this package is light.
+"""
+
+from __future__ import annotations
+
+from gpunet.lazy import lazily
+
+_MODULES = {
+    "Augmentation": "gpunet.train.recipe",
+    "Distillation": "gpunet.train.recipe",
+    "EpochScore": "gpunet.train.score",
+    "Evaluation": "gpunet.train.evaluate",
+    "ImageData": "gpunet.train.data",
+    "Optimization": "gpunet.train.recipe",
+    "Recipe": "gpunet.train.recipe",
+    "Schedule": "gpunet.train.recipe",
+    "Teacher": "gpunet.train.distill",
+    "TrainingResult": "gpunet.train.score",
+    "evaluate": "gpunet.train.evaluate",
+    "open_data": "gpunet.train.data",
+    "recipe_named": "gpunet.train.recipes",
+    "train": "gpunet.train.engine",
+}
+
+__all__ = list(_MODULES)
+__getattr__, __dir__ = lazily(__name__, _MODULES)

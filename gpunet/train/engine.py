@@ -1,0 +1,250 @@
+"""Train a network, in one process or many, so that a run which is killed at any moment ends as if it had not been.
+
+out/run.json              what is trained: network, recipe, data, seed, versions
+out/metrics.jsonl         a line a step that is logged, and an epoch
+out/checkpoints/          the last ones and the best (gpunet.train.checkpoint)
+out/model.safetensors     at the end: the best epoch's weights, averaged where the recipe says so
+out/result.json           at the end: every epoch's score
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from gpunet.errors import InvalidArgumentError, TrainingError
+from gpunet.files import atomic_path, write_text
+from gpunet.preprocessing import num_classes_of
+from gpunet.train.checkpoint import Checkpoints, Position, under
+from gpunet.train.data import ImageData
+from gpunet.train.preemption import sigterm_asked
+from gpunet.train.processes import Processes, processes
+from gpunet.train.randomness import kept_generators
+from gpunet.train.recipe import Recipe
+from gpunet.train.run import Run, Settings
+from gpunet.train.score import EpochScore, TrainingResult
+
+if TYPE_CHECKING:
+    from gpunet.train.distill import Teacher
+
+_PACKAGES = ("gpunet", "torch", "timm", "torchvision")
+RUN, RESULT, WEIGHTS = "run.json", "result.json", "model.safetensors"
+
+
+def train(
+    model: nn.Module,
+    recipe: Recipe,
+    data: ImageData,
+    out: str | Path,
+    *,
+    validation: ImageData | None = None,
+    teacher: Teacher | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    workers: int = 0,
+    resume: bool = True,
+    keep: int = 2,
+    checkpoint_minutes: float | None = 15,
+    log_every_steps: int = 50,
+    max_unreadable: int = 10,
+    classes: Sequence[str] | None = None,
+    tensorboard: bool = False,
+    progress: bool = False,
+    on_epoch: Callable[[EpochScore], bool | None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> TrainingResult:
+    """Train a network by a recipe, or go on with a run that was left or killed.
+
+    Under torchrun every process calls it alike; the first writes.
+
+    Args:
+        model: with as many classes as the data; a new run begins with its weights. Dropout and drop-path of a GPUNet
+            are set by the recipe; any other network is built with them.
+        recipe: see `Recipe`; `gpunet.train.recipe_named` knows the released ones.
+        data: images to train on.
+        out: folder of the run; see above.
+        validation: images that every epoch is scored on; None for no scores, and the last epoch's weights.
+        teacher: for a recipe with distillation.
+        seed: of the order of the images, augmentation and dropout.
+        device: 'cpu', 'cuda', ...; None for a GPU where there is one.
+        workers: processes that prepare images, for each process that trains; 0 for none.
+        resume: go on with what is in `out`; False refuses a folder that holds a run.
+        keep: how many of the last checkpoints are kept, beside the best.
+        checkpoint_minutes: between two checkpoints within an epoch; None for one at each epoch's end only.
+        log_every_steps: of metrics.jsonl.
+        max_unreadable: images that may be unreadable before it is an error.
+        classes: names of the model's classes, checked against the data's.
+        tensorboard: write for TensorBoard into `out/tensorboard` too.
+        progress: show a bar with rate and time left.
+        on_epoch: sees every epoch's score; True ends the run there, as a search does that prunes.
+        should_stop: asked after every step; True leaves as SIGTERM does.
+
+    Returns:
+        The result; `model` has the weights that were kept, and is in evaluation mode.
+
+    Raises:
+        PreemptedError: SIGTERM, or should_stop: a checkpoint was written. The same call goes on from there.
+        TrainingError: the folder holds another run, or one is at work in it; the loss is not a number (the batch is
+            kept beside the checkpoints).
+        DataError: (a ValueError) classes differ, or too many images cannot be read.
+        InvalidArgumentError: (a ValueError) an argument makes no sense.
+    """
+    out = Path(out)
+    _check(recipe, teacher, keep, log_every_steps, max_unreadable, workers)
+    num_classes = num_classes_of(model)
+    if num_classes < 2:
+        raise InvalidArgumentError(f"the model must have two classes or more, but has {num_classes}.")
+    data = data.for_model(num_classes, classes)
+    validation = None if validation is None else validation.for_model(num_classes, classes or data.classes)
+    with processes(device) as group, kept_generators(), sigterm_asked() as sigterm, _alone(out, group):
+        checkpoints = Checkpoints(out / "checkpoints", keep)
+        group.wait()
+        identity = _identity(model, recipe, data, validation, seed, group)
+        finished = _resumed(out, identity, resume)
+        if finished is None or not _weights_fit(model, out):
+            group.wait()
+            if group.first:
+                write_text(out / RUN, json.dumps({**identity, "versions": _versions()}, indent=2) + "\n")
+            settings = Settings(
+                out=out, data=data, validation=validation, seed=seed, workers=workers, num_classes=num_classes,
+                checkpoint_minutes=checkpoint_minutes, log_every_steps=log_every_steps, max_unreadable=max_unreadable,
+                tensorboard=tensorboard, progress=progress, on_epoch=on_epoch,
+                asked_to_leave=lambda: sigterm() or (should_stop is not None and should_stop()),
+            )  # fmt: skip
+            with Run(model, recipe, settings, checkpoints, group, teacher) as run:
+                scores, stopped, best, unreadable = run.to_the_end()
+            finished = {
+                "best": best.to_dict(), "scores": [each.to_dict() for each in scores], "stopped_early": stopped,
+                "unreadable": list(unreadable),
+            }  # fmt: skip
+            if group.first:
+                _keep_weights(out, checkpoints, best, averaged=recipe.ema_decay is not None)
+                write_text(out / RESULT, json.dumps(finished, indent=2) + "\n")
+            group.wait()
+        _load_weights(model, out)
+    return TrainingResult(
+        out / WEIGHTS,
+        EpochScore.from_dict(finished["best"]),
+        tuple(EpochScore.from_dict(each) for each in finished["scores"]),
+        bool(finished["stopped_early"]),
+        tuple(finished["unreadable"]),
+    )
+
+
+def _check(
+    recipe: Recipe, teacher: Teacher | None, keep: int, log_every_steps: int, max_unreadable: int, workers: int
+) -> None:
+    for name, value, least in (
+        ("keep", keep, 1), ("log_every_steps", log_every_steps, 1), ("max_unreadable", max_unreadable, 0),
+        ("workers", workers, 0),
+    ):  # fmt: skip
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InvalidArgumentError(f"{name} must be an integer of {least} or more, but got {value!r}.")
+    if (recipe.distillation is None) != (teacher is None):
+        raise InvalidArgumentError(
+            f"the recipe {recipe.name} {'has no' if recipe.distillation is None else 'has a'} distillation, but "
+            f"{'a teacher' if teacher is not None else 'no teacher'} is given.",
+            "Give a teacher with a recipe that has distillation, and neither without the other.",
+        )
+
+
+@contextlib.contextmanager
+def _alone(out: Path, group: Processes) -> Iterator[None]:
+    """Hold the run's folder against other runs; a killed process lets go of it."""
+    if not group.first:
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise TrainingError(f"another process is training in {out}.", "Wait for it, or give another folder.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _identity(
+    model: nn.Module, recipe: Recipe, data: ImageData, validation: ImageData | None, seed: int, group: Processes
+) -> dict[str, Any]:
+    """What a run must have in common with the one that it goes on with."""
+    spec = getattr(model, "spec", None)
+    cfg = getattr(model, "pretrained_cfg", None) or {}
+    return {
+        "run_version": 1,
+        "network": spec.to_dict() if spec is not None else str(cfg.get("architecture") or type(model).__name__),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "classes": num_classes_of(model),
+        "recipe": recipe.to_dict(),
+        "global_batch": recipe.global_batch(group.place.processes),
+        "data": {"name": data.name, "images": len(data)},
+        "validation": None if validation is None else {"name": validation.name, "images": len(validation)},
+        "seed": seed,
+    }
+
+
+def _resumed(out: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any] | None:
+    """The result of a run that has ended; None for one to begin or to go on with.
+
+    Raises:
+        TrainingError: the folder holds another run, or any where `resume` is False.
+    """
+    if not (out / RUN).exists():
+        return None
+    if not resume:
+        raise TrainingError(f"{out} holds a run already.", "Give another folder, or go on with it (resume).")
+    try:
+        before = json.loads((out / RUN).read_text(encoding="utf-8"))
+        ended = json.loads((out / RESULT).read_text(encoding="utf-8")) if (out / RESULT).exists() else None
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{out} cannot be read as a run: {error}", "Give another folder, or delete it.") from None
+    for name, value in json.loads(json.dumps(identity)).items():
+        if before.get(name) != value:
+            raise TrainingError(
+                f"{out} holds another run: its {name} is {_shown(before.get(name))}, but now it is {_shown(value)}.",
+                "Give another folder; or, to begin anew, delete it.",
+            )
+    return ended
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return {**found, "written": time.strftime("%Y-%m-%d")}
+
+
+def _keep_weights(out: Path, checkpoints: Checkpoints, best: EpochScore, *, averaged: bool) -> None:
+    from safetensors.torch import save_file
+
+    tensors, _ = checkpoints.load(Position(best.epoch))
+    with atomic_path(out / WEIGHTS) as part:
+        save_file(under("ema" if averaged else "model", tensors), part, metadata={"format": "pt"})
+
+
+def _weights_fit(model: nn.Module, out: Path) -> bool:
+    return (out / WEIGHTS).exists()
+
+
+def _load_weights(model: nn.Module, out: Path) -> None:
+    from safetensors.torch import load_file
+
+    model.load_state_dict(load_file(out / WEIGHTS))
+    model.eval()

@@ -1,0 +1,113 @@
+"""The processes that train together: one by itself, or those that torchrun started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from gpunet.errors import TrainingError
+from gpunet.train.loader import Place
+
+STOP, SAVE = 2, 1  # what `Processes.agree` agrees on; the greater wins
+_TIMEOUT = timedelta(minutes=30)
+
+
+class Processes:
+    """A process and its fellows.
+
+    Args:
+        place: rank and number.
+        device: what it computes on.
+    """
+
+    def __init__(self, place: Place, device: torch.device) -> None:
+        self.place, self.device = place, device
+        self._control: Any = dist.new_group(backend="gloo") if place.processes > 1 else None
+        self._asked: tuple[Any, Tensor] | None = None
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.place.rank == 0
+
+    @property
+    def many(self) -> bool:
+        """Whether there are others."""
+        return self.place.processes > 1
+
+    def agree(self, wish: int) -> int:
+        """The greatest wish of all processes, each asked once a step; of many, that of the step before.
+
+        It never waits for a process that is a step behind, so it costs a step next to nothing.
+        """
+        if self._control is None:
+            return wish
+        agreed = self.settled()
+        asked = torch.tensor(wish)
+        self._asked = dist.all_reduce(asked, dist.ReduceOp.MAX, self._control, async_op=True), asked
+        return agreed
+
+    def settled(self) -> int:
+        """What was agreed on last; nothing is asked anew."""
+        if self._asked is None:
+            return 0
+        work, asked = self._asked
+        work.wait()
+        self._asked = None
+        return int(asked)
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum over all processes, in place."""
+        if self.many:
+            dist.all_reduce(value)
+        return value
+
+    def from_first(self, value: bool) -> bool:
+        """What the first process says."""
+        if self._control is None:
+            return value
+        said = torch.tensor(int(value))
+        dist.broadcast(said, 0, self._control)
+        return bool(said)
+
+    def wait(self) -> None:
+        """For all others to come here."""
+        if self._control is not None:
+            dist.barrier(self._control)
+
+
+@contextlib.contextmanager
+def processes(device: str | torch.device | None = None) -> Iterator[Processes]:
+    """One of the processes that torchrun started, or one by itself.
+
+    Args:
+        device: 'cpu', 'cuda', 'cuda:1'; None for a GPU where there is one. Of many processes each takes a GPU of its
+            own.
+
+    Raises:
+        TrainingError: the device is not there.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    chosen = torch.device(device if device is not None else "cuda" if torch.cuda.is_available() else "cpu")
+    if chosen.type == "cuda":
+        if not torch.cuda.is_available():
+            raise TrainingError("device is 'cuda', but torch finds no GPU here.", "Pass device='cpu'.")
+        if count > 1:
+            chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(chosen)
+    own = count > 1 and not dist.is_initialized()
+    if own:
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=_TIMEOUT)
+    try:
+        place = Place(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Place()
+        yield Processes(place, chosen)
+    finally:
+        if own:
+            dist.destroy_process_group()

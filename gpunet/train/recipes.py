@@ -1,0 +1,98 @@
+"""Recipes by name: the released networks', the paper's two stages, and one for small data on a processor.
+
+Sources: the paper, section 4.1 (300 epochs to rank, 150 to fine-tune; RandAugment of magnitude 9 and deviation 0.5,
+decay x0.97 every 2.4 epochs, EMA 0.9999, crop 1, RMSprop), and the commands published beside the released networks
+(batches, rates, dropout, drop-path, random erasing, weight decay, teachers). Neither names the epochs of the warm-up
+(3 here, the default of timm when these networks were trained) nor temperature and weight of the distillation (those of
+`Distillation`). Fine-tuning goes on at the rate at which ranking ends: both together are the release's 450 epochs.
+Rates are for 8 processes, and scale with the batch where a run has others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from gpunet.errors import SpecError
+from gpunet.train.recipe import Augmentation, Distillation, Optimization, Recipe, Schedule
+
+PROCESSES = 8  # GPUs that the released networks were trained on
+
+
+def _released(
+    name: str, batch_size: int, learning_rate: float, teacher: str | None = None, px: int | None = None
+) -> Recipe:
+    return Recipe(
+        name,
+        epochs=450,
+        batch_size=batch_size,
+        optimization=Optimization(
+            "rmsproptf", learning_rate, batch_size * PROCESSES, weight_decay=1e-5, momentum=0.9, epsilon=1e-3
+        ),
+        schedule=Schedule("step", warmup_epochs=3, warmup_learning_rate=1e-6, decay_epochs=2.4, decay_rate=0.97),
+        augmentation=Augmentation("rand-m9-mstd0.5", erasing=0.2, erasing_mode="pixel"),
+        dropout=0.3,
+        drop_path=0.2,
+        ema_decay=0.9999,
+        precision="fp16",
+        channels_last=True,
+        batch_norm="local",
+        distillation=None if teacher is None else Distillation(teacher, px),
+    )
+
+
+_PLAIN = _released("gpunet_0", 192, 0.06)
+
+_RECIPES = (
+    Recipe(
+        "quick",
+        epochs=20,
+        batch_size=64,
+        optimization=Optimization("adamw", 4e-3, 64, weight_decay=0.02),
+        schedule=Schedule("cosine", warmup_epochs=1, warmup_learning_rate=1e-4, by_update=True),
+        augmentation=Augmentation(
+            scale=(0.7, 1.0), ratio=(0.85, 1.18), horizontal_flip=0.0, color_jitter=0.0, interpolation="bilinear"
+        ),
+        ema_decay=0.995,
+        ema_warmup=True,
+        channels_last=True,
+    ),
+    dataclasses.replace(_PLAIN, name="paper-rank", epochs=300),
+    dataclasses.replace(
+        _PLAIN,
+        name="paper-finetune",
+        epochs=150,
+        optimization=dataclasses.replace(_PLAIN.optimization, learning_rate=0.06 * 0.97**125),
+        schedule=dataclasses.replace(_PLAIN.schedule, warmup_epochs=0),
+    ),
+    _PLAIN,
+    dataclasses.replace(_PLAIN, name="gpunet_1"),
+    dataclasses.replace(_PLAIN, name="gpunet_2"),
+    _released("gpunet_p0", 256, 0.08, "tf_efficientnet_b2.aa_in1k", 260),
+    _released("gpunet_p1", 256, 0.08, "tf_efficientnet_b2.aa_in1k", 260),
+    _released("gpunet_d1", 192, 0.06, "tf_efficientnet_b5.ns_jft_in1k", 456),
+    _released("gpunet_d2", 128, 0.06, "tf_efficientnet_b6.ns_jft_in1k", 528),
+)
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names that `recipe_named` knows."""
+    return tuple(recipe.name for recipe in _RECIPES)
+
+
+def recipe_named(name: str | Path | Recipe) -> Recipe:
+    """A recipe by name, or from a JSON file; a recipe is given back as it is.
+
+    Raises:
+        SpecError: (a ValueError) there is none of that name, or the file cannot be read as one.
+    """
+    if isinstance(name, Recipe):
+        return name
+    if isinstance(name, Path) or str(name).endswith(".json"):
+        return Recipe.read(name)
+    for recipe in _RECIPES:
+        if recipe.name == name:
+            return recipe
+    raise SpecError(
+        f"recipe: {name!r} is none of {', '.join(recipe_names())}", "Give one of these, or the path of a JSON file."
+    )

@@ -1,0 +1,411 @@
+"""One run's state and its steps: what `gpunet.train.engine.train` drives.
+
+The order within an update is timm's: the optimiser's step, then the average of the weights, then the learning rate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from timm.data import Mixup
+from timm.utils import distribute_bn
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from gpunet.errors import DataError, PreemptedError, TrainingError
+from gpunet.network import GPUNet
+from gpunet.preprocessing import evaluation_transform, image_config
+from gpunet.spec import part_to_dict
+from gpunet.train.batch_norm import synced
+from gpunet.train.checkpoint import Checkpoints, Position, flat_optimizer, under, unflat_optimizer
+from gpunet.train.counts import Counts, count
+from gpunet.train.data import ImageData
+from gpunet.train.loader import Batch, TrainingLoader, Unreadable, evaluation_loader
+from gpunet.train.loss import Loss
+from gpunet.train.metrics import Metrics
+from gpunet.train.optimization import average_from_recipe, optimizer_from_recipe, scheduler_from_recipe
+from gpunet.train.processes import SAVE, STOP, Processes
+from gpunet.train.progress import TrainingProgress
+from gpunet.train.randomness import MIXING, STEP, seed_images, seed_of
+from gpunet.train.recipe import Recipe
+from gpunet.train.score import EpochScore
+from gpunet.train.transforms import training_transform
+
+if TYPE_CHECKING:
+    from gpunet.train.distill import Teacher
+
+_TYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
+Ending = tuple[list[EpochScore], bool, EpochScore, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The arguments of `train` that a run needs."""
+
+    out: Path
+    data: ImageData
+    validation: ImageData | None
+    seed: int
+    workers: int
+    num_classes: int
+    checkpoint_minutes: float | None
+    log_every_steps: int
+    max_unreadable: int
+    tensorboard: bool
+    progress: bool
+    on_epoch: Callable[[EpochScore], bool | None] | None
+    asked_to_leave: Callable[[], bool]
+
+
+class Run(contextlib.ExitStack):
+    """A run that stands somewhere; `to_the_end` takes it to its end, or raises."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        settings: Settings,
+        checkpoints: Checkpoints,
+        group: Processes,
+        teacher: Teacher | None,
+    ) -> None:
+        super().__init__()
+        self.recipe, self.settings, self.group, self.teacher = recipe, settings, group, teacher
+        self._checkpoints, self._device = checkpoints, group.device
+        if isinstance(model, GPUNet):
+            model.set_drop_rates(recipe.dropout, recipe.drop_path)
+        self._layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        self.model = model.to(self._device).to(memory_format=self._layout)
+        self._type = _TYPES[recipe.precision]
+        self._loss = Loss(recipe)
+        mixing = recipe.augmentation
+        self._mixup = (
+            Mixup(mixing.mixup, mixing.cutmix, label_smoothing=recipe.label_smoothing, num_classes=settings.num_classes)
+            if mixing.mixup or mixing.cutmix
+            else None
+        )
+        self.position, self.updates = Position(0), 0
+        self.scores: list[EpochScore] = []
+        self._sum = torch.zeros(2, dtype=torch.float64, device=self._device)  # of the epoch's losses, and how many
+        self._seconds = 0.0
+        self._unsure: tuple[Tensor, Batch, Position] | None = None
+        self._unreadable: dict[str, str] = {}
+        try:
+            self._set_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_up(self) -> None:
+        recipe, group = self.recipe, self.group
+        if recipe.batch_norm == "synced" and group.many:
+            self.enter_context(synced(self.model, self._device))
+        self._make_loaders()
+        self.optimizer = optimizer_from_recipe(self.model, recipe, group.place.processes)
+        self.scheduler = scheduler_from_recipe(self.optimizer, recipe, self.updates_per_epoch)
+        self.ema = average_from_recipe(self.model, recipe)
+        self._scaler = torch.amp.GradScaler(self._device.type, enabled=recipe.precision == "fp16")
+        self._trained: nn.Module = self.model
+        if group.many:
+            ids = [self._device.index] if self._device.type == "cuda" else None
+            self._trained = DistributedDataParallel(
+                self.model, device_ids=ids, broadcast_buffers=recipe.batch_norm == "local"
+            )
+        if recipe.compiled:
+            self._trained = torch.compile(self._trained)  # type: ignore[assignment]
+        self._resume()
+
+    def _make_loaders(self) -> None:
+        recipe, given = self.recipe, self.settings
+        config = image_config(self.model)
+        if self.teacher is not None:
+            identity = {"data": given.data.name, "augmentation": part_to_dict(recipe.augmentation), "seed": given.seed}
+            for turn in (True, False):  # the first process makes the file that all share
+                if self.group.first is turn:
+                    self.teacher.prepare(self.model, len(given.data), identity, self._device)
+                self.group.wait()
+        served = config if self.teacher is None else self.teacher.config
+        self._student_px = config["input_size"][1:]
+        common: dict[str, Any] = {
+            "place": self.group.place, "workers": given.workers, "pin_memory": self._device.type == "cuda",
+        }  # fmt: skip
+        self.loader = TrainingLoader(
+            given.data, training_transform(served, recipe.augmentation), given.num_classes, recipe.batch_size,
+            seed=given.seed, fixed=recipe.augmentation.fixed or not recipe.augmentation.enabled, **common,
+        )  # fmt: skip
+        self.updates_per_epoch = len(self.loader) // recipe.accumulation_steps
+        if self.updates_per_epoch < 1:
+            raise DataError(
+                f"{given.data.name} has {len(given.data)} images, too few for one update of "
+                f"{recipe.global_batch(self.group.place.processes)}.",
+                "Lower batch_size or accumulation_steps.",
+            )
+        self._batches = self.updates_per_epoch * recipe.accumulation_steps
+        self._validation = (
+            None if given.validation is None else
+            evaluation_loader(given.validation, evaluation_transform(config), given.num_classes, recipe.batch_size,
+                              **common)
+        )  # fmt: skip
+
+    # -------------------------------------------------------------------- state
+
+    def _resume(self) -> None:
+        """Stand where the last checkpoint does, or write the first."""
+        there = self._checkpoints.positions()
+        self.group.wait()  # all have looked before the first process may write
+        if there:
+            tensors, values = self._checkpoints.load(there[-1])
+            self.model.load_state_dict(under("model", tensors))
+            if self.ema is not None:
+                self.ema.module.load_state_dict(under("ema", tensors))
+            parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
+            self.optimizer.load_state_dict(
+                unflat_optimizer(under("optimizer", tensors), values["optimizer"], parameters)
+            )
+            self._sum.copy_(tensors["loss_sum"])
+            self._scaler.load_state_dict(values["scaler"])
+            self.position, self.updates = there[-1], values["updates"]
+            self.scores = [EpochScore.from_dict(each) for each in values["scores"]]
+            self._seconds = values["seconds"]
+        else:
+            self._save()
+        self._saved_s = time.monotonic()
+
+    def _save(self) -> None:
+        """A checkpoint of where the run stands; the first process writes."""
+        self._be_sure()
+        if self.group.first:
+            state, values = flat_optimizer(self.optimizer.state_dict())
+            tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+            if self.ema is not None:
+                tensors |= {f"ema.{name}": value for name, value in self.ema.module.state_dict().items()}
+            tensors |= {f"optimizer.{name}": value for name, value in state.items()}
+            values = {
+                "updates": self.updates,
+                "optimizer": values,
+                "scaler": self._scaler.state_dict(),
+                "scores": [each.to_dict() for each in self.scores],
+                "seconds": self._seconds,
+            }
+            best = Position(self.best().epoch) if self.scores else None
+            self._checkpoints.save(self.position, {**tensors, "loss_sum": self._sum}, values, best)
+        self._saved_s = time.monotonic()
+
+    def best(self) -> EpochScore:
+        """The epoch of the best top-1, the first of equals; the last where nothing is scored."""
+        if self.scores[-1].top1_percent is None:
+            return self.scores[-1]
+        return max(self.scores, key=lambda each: (each.top1_percent or 0.0, -each.epoch))
+
+    # --------------------------------------------------------------------- steps
+
+    def to_the_end(self) -> Ending:
+        """Train what is left; scores, whether the callback ended it, the best epoch, unreadable images."""
+        self._metrics: Any = contextlib.nullcontext()
+        if self.group.first:
+            given = self.settings
+            self._metrics = Metrics(given.out, self.position, self.updates, tensorboard=given.tensorboard)
+            self.callback(self._metrics.close)
+        self._progress = self.enter_context(
+            TrainingProgress(self.settings.progress and self.group.first, self.recipe, self._batches)
+        )
+        stopped = False
+        while self.position.epoch < self.recipe.epochs and not stopped:
+            self._train_epoch()
+            stopped = self._end_epoch()
+        return self.scores, stopped, self.best(), tuple(self._unreadable)
+
+    def _train_epoch(self) -> None:
+        epoch, first = self.position.epoch, self.position.step
+        self._trained.train()
+        if first >= self._batches:
+            return
+        began_s = logged_s = time.perf_counter()
+        logged = first
+        for step, batch in enumerate(self.loader.epoch(epoch, first), start=first):
+            loss = self._step(epoch, step, batch)
+            done = Position(epoch, step + 1)
+            self._progress.show(done, loss)
+            if done.step == self._batches:
+                self.position = done
+                self._log(done, loss, logged, logged_s)
+                break
+            if done.step % self.settings.log_every_steps == 0 or done.step == 1:
+                self._log(done, loss, logged, logged_s)
+                logged, logged_s = done.step, time.perf_counter()
+            if done.step % self.recipe.accumulation_steps == 0:
+                self.position = done
+                agreed = self.group.agree(self._wish())
+                if agreed:
+                    self._seconds += time.perf_counter() - began_s
+                    self._save()
+                    self._leave_if(agreed == STOP)
+                    began_s = time.perf_counter()
+        self._be_sure()
+        self._seconds += time.perf_counter() - began_s
+
+    def _wish(self) -> int:
+        if self.settings.asked_to_leave():
+            return STOP
+        minutes = self.settings.checkpoint_minutes
+        return SAVE if minutes is not None and time.monotonic() - self._saved_s >= 60 * minutes else 0
+
+    def _leave_if(self, leaving: bool) -> None:
+        if leaving:
+            self.group.wait()
+            raise PreemptedError(
+                f"the run was asked to leave in epoch {self.position.epoch + 1}, after "
+                f"{self.position.step} of {self._batches} batches; its checkpoint is written.",
+                f"The same command goes on from there: {self.settings.out}.",
+            )
+
+    def _step(self, epoch: int, step: int, batch: Batch) -> Tensor:
+        """Forward and backward of one batch, and the update where it is due; its loss."""
+        self._note(batch.unreadable)
+        place, recipe = self.group.place, self.recipe
+        torch.manual_seed(seed_of(self.settings.seed, STEP, epoch, step, place.rank))
+        images = batch.images.to(self._device, non_blocking=True)
+        targets: Any = batch.targets.to(self._device, non_blocking=True)
+        answers = None
+        if self.teacher is not None:
+            answers = self.teacher.logits(images, batch.indices)
+            images = self.teacher.for_student(images, self._student_px)
+        images = images.contiguous(memory_format=self._layout)
+        if self._mixup is not None and len(images) % 2 == 0:
+            seed_images(seed_of(self.settings.seed, MIXING, epoch, step, place.rank))
+            images, targets = self._mixup(images, targets)
+        due = (step + 1) % recipe.accumulation_steps == 0
+        alone = contextlib.nullcontext() if due or not self.group.many else self._trained.no_sync()  # type: ignore[operator]
+        with alone:
+            with torch.autocast(self._device.type, self._type, enabled=self._type is not None):
+                loss = self._loss(self._trained(images), targets, answers)
+            self._scaler.scale(loss / recipe.accumulation_steps).backward()
+        loss = loss.detach()
+        self._be_sure()
+        self._unsure = loss, batch, Position(epoch, step)
+        self._sum += torch.stack([loss.double(), torch.ones_like(loss, dtype=torch.float64)])
+        if due:
+            self._update()
+        return loss
+
+    def _update(self) -> None:
+        norm = self.recipe.optimization.gradient_norm
+        if norm is not None:
+            self._scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), norm)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        self.optimizer.zero_grad()
+        self.updates += 1
+        if self.ema is not None:
+            self.ema.update(self.model, step=self.updates)
+        self.scheduler.step_update(self.updates)
+
+    def _be_sure(self) -> None:
+        """Look at the loss of the step before: a look at this one's would make a GPU wait."""
+        if self._unsure is None:
+            return
+        loss, batch, at = self._unsure
+        self._unsure = None
+        if math.isfinite(loss.item()):
+            return
+        from safetensors.torch import save_file
+
+        rank = f"-rank-{self.group.place.rank}" if self.group.many else ""
+        path = self.settings.out / f"bad-batch-{at}{rank}.safetensors"
+        save_file({"images": batch.images, "targets": batch.targets, "indices": batch.indices}, path)
+        raise TrainingError(
+            f"the loss of batch {at.step} in epoch {at.epoch + 1} is {loss.item()}, at a learning rate of "
+            f"{self.optimizer.param_groups[0]['lr']:g}; the batch is kept in {path}.",
+            "Lower the learning rate, clip gradients (gradient_norm) or train in fp32 or bf16, into another folder.",
+        )
+
+    def _note(self, unreadable: list[Unreadable]) -> None:
+        self._unreadable.update(unreadable)
+        most = self.settings.max_unreadable
+        if len(self._unreadable) > most:
+            shown = "; ".join(f"{name} ({reason})" for name, reason in list(self._unreadable.items())[:5])
+            raise DataError(
+                f"more than {most} images cannot be read: {shown}{', ...' if len(self._unreadable) > 5 else ''}.",
+                "Mend or remove them; or allow more (max_unreadable).",
+            )
+
+    # ---------------------------------------------------------------- an epoch's end
+
+    def _end_epoch(self) -> bool:
+        """Score, report and keep an epoch; whether the callback ends the run."""
+        epoch, train_s = self.position.epoch, self._seconds
+        agreed = max(self.group.settled(), 0 if self.group.many else self._wish())
+        if agreed == STOP:
+            self._save()
+            self._leave_if(True)
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        total = self.group.sum(self._sum.clone())
+        if self.group.many and self.recipe.batch_norm == "local":
+            distribute_bn(self.model, self.group.place.processes, reduce=True)
+            if self.ema is not None:
+                distribute_bn(self.ema.module, self.group.place.processes, reduce=True)
+        began_s = time.perf_counter()
+        raw = self._scored(self.model)
+        kept = raw if self.ema is None else self._scored(self.ema.module)
+        images = self._batches * self.recipe.batch_size * self.group.place.processes
+        score = EpochScore(
+            epoch + 1, self.recipe.epochs, float(total[0] / total[1]), rate,
+            None if kept is None else kept.top1_percent, None if kept is None else kept.top5_percent,
+            None if raw is None or self.ema is None else raw.top1_percent, None if kept is None else kept.loss,
+            train_s, time.perf_counter() - began_s, images / max(train_s, 1e-9),
+        )  # fmt: skip
+        self.scores.append(score)
+        self.scheduler.step(epoch + 1)
+        self.position = Position(epoch + 1)
+        self._sum.zero_()
+        self._seconds = 0.0
+        self._save()
+        if self.group.first:
+            self._metrics.write("epoch", self.position, self.updates, score.to_dict())
+        self._progress.epoch(score)
+        ends = bool(self.settings.on_epoch(score)) if self.settings.on_epoch and self.group.first else False
+        return self.group.from_first(ends)
+
+    def _scored(self, model: nn.Module) -> Counts | None:
+        if self._validation is None or self.settings.validation is None:
+            return None
+        # Processes have almost as many batches as each other; they agree over those that all of them have.
+        mine = 0 if self.settings.validation.streamed else len(self.settings.validation) // self.group.place.processes
+        least = -(-mine // self.recipe.batch_size)
+        counts = Counts(self.settings.num_classes)
+        model.eval()
+        with torch.inference_mode():
+            for number, batch in enumerate(self._validation):
+                self._note(batch.unreadable)
+                if len(batch.targets):
+                    images = batch.images.to(self._device, non_blocking=True).contiguous(memory_format=self._layout)
+                    with torch.autocast(self._device.type, self._type, enabled=self._type is not None):
+                        logits = model(images)
+                    counts += count(logits.float(), batch.targets.to(self._device), self.settings.num_classes)
+                if (number < least or not self.group.many) and self.group.agree(
+                    STOP if self.settings.asked_to_leave() else 0
+                ) == STOP:
+                    self._save()
+                    self._leave_if(True)
+        return counts.over(self.group)
+
+    def _log(self, done: Position, loss: Tensor, logged: int, logged_s: float) -> None:
+        if not self.group.first:
+            return
+        value = float(loss)
+        steps = done.step - logged
+        seconds = time.perf_counter() - logged_s
+        images = steps * self.recipe.batch_size * self.group.place.processes
+        values = {
+            "loss": value, "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
+            "images_per_s": round(images / max(seconds, 1e-9), 1), "step_ms": round(1e3 * seconds / max(steps, 1), 3),
+        }  # fmt: skip
+        self._metrics.write("step", done, self.updates, values)

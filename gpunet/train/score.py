@@ -1,0 +1,66 @@
+"""What a training run says of itself: each epoch's score, and what it ended with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class EpochScore:
+    """One epoch.
+
+    Args:
+        epoch: from 1.
+        epochs: of the whole run.
+        train_loss: mean over the epoch's steps.
+        learning_rate: at the epoch's end.
+        top1_percent, top5_percent: on the validation data, of the averaged weights where there are any; None without
+            such data. top5 is None for fewer than 6 classes.
+        raw_top1_percent: of the weights themselves, where both are scored; else None.
+        loss: cross-entropy on the validation data.
+        train_s, evaluation_s: seconds that both took.
+        images_per_s: of training.
+    """
+
+    epoch: int
+    epochs: int
+    train_loss: float
+    learning_rate: float
+    top1_percent: float | None
+    top5_percent: float | None
+    raw_top1_percent: float | None
+    loss: float | None
+    train_s: float
+    evaluation_s: float
+    images_per_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> EpochScore:
+        """The score that `to_dict` wrote."""
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run ended with.
+
+    Args:
+        weights: safetensors file of the best epoch's weights (the averaged ones where there are any).
+        best: the epoch of the best top-1; the last where nothing was scored.
+        scores: of all epochs.
+        stopped_early: the callback ended it.
+        unreadable: names of the images that could not be read.
+    """
+
+    weights: Path
+    best: EpochScore
+    scores: tuple[EpochScore, ...]
+    stopped_early: bool
+    unreadable: tuple[str, ...] = ()

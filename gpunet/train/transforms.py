@@ -1,0 +1,29 @@
+"""A recipe's augmentation, on top of how a network takes a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timm.data import create_transform
+
+from gpunet.preprocessing import Transform, evaluation_transform, for_channels, three_channels
+from gpunet.train.recipe import Augmentation
+
+
+def training_transform(config: dict[str, Any], augmentation: Augmentation) -> Transform:
+    """A PIL image -> `C x H x W`, augmented."""
+    if not augmentation.enabled:
+        return evaluation_transform(config)
+    made = create_transform(
+        **{**three_channels(config), "interpolation": augmentation.interpolation or config["interpolation"]},
+        is_training=True,
+        scale=augmentation.scale,
+        ratio=augmentation.ratio,
+        hflip=augmentation.horizontal_flip,
+        vflip=augmentation.vertical_flip,
+        color_jitter=augmentation.color_jitter,
+        auto_augment=augmentation.policy,
+        re_prob=augmentation.erasing,
+        re_mode=augmentation.erasing_mode,
+    )
+    return for_channels(config["input_size"][0], made)

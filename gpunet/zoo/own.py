@@ -1,0 +1,81 @@
+"""Write an entry of one's own: its JSON and its weights in one folder, as `gpunet.load(..., zoo=FOLDER)` reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from gpunet.errors import EntryError
+from gpunet.files import sha256_of, write_text
+from gpunet.preprocessing import image_config, num_classes_of
+from gpunet.zoo.catalog import FORMAT, FORMAT_VERSION
+from gpunet.zoo.entry import Accuracy
+
+ENTRY = "entry.json"
+
+
+def write_entry(
+    folder: str | Path,
+    name: str,
+    model: nn.Module,
+    weights: str | Path,
+    *,
+    accuracy: Accuracy | None = None,
+    classes: Sequence[str] | None = None,
+    licence: str = "not stated",
+    note: str = "",
+    sources: Sequence[str] = (),
+) -> Path:
+    """Write `folder/entry.json` for a network whose weights lie in that folder; returns its path.
+
+    Args:
+        folder: the entry's.
+        name: unique in the zoo.
+        model: a GPUNet, or a model of timm's.
+        weights: a safetensors file in the folder.
+        accuracy: with the data it was measured on and by what.
+        classes: names of the classes, in order.
+        licence, note, sources: see `Entry`.
+
+    Raises:
+        EntryError: (a ValueError) the weights are not in the folder, or timm does not say what the model is.
+    """
+    folder, weights = Path(folder), Path(weights)
+    if weights.parent.resolve() != folder.resolve() or not weights.is_file():
+        raise EntryError(f"the weights of an entry must lie in its folder {folder}, but got {weights}.")
+    spec = getattr(model, "spec", None)
+    cfg: Any = getattr(model, "pretrained_cfg", None) or {}
+    architecture = "gpunet" if spec is not None else cfg.get("architecture")
+    if not architecture:
+        raise EntryError(f"a {type(model).__name__} has no name in timm, so nothing could build it again.")
+    tag = "" if spec is not None or not cfg.get("tag") else f".{cfg['tag']}"
+    config = image_config(model)
+    body: dict[str, Any] = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "architecture": f"{architecture}{tag}",
+        "num_classes": num_classes_of(model),
+        "in_chans": int(config["input_size"][0]),
+        "accuracy": None if accuracy is None else asdict(accuracy),
+        "preprocessing": {
+            "input_px": int(config["input_size"][-1]),
+            "crop_pct": float(config["crop_pct"]),
+            "interpolation": config["interpolation"],
+            "mean": [float(value) for value in config["mean"]],
+            "std": [float(value) for value in config["std"]],
+        },
+        "weights": {"file": weights.name, "sha256": sha256_of(weights)},
+        "licence": licence,
+    }
+    optional = {"classes": list(classes) if classes else None, "note": note, "sources": list(sources),
+                "spec": None if spec is None else spec.to_dict()}  # fmt: skip
+    body |= {key: value for key, value in optional.items() if value}
+    path = folder / ENTRY
+    write_text(path, json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+    return path
