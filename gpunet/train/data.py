@@ -68,7 +68,7 @@ class ImageData:
         if known is None and samples:
             known = [sample[1] for sample in samples]
         if known is None:
-            known = [self.dataset[index][1] for index in range(len(self.dataset))]
+            known = [_target(self.dataset, index) for index in range(len(self.dataset))]
         rows = range(len(self.dataset)) if self.rows is None else self.rows
         return np.array([self.target(known[row]) for row in rows])
 
@@ -226,6 +226,15 @@ def _create(name: str, root: str | Path | None, split: str, kwargs: dict[str, An
             f"timm cannot open {shown}: {type(error).__name__}: {error}",
             f"Data is {_KINDS}; a named one takes its root (--data-root) and split as timm.data.create_dataset does.",
         ) from error
+
+
+def _target(dataset: Any, index: int) -> Any:
+    reader = getattr(dataset, "reader", None)
+    if reader is None:
+        return dataset[index][1]
+    file, target = reader[index][:2]
+    file.close()
+    return target
 
 
 def _classes(dataset: Any) -> tuple[str, ...] | None:

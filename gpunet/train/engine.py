@@ -97,7 +97,7 @@ def train(
         InvalidArgumentError: (a ValueError) an argument makes no sense.
     """
     out = Path(out)
-    _check(recipe, teacher, keep, log_every_steps, max_unreadable, workers)
+    _check(recipe, teacher, keep, log_every_steps, max_unreadable, workers, seed)
     num_classes = num_classes_of(model)
     if num_classes < 2:
         raise InvalidArgumentError(f"the model must have two classes or more, but has {num_classes}.")
@@ -139,11 +139,17 @@ def train(
 
 
 def _check(
-    recipe: Recipe, teacher: Teacher | None, keep: int, log_every_steps: int, max_unreadable: int, workers: int
+    recipe: Recipe,
+    teacher: Teacher | None,
+    keep: int,
+    log_every_steps: int,
+    max_unreadable: int,
+    workers: int,
+    seed: int,
 ) -> None:
     for name, value, least in (
         ("keep", keep, 1), ("log_every_steps", log_every_steps, 1), ("max_unreadable", max_unreadable, 0),
-        ("workers", workers, 0),
+        ("workers", workers, 0), ("seed", seed, 0),
     ):  # fmt: skip
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InvalidArgumentError(f"{name} must be an integer of {least} or more, but got {value!r}.")

@@ -13,14 +13,20 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+_MASK = 2**64 - 1
 ORDER, IMAGE, STEP, MIXING = range(4)
 """What a seed is for."""
 
 
 def seed_of(seed: int, purpose: int, *position: int) -> int:
-    """64 bits for a place in a run."""
-    low, high = np.random.SeedSequence([seed, purpose, *position]).generate_state(2)
-    return int(low) | int(high) << 32
+    """64 bits for a place in a run: the parts, mixed one after the other by SplitMix64 (Steele et al., 2014)."""
+    state = seed & _MASK
+    for part in (purpose, *position):
+        state = (state + (part + 1) * 0x9E3779B97F4A7C15) & _MASK
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state
 
 
 def seed_images(seed: int) -> None:

@@ -398,9 +398,9 @@ class Run(contextlib.ExitStack):
         return counts.over(self.group)
 
     def _log(self, done: Position, loss: Tensor, logged: int, logged_s: float) -> None:
+        value = float(self.group.sum(loss.clone())) / self.group.place.processes
         if not self.group.first:
             return
-        value = float(loss)
         steps = done.step - logged
         seconds = time.perf_counter() - logged_s
         images = steps * self.recipe.batch_size * self.group.place.processes
