@@ -10,11 +10,13 @@ evaluations under way count as if they had come out as expected, so that many wo
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from gpunet.errors import InvalidArgumentError
+from gpunet.search.arguments import checked_integer
 from gpunet.search.optimize.base import Optimizer
 from gpunet.search.optimize.domain import Domain, every_point
 from gpunet.search.optimize.features import Features
@@ -47,7 +49,8 @@ class LaMcts(Optimizer):
         partition: False leaves the partition and the trust region out.
 
     Raises:
-        InvalidArgumentError: `initial` or `leaf_size` is below 2, or `exploration` is negative.
+        InvalidArgumentError: `initial` or `leaf_size` is no integer of 2 or more, or `exploration` no number of 0 or
+            more.
         MissingDependencyError: BoTorch or scikit-learn is not installed (at the first proposal of the model).
     """
 
@@ -64,14 +67,16 @@ class LaMcts(Optimizer):
     ) -> None:
         super().__init__(domain, seed=seed, maximize=maximize)
         size = domain.dimensions
-        self.initial = max(10, min(2 * size, 20), min(size, 30)) if initial is None else initial
-        if self.initial < 2 or leaf_size < 2 or not exploration >= 0:
+        default = max(10, min(2 * size, 20), min(size, 30))
+        self.initial = default if initial is None else checked_integer("initial", initial, 2)
+        self.leaf_size = checked_integer("leaf_size", leaf_size, 2)
+        if isinstance(exploration, (bool, str)) or not 0 <= exploration < math.inf:
             raise InvalidArgumentError(
-                "initial and leaf_size must be 2 or more and exploration 0 or more, but got "
-                f"initial={self.initial}, leaf_size={leaf_size}, exploration={exploration}."
+                f"exploration must be a number of 0 or more, but got {exploration!r}.",
+                "It is a fraction of the range of the values: 0.1, for instance.",
             )
-        self.leaf_size, self.exploration, self.partition = leaf_size, exploration, partition
-        self._sequence = SobolPoints(domain, seed)
+        self.exploration, self.partition = exploration, partition
+        self._sequence = SobolPoints(domain, self.seed)
         self._features = Features(domain)
         self._fit: Fit | None = None
         self._fitted_rows = 0  # samples at the last fit
@@ -80,6 +85,16 @@ class LaMcts(Optimizer):
         self._improved = False
         self._tree: tuple[PartitionTree, int] | None = None
         self._listed = every_point(domain, LISTED) if domain.finite else None
+
+    # ---------------------------------------------------------------- the start
+
+    def middle(self) -> np.ndarray:
+        """The point that is proposed first, where nothing has been told."""
+        return SobolPoints(self.domain, self.seed).take(1)[0]
+
+    def skip(self, count: int) -> None:
+        """Leave out so many of the points of the start."""
+        self._sequence.take(count)
 
     # ---------------------------------------------------------------- proposals
 
@@ -178,7 +193,7 @@ class LaMcts(Optimizer):
             "improved": self._improved,
         }
 
-    def _load_extra_state(self, state: dict[str, Any]) -> None:
+    def _load_extra_state(self, state: Mapping[str, Any]) -> None:
         self._sequence = SobolPoints(self.domain, self.seed, drawn=state["sobol_drawn"])
         self._fit = None if state["theta"] is None else Fit(np.array(state["theta"]), Outcome(*state["outcome"]))
         self._fitted_rows, self._chosen_rows = state["fitted_rows"], state["chosen_rows"]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpunet.search.optimize.domain import Domain
+from gpunet.search.optimize.domain import Domain, canonical
 
 Score = Callable[[np.ndarray], np.ndarray]
 Allowed = Callable[[np.ndarray], np.ndarray]
@@ -29,7 +29,7 @@ def candidates(domain: Domain, centers: np.ndarray, generator: np.random.Generat
     if domain.choices is not None and len(centers) > 1:
         parents = centers[generator.integers(len(centers), size=(2, DRAWN))]
         children = np.where(generator.random((DRAWN, domain.dimensions)) < 0.5, parents[0], parents[1])
-        parts.append(children[domain.contains(children)])
+        parts.append(canonical(domain, children[domain.contains(children)]))
     return np.unique(np.concatenate(parts), axis=0)
 
 

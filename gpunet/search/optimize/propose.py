@@ -76,7 +76,7 @@ class Proposer:
         rows = self._best_rows()
         if not self.domain.finite:
             units = [candidates_in(self._region(rows, each), self.generator) for each in (side, WHOLE)]
-            found = self.domain.decode(np.concatenate(units)[:DRAWN])
+            found = self.domain.decode(self._distinct(np.concatenate(units), taken)[:DRAWN])
         else:
             found = self.listed if self.listed is not None else self._around(rows)
             found = found[self._new(found, taken)]
@@ -107,6 +107,12 @@ class Proposer:
 
     def _new(self, points: np.ndarray, taken: np.ndarray) -> np.ndarray:
         return self.is_new(np.concatenate([taken, points]))[len(taken) :]
+
+    def _distinct(self, units: np.ndarray, taken: np.ndarray) -> np.ndarray:
+        """The first of equal rows of the unit cube, less those told or taken: some candidates are samples unchanged."""
+        known = np.concatenate([self.at, self.features(taken)])
+        _, first = np.unique(np.concatenate([known, units]), axis=0, return_index=True)
+        return units[np.sort(first[first >= len(known)]) - len(known)]
 
     def _is_apart(self, found: np.ndarray, taken: np.ndarray) -> bool:
         others = self.domain.encode(np.concatenate([self.points, taken]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from gpunet.search.optimize.domain import Domain
+from gpunet.search.optimize.domain import Domain, canonical
 
 
 class SobolPoints:
@@ -43,4 +43,4 @@ class SobolPoints:
             # Each choice has an equal part of the cube; the nearest would give the outer ones half as much.
             counts = np.array(self._domain.choices)
             points = np.minimum((unit * counts).astype(np.int64), counts - 1)
-        return points[self._domain.contains(points)]
+        return canonical(self._domain, points[self._domain.contains(points)])
