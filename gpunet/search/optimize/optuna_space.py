@@ -82,12 +82,13 @@ class OptunaSpace:
 
     Args:
         space: distributions by parameter name, each of more than one value.
+        repeats: whether the same values may be wanted twice; a lattice proposes none twice.
     """
 
-    def __init__(self, space: Mapping[str, Any]) -> None:
+    def __init__(self, space: Mapping[str, Any], *, repeats: bool = False) -> None:
         self.names = sorted(space)
         self.parameters = [Parameter.of(space[name]) for name in self.names]
-        self.is_lattice = all(each.categorical or 1 < each.choices <= FEW for each in self.parameters)
+        self.is_lattice = not repeats and all(each.categorical or 1 < each.choices <= FEW for each in self.parameters)
         self.domain: Domain
         if self.is_lattice:
             self.domain = Lattice(
