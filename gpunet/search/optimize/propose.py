@@ -16,6 +16,7 @@ from gpunet.search.optimize.domain import Domain
 from gpunet.search.optimize.features import Features
 from gpunet.search.optimize.maximize import Region, candidates_in, in_box
 from gpunet.search.optimize.maximize_finite import by_steps, candidates
+from gpunet.search.optimize.mixed import Mixed, in_mixed
 from gpunet.search.optimize.partition import PartitionTree
 from gpunet.search.optimize.surrogate import Surrogate
 
@@ -67,6 +68,16 @@ class Proposer:
             else:
                 found = self._listed_best(score, taken, None if side >= WHOLE else self.at[rows[0]])
             return None if found is None else found[None]
+        if isinstance(self.domain, Mixed):
+            repeats = self.domain.repeats
+            row = in_mixed(
+                self.domain,
+                score,
+                self._region(rows, side),
+                lambda row: repeats or self._is_apart(row[None], taken),
+                self.generator,
+            )
+            return None if row is None else row[None]
         unit = in_box(score, self._region(rows, side), self.generator)
         found = self.domain.decode(unit[None])
         return found if self._is_apart(found, taken) else None
@@ -76,7 +87,10 @@ class Proposer:
         rows = self._best_rows()
         if not self.domain.finite:
             units = [candidates_in(self._region(rows, each), self.generator) for each in (side, WHOLE)]
-            found = self.domain.decode(self._distinct(np.concatenate(units), taken)[:DRAWN])
+            rows_of_cube = np.concatenate(units)
+            if isinstance(self.domain, Mixed):
+                rows_of_cube = self.domain.decode(rows_of_cube)
+            found = self.domain.decode(self._distinct(rows_of_cube, taken)[:DRAWN])
         else:
             found = self.listed if self.listed is not None else self._around(rows)
             found = found[self._new(found, taken)]
@@ -103,6 +117,9 @@ class Proposer:
         center = self.at[rows[0]]
         low, high = np.clip(center - side / 2, 0, 1), np.clip(center + side / 2, 0, 1)
         leaf = self.tree.select()
+        if isinstance(self.domain, Mixed):  # what has no order has no near and far
+            low, high = np.where(self.domain.unordered, 0, low), np.where(self.domain.unordered, 1, high)
+            return Region(low, high, lambda points: self.tree.inside(leaf, self.features.spread(points)), self.at[rows])
         return Region(low, high, lambda features: self.tree.inside(leaf, features), self.at[rows])
 
     def _new(self, points: np.ndarray, taken: np.ndarray) -> np.ndarray:
