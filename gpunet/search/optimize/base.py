@@ -86,7 +86,7 @@ class Optimizer(ABC):
         Raises:
             InvalidArgumentError: the point is not in the domain, or the value is no number.
         """
-        row, known = self._inside([point])[0], _known(value)
+        row, known = self._inside([point])[0], as_float(value)
         for number, waiting in enumerate(self._pending):
             if np.array_equal(waiting, row):
                 del self._pending[number]
@@ -130,9 +130,10 @@ class Optimizer(ABC):
     @property
     def best(self) -> tuple[np.ndarray, float] | None:
         """The best point told and its value, the first of equals; None while there is none."""
-        if not np.isfinite(self._values).any():
+        worth = self._worth()
+        if not np.isfinite(worth).any():
             return None
-        row = int(np.nanargmax(self._values))
+        row = int(np.nanargmax(worth))
         return self._points[row].copy(), float(self.values[row])
 
     # ------------------------------------------------------------------- state
@@ -162,10 +163,10 @@ class Optimizer(ABC):
         if not isinstance(state, Mapping):
             raise InvalidArgumentError(f"A state must be what `state_dict` gives, but got {state!r}.")
         now = self.state_dict()
-        for key in ("version", "optimizer", "dimensions", "maximize", "seed"):
-            if state.get(key) != now[key]:
+        for key in ("version", "optimizer", "dimensions", "maximize", "seed", "constraints"):
+            if state.get(key) != now.get(key):
                 raise InvalidArgumentError(
-                    f"The state's {key} must be {now[key]!r}, but it is {state.get(key)!r}.",
+                    f"The state's {key} must be {now.get(key)!r}, but it is {state.get(key)!r}.",
                     "Load it into an optimiser made with the arguments of the one that saved it.",
                 )
         missing = [key for key in now if key not in state]
@@ -179,7 +180,7 @@ class Optimizer(ABC):
                 "Save it as a whole.",
             )
         points, pending = list(self._inside(state["points"])), list(self._inside(state["pending"]))
-        values = [_known(value) for value in state["values"]]
+        values = [as_float(value) for value in state["values"]]
         self._generator.bit_generator.state = state["generator"]
         self._points, self._values, self._pending = points, values, pending
         self._seen = set()
@@ -200,6 +201,10 @@ class Optimizer(ABC):
     @abstractmethod
     def _propose(self, n: int) -> np.ndarray:
         """`n x dimensions` points inside; on a finite domain, all new and distinct. That many are left."""
+
+    def _worth(self) -> np.ndarray:
+        """The values by which points are compared, higher is better; NaN for one that does not count."""
+        return np.array(self._values)
 
     def _is_new(self, points: np.ndarray) -> np.ndarray:
         """Which rows may be proposed: on a finite domain those not seen, the first of equals."""
@@ -292,7 +297,7 @@ def _row(point: Any) -> np.ndarray:
         return np.asarray(None)
 
 
-def _known(value: Any) -> float:
+def as_float(value: Any) -> float:
     """A value as a float that differences do not overflow; NaN for a failure.
 
     Raises:

@@ -86,7 +86,18 @@ class GaussianProcessBo(LaMcts):
         seed: of everything random.
         maximize: whether higher values are better.
         initial: Sobol points before the first model, as of `LaMcts`.
+        constraints: how many are learned, as of `LaMcts`.
     """
 
-    def __init__(self, domain: Domain, *, seed: int = 0, maximize: bool = True, initial: int | None = None) -> None:
-        super().__init__(domain, seed=seed, maximize=maximize, initial=initial, partition=False)
+    def __init__(
+        self,
+        domain: Domain,
+        *,
+        seed: int = 0,
+        maximize: bool = True,
+        initial: int | None = None,
+        constraints: int = 0,
+    ) -> None:
+        super().__init__(
+            domain, seed=seed, maximize=maximize, initial=initial, partition=False, constraints=constraints
+        )

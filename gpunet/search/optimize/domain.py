@@ -84,7 +84,7 @@ class Box:
     categorical = None
 
     def __init__(self, low: ArrayLike, high: ArrayLike) -> None:
-        self.low, self.high = np.atleast_1d(_numbers("low", low)), np.atleast_1d(_numbers("high", high))
+        self.low, self.high = np.atleast_1d(numbers("low", low)), np.atleast_1d(numbers("high", high))
         if self.low.ndim != 1 or self.low.shape != self.high.shape or self.low.size == 0:
             raise InvalidArgumentError(
                 f"low and high must be vectors of one length, but have shapes {self.low.shape} and {self.high.shape}.",
@@ -216,7 +216,7 @@ class Pool:
     categorical = None
 
     def __init__(self, vectors: ArrayLike) -> None:
-        given = np.atleast_2d(_numbers("vectors", vectors))
+        given = np.atleast_2d(numbers("vectors", vectors))
         if given.ndim != 2 or given.size == 0 or not np.isfinite(given).all():
             raise InvalidArgumentError(
                 f"A pool must be one or more vectors of finite numbers, but got an array of shape {given.shape}"
@@ -265,7 +265,7 @@ class Pool:
         return self.vectors[nearest]
 
 
-def _numbers(name: str, values: ArrayLike) -> np.ndarray:
+def numbers(name: str, values: ArrayLike) -> np.ndarray:
     """An array of the caller's numbers, theirs no more."""
     try:
         given = np.array(values)

@@ -35,7 +35,7 @@ class Mixed:
 
     def __init__(self, counts: Sequence[int], unordered: Sequence[bool], *, repeats: bool = False) -> None:
         self.counts = np.array(counts)
-        self.unordered = np.array(unordered)
+        self.unordered = np.array(unordered, dtype=bool)
         self.repeats = repeats
         self.dimensions = len(self.counts)
         self.has_steps = self.counts > 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpunet.search.optimize.acquisition import LogImprovement, draws
+from gpunet.search.optimize.acquisition import LogImprovement, promises
 from gpunet.search.optimize.domain import Domain
 from gpunet.search.optimize.features import Features
 from gpunet.search.optimize.maximize import Region, candidates_in, in_box
@@ -36,7 +36,8 @@ class Proposer:
         listed: all points of the domain, if they are few enough to be scored.
         points: `n x dimensions` samples told.
         at: their features.
-        z: their values as the model is told them.
+        z: how good they are, as the model is told it; where constraints are learned, those that break one come last.
+        goal: the z to improve on; minus infinity if there is none.
         tree: the partition of them.
         generator: of everything random.
         is_new: see the module.
@@ -48,6 +49,7 @@ class Proposer:
     points: np.ndarray
     at: np.ndarray
     z: np.ndarray
+    goal: float
     tree: PartitionTree
     generator: np.random.Generator
     is_new: Callable[[np.ndarray], np.ndarray]
@@ -60,7 +62,7 @@ class Proposer:
             side: of the trust region around the leaf's best sample, as a part of the domain; WHOLE for all of the leaf.
             taken: see the module.
         """
-        score = LogImprovement(surrogate, float(self.z.max()))
+        score = LogImprovement(surrogate, self.goal)
         rows = self._best_rows()
         if self.domain.finite:
             if self.listed is None:
@@ -95,12 +97,12 @@ class Proposer:
             found = self.listed if self.listed is not None else self._around(rows)
             found = found[self._new(found, taken)]
             if len(found) > DRAWN:
-                score = LogImprovement(surrogate, float(self.z.max()))
+                score = LogImprovement(surrogate, self.goal)
                 found = found[np.argsort(-score(self.features(found)), kind="stable")[:DRAWN]]
         count = min(n, len(found))
         if not count:
             return found
-        worth = draws(surrogate, self.features(found), count, self.generator)
+        worth = promises(surrogate, self.features(found), count, self.generator)
         picked: list[int] = []
         for draw in worth:
             draw[picked] = -np.inf

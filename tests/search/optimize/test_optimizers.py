@@ -357,6 +357,65 @@ def test_vectors_of_one_point_are_proposed_once(make):
         optimizer.ask()
 
 
+# ----------------------------------------------------------------- constraints
+
+
+def excess(point: np.ndarray) -> float:
+    return float(np.square(point).sum() - 0.5)
+
+
+@pytest.mark.parametrize("make", [LaMcts, GaussianProcessBo])
+@pytest.mark.parametrize(
+    "domain", [Box([0, 0], [1, 1]), Pool(np.random.default_rng(0).random((400, 2)))], ids=["box", "pool"]
+)
+def test_a_constraint_is_kept_and_met(make, domain: Domain):
+    optimizer = make(domain, seed=0, constraints=1)
+    for number in range(26):
+        point = optimizer.ask()[0]
+        optimizer.tell(point, None if number == 3 else float(point.sum()), None if number == 3 else [excess(point)])
+    best, value = optimizer.best
+    assert excess(best) <= 0
+    assert value > 0.95  # of 1, where the sum is greatest on the circle
+    assert sum(excess(point) < 0.05 for point in optimizer.points[10:]) >= 12
+    resumed = make(domain, seed=0, constraints=1)
+    resumed.load_state_dict(json.loads(json.dumps(optimizer.state_dict(), allow_nan=False)))
+    assert np.array_equal(resumed.ask(8), optimizer.ask(8))
+
+
+@pytest.mark.parametrize("limits", [[1.0, 1.0], [math.inf, -1.0], [math.nan, 1e300], [-1e300, 1e-300]])
+def test_constraints_that_nothing_keeps(limits: list[float]):
+    optimizer = LaMcts(DOMAINS["lattice"], seed=0, initial=4, constraints=2)
+    for _ in range(7):
+        point = optimizer.ask()[0]
+        optimizer.tell(point, float(point.sum()), limits)
+    assert optimizer.best is None
+    assert len(optimizer.ask(6)) == 6
+    json.dumps(optimizer.state_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("made_for", "told", "text"),
+    [
+        (1, None, "constraints must be 1 numbers with each value, but got None"),
+        (1, [0.0, 1.0], r"constraints must be 1 numbers with each value, but got \[0.0, 1.0\]"),
+        (0, [0.0], r"constraints must be 0 numbers with each value, but got \[0.0\]"),
+        (1, ["a"], r"constraints must be numbers, .* but got \['a'\]"),
+    ],
+)
+def test_constraints_are_as_many_as_were_said(made_for: int, told: list, text: str):
+    optimizer = LaMcts(DOMAINS["line"], constraints=made_for)
+    with pytest.raises(InvalidArgumentError, match=text):
+        optimizer.tell([0.5], 1.0, told)
+    assert len(optimizer.points) == 0
+
+
+def test_how_many_constraints_is_checked():
+    with pytest.raises(InvalidArgumentError, match="constraints must be an integer of 0 or more, but got -1"):
+        LaMcts(DOMAINS["line"], constraints=-1)
+    with pytest.raises(InvalidArgumentError, match="state's constraints must be 1, but it is 0"):
+        LaMcts(DOMAINS["line"], constraints=1).load_state_dict(LaMcts(DOMAINS["line"]).state_dict())
+
+
 # ----------------------------------------------------------------------- speed
 
 
