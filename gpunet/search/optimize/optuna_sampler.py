@@ -13,9 +13,10 @@ What becomes of a trial:
 from __future__ import annotations
 
 import functools
+import math
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from gpunet.search.optimize.lamcts import LaMcts
 from gpunet.search.optimize.optuna_space import OptunaSpace
 
 _PURPOSE = "to sample the trials of a study"
+_CONSTRAINTS = "constraints"  # where Optuna keeps those of a trial
 
 
 class IndependentSamplingWarning(UserWarning):
@@ -45,6 +47,7 @@ class Guide:
 
     def __init__(self, space: Mapping[str, Any], maximize: bool, options: Mapping[str, Any], alone: bool) -> None:
         self.space, self.alone = dict(space), alone
+        self.constraints = options.get("constraints", 0)
         self._known = OptunaSpace(space, repeats=not alone)
         self._optimizer = LaMcts(self._known.domain, maximize=maximize, **options)
         self._told: set[int] = set()
@@ -62,7 +65,8 @@ class Guide:
             if trial.state.is_finished():
                 self._handed.pop(trial.number, None)
                 if shown is not None:
-                    self._optimizer.tell(shown, _value_of(trial))
+                    unknown = [math.nan] * self._optimizer.constraints
+                    self._optimizer.tell(shown, _value_of(trial), _constraints_of(trial) or unknown)
                     self._told.add(trial.number)
             elif trial.state.name == "RUNNING" and (shown is not None or handed is not None):
                 under_way.append(handed if shown is None else shown)
@@ -95,6 +99,11 @@ class Guide:
         )
 
 
+def _constraints_of(trial: Any) -> list[float]:
+    """What Optuna keeps of a trial's constraints; none for a trial that has none."""
+    return list(trial.system_attrs.get(_CONSTRAINTS) or ())
+
+
 def _counts(trial: Any) -> bool:
     """Whether the trial has a say in which parameters every trial has."""
     return trial.state.name in ("COMPLETE", "PRUNED")
@@ -125,24 +134,34 @@ def _sampler_class() -> Any:
         Args:
             seed: of everything random (default: another one each time).
             warn_independent_sampling: whether to warn of parameters sampled at random.
+            constraints_func: of a finished trial, numbers that are 0 or less where a constraint is kept, as of Optuna's
+                own samplers; always as many.
             options: `initial`, `leaf_size`, `exploration` of `LaMcts`.
 
         Raises:
             InvalidArgumentError: the seed or an option is none.
         """
 
-        def __init__(self, *, seed: int | None = None, warn_independent_sampling: bool = True, **options: Any) -> None:
+        def __init__(
+            self,
+            *,
+            seed: int | None = None,
+            warn_independent_sampling: bool = True,
+            constraints_func: Callable[[Any], Sequence[float]] | None = None,
+            **options: Any,
+        ) -> None:
             seed = None if seed is None else checked_integer("seed", seed, 0)
             self._seed = int(np.random.default_rng(seed).integers(2**31))
             self._options = options
             self._warns = warn_independent_sampling
+            self._constraints_func = constraints_func
             self._random = optuna.samplers.RandomSampler(seed=self._seed)
             self._spaces = optuna.search_space.IntersectionSearchSpace(include_pruned=True)
             self._guide: Guide | None = None
             self._study: str | None = None
             self._lock = threading.RLock()  # of `study.optimize(n_jobs=...)`
             space = OptunaSpace({"x": optuna.distributions.FloatDistribution(0, 1)})
-            LaMcts(space.domain, seed=self._seed, maximize=True, **options)  # refuses now
+            LaMcts(space.domain, seed=self._seed, maximize=True, constraints=0, **options)  # refuses now
 
         def __getstate__(self) -> dict[str, Any]:
             return {**self.__dict__, "_lock": None}
@@ -162,7 +181,7 @@ def _sampler_class() -> Any:
             if len(study.directions) > 1:
                 raise InvalidArgumentError(
                     f"LaMctsSampler needs a study of one objective, but this one has {len(study.directions)}.",
-                    "Optimise one of them, with the others as constraints of the space.",
+                    "Optimise one of them, with the others as constraints (`constraints_func`).",
                 )
             with self._lock:
                 spaces = self._spaces.calculate(study)
@@ -174,14 +193,21 @@ def _sampler_class() -> Any:
             with self._lock:
                 trials = study.get_trials(deepcopy=False)
                 alone = not any(_has_others(each, search_space) for each in trials)
-                now, guide = (study.study_name, search_space, alone), self._guide
-                if guide is None or (self._study, guide.space, guide.alone) != now:
+                constraints = max(len(_constraints_of(each)) for each in trials)
+                now, guide = (study.study_name, search_space, alone, constraints), self._guide
+                if guide is None or (self._study, guide.space, guide.alone, guide.constraints) != now:
                     maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
                     # By the trial's number too, or workers of one seed would all begin with the same points.
                     seed = (self._seed + max(trial.number - 1, 0)) % 2**31
-                    guide = Guide(search_space, maximize, {"seed": seed, **self._options}, alone)
+                    options = {"seed": seed, "constraints": constraints, **self._options}
+                    guide = Guide(search_space, maximize, options, alone)
                     self._guide, self._study = guide, study.study_name
                 return guide.propose(trials, trial.number)
+
+        def after_trial(self, study: Any, trial: Any, state: Any, values: Sequence[float] | None) -> None:
+            if self._constraints_func is not None:
+                keep = optuna.samplers._base._process_constraints_after_trial
+                keep(self._constraints_func, study, trial, state)
 
         def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
             if self._warns and not distribution.single() and any(map(_counts, study.get_trials(deepcopy=False))):

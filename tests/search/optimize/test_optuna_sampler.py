@@ -217,6 +217,22 @@ def test_a_choice_that_others_depend_on_is_guided_and_may_come_again():
     assert [trial.params["kind"] for trial in study.trials[10:]].count("good") >= 10
 
 
+def test_constraints_are_learned():
+    def excess(trial: optuna.trial.FrozenTrial) -> list[float]:
+        return [trial.params["x"] + trial.params["y"] - 1]
+
+    study = study_of("maximize", constraints_func=excess)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1) + 2 * trial.suggest_float("y", 0, 1), n_trials=20)
+    assert 1.9 < study.best_value <= 2
+    assert study.sampler._guide._optimizer.best[1] <= 2
+    assert sum(excess(trial)[0] < 0.05 for trial in study.trials[6:]) >= 10
+    study.add_trial(
+        optuna.trial.create_trial(params=study.best_params, distributions=study.best_trial.distributions, value=9)
+    )
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1) + 2 * trial.suggest_float("y", 0, 1), n_trials=1)
+    assert study.sampler._guide._optimizer.best[1] <= 2  # whether that trial kept them is not known
+
+
 def test_several_objectives_are_refused():
     study = optuna.create_study(directions=["minimize", "maximize"], sampler=LaMctsSampler(seed=0))
     with pytest.raises(InvalidArgumentError, match="one objective, but this one has 2"):
