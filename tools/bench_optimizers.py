@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import gzip
+import itertools
 import json
 import multiprocessing
 import os
@@ -31,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from gpunet.cli import console
+from gpunet.errors import InvalidArgumentError
 from gpunet.files import write_text
 from gpunet.search import (
     Box,
@@ -43,7 +45,7 @@ from gpunet.search import (
     RegularizedEvolution,
     SobolSearch,
 )
-from gpunet.search.optimize.pictures import draw_regret, picture
+from gpunet.search.optimize.pictures import checked_suffix, draw_regret, picture
 from gpunet.search.optimize.problems import FUNCTIONS, ShiftedFunction
 
 OURS = "lamcts"
@@ -56,17 +58,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark with these arguments (default: the process's)."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--functions", nargs="*", choices=list(FUNCTIONS), default=list(FUNCTIONS))
-    parser.add_argument("--dimensions", type=int, nargs="+", default=[20])
-    parser.add_argument("--budget", type=int, default=150, help="evaluations a run (default: 150)")
-    parser.add_argument("--seeds", type=int, default=10, help="runs of each (default: 10)")
+    parser.add_argument("--dimensions", type=positive, nargs="+", default=[20])
+    parser.add_argument("--budget", type=positive, default=150, help="evaluations a run (default: 150)")
+    parser.add_argument("--seeds", type=positive, default=10, help="runs of each (default: 10)")
     parser.add_argument("--first-seed", type=int, default=0, help="others than the default to tune on")
     parser.add_argument("--optimizers", nargs="+", choices=list(OPTIMIZERS), default=list(OPTIMIZERS))
     parser.add_argument("--nas-bench-macro", type=Path, metavar="FILE", help="its JSON, plain or gzipped")
-    parser.add_argument("--tiers", type=int, default=4, help="FLOPs tiers of NAS-Bench-Macro (default: 4)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each (default: 1)")
+    parser.add_argument("--tiers", type=positive, default=4, help="FLOPs tiers of NAS-Bench-Macro (default: 4)")
+    parser.add_argument("--jobs", type=positive, default=1, help="runs at a time, one thread each (default: 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every run in FILE, and go on from it")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw regret into FILE (.png, .svg, .pdf)")
     args = parser.parse_args(arguments)
+    for name, size in itertools.product(args.functions, args.dimensions):
+        ShiftedFunction(name, size, 0)  # refuses now what it would refuse after hours
+    if args.plot:
+        checked_suffix(args.plot)
 
     nas = read_nas_bench(args.nas_bench_macro) if args.nas_bench_macro else {}
     budgets = {f"{name}-{size}": args.budget for size in args.dimensions for name in args.functions}
@@ -74,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     runs: dict[str, dict[str, Any]] = {}
     if args.json and args.json.exists():
-        runs = json.loads(args.json.read_text(encoding="utf-8"))["runs"]
+        runs = read_runs(args.json)
     wanted = [
         (problem, optimizer, seed)
         for seed in seeds
@@ -89,10 +95,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if args.json:
             write_text(args.json, json.dumps({"versions": versions(), "runs": runs}) + "\n")
         console.note(f"{_name(key)}: {min(result['regret']):.4g}")
-    kept = {key: runs[_name(key)] for key in wanted}
+    kept = {key: cut(runs[_name(key)], budgets[key[0]]) for key in wanted}
     report(kept, budgets)
     if args.plot:
         draw(args.plot, kept, budgets)
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more, of the command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
+    return int(text)
+
+
+def read_runs(path: Path) -> dict[str, dict[str, Any]]:
+    """The runs that a file of --json holds; says so where they are of other versions.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        runs, before = kept["runs"], kept["versions"]
+    except (ValueError, KeyError, TypeError):
+        raise InvalidArgumentError(
+            f"--json must be a file that this command wrote, but {path} is none.", "Name one that does not exist yet."
+        ) from None
+    others = [f"{name} {then}" for name, then in before.items() if versions().get(name) != then]
+    if others:
+        console.note(f"{path} has runs with {', '.join(others)}; they are not repeated with what is installed now")
+    return runs
+
+
+def cut(run: Mapping[str, Any], budget: int) -> dict[str, Any]:
+    """A run as if it had ended after so many evaluations, so that all are compared at one budget."""
+    return {**run, **{name: run[name][:budget] for name in ("regret", "proposal_cpu_s")}}
 
 
 def _name(key: Key) -> str:
@@ -185,7 +222,13 @@ def run(key: Key, budget: int, nas: Mapping[str, Any], tiers: int) -> dict[str, 
 
 
 def read_nas_bench(path: Path) -> dict[str, tuple[float, float]]:
-    """FLOPs and mean accuracy in percent of each network, by its digits."""
+    """FLOPs and mean accuracy in percent of each network, by its digits.
+
+    Raises:
+        InvalidArgumentError: there is no such file.
+    """
+    if not path.is_file():
+        raise InvalidArgumentError(f"There is no file {path}.", "--nas-bench-macro takes NAS-Bench-Macro's JSON.")
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
         return {digits: (entry["flops"], entry["mean_acc"]) for digits, entry in json.load(file).items()}
 
@@ -394,4 +437,4 @@ def draw(path: Path, runs: Mapping[Key, Mapping[str, Any]], budgets: Mapping[str
 
 
 if __name__ == "__main__":
-    main()
+    console.run(main)

@@ -1,4 +1,4 @@
-"""Checks of arguments that tiers and stratifications share."""
+"""Checks of arguments that tiers, stratifications and optimisers share."""
 
 from __future__ import annotations
 

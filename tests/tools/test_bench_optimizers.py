@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpunet.errors import InvalidArgumentError
+
 TOOLS = Path(__file__).parents[2] / "tools"
 
 
@@ -103,6 +105,39 @@ def test_it_goes_on_where_it_was_stopped(bench, nas_file: Path, tmp_path: Path, 
     assert "found the best" in said
     assert "mean rank" in said
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_longer_runs_are_compared_at_the_budget_asked_for(bench, tmp_path: Path, capsys):
+    kept = tmp_path / "runs.json"
+    runs = {"ackley-2/random/0": result(5, 4, 1), "ackley-2/sobol/0": result(3, 3)}
+    kept.write_text(json.dumps({"versions": {"gpunet": "0.0.1"}, "runs": runs}), encoding="utf-8")
+    bench.main(["--functions", "ackley", "--dimensions", "2", "--budget", "2", "--optimizers", "random", "sobol",
+                "--seeds", "1", "--json", str(kept)])  # fmt: skip
+    said = capsys.readouterr()
+    assert "has runs with gpunet 0.0.1; they are not repeated" in said.err
+    ranks = [line.split()[:2] for line in said.out.splitlines() if line.startswith(("random", "sobol"))][-2:]
+    assert ranks == [["sobol", "1.00"], ["random", "2.00"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--functions", "hartmann6", "--dimensions", "5"], "hartmann6 has 6 dimensions, more than the 5"),
+        (["--plot", "x.txt"], "must end in .png, .svg, .pdf, but got 'x.txt'"),
+        (["--nas-bench-macro", "nothing.json"], "There is no file nothing.json"),
+        (["--json", __file__], "must be a file that this command wrote, but .* is none"),
+    ],
+)
+def test_what_would_fail_later_is_refused_at_once(bench, arguments: list[str], text: str):
+    with pytest.raises(InvalidArgumentError, match=text):
+        bench.main(arguments)
+
+
+@pytest.mark.parametrize("option", ["--budget", "--seeds", "--jobs", "--tiers", "--dimensions"])
+def test_numbers_are_positive(bench, option: str, capsys):
+    with pytest.raises(SystemExit):
+        bench.main([option, "0"])
+    assert "'0' is no whole number of 1 or more" in capsys.readouterr().err
 
 
 @pytest.mark.slow

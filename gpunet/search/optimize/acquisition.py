@@ -13,7 +13,7 @@ import math
 import numpy as np
 import torch
 
-from gpunet.search.optimize.surrogate import Surrogate
+from gpunet.search.optimize.surrogate import Limit, Surrogate
 
 _ASYMPTOTIC = -1e3  # below it, h(t) is phi(t) / t^2 to six digits
 
@@ -21,9 +21,12 @@ _ASYMPTOTIC = -1e3  # below it, h(t) is phi(t) / t^2 to six digits
 class LogImprovement:
     """ln EI over `best`, by a surrogate: BoTorch's LogExpectedImprovement written out, several times as fast.
 
+    Where constraints are learned, plus ln of the probability that each is kept (Gardner et al., "Bayesian Optimization
+    with Inequality Constraints", ICML 2014).
+
     Args:
         surrogate: of the values.
-        best: the z to improve on.
+        best: the z to improve on; minus infinity while no point keeps the constraints, which alone count then.
     """
 
     def __init__(self, surrogate: Surrogate, best: float) -> None:
@@ -32,12 +35,20 @@ class LogImprovement:
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """M values for `m x columns` features."""
         mean, deviation = (torch.from_numpy(each) for each in self.surrogate.predict(features))
-        return log_improvement(mean, deviation, self.best).numpy()
+        found = log_improvement(mean, deviation, self.best) if self.best > -math.inf else torch.zeros_like(mean)
+        for limit in self.surrogate.limits:
+            mean, deviation = (torch.from_numpy(each) for each in limit.surrogate.predict(features))
+            found = found + _log_kept(mean, deviation, limit)
+        return found.numpy()
 
     def with_gradient(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """M values, and their `m x columns` slopes."""
         rows = torch.from_numpy(features).requires_grad_()
-        found = log_improvement(*self.surrogate.moments(rows), self.best)
+        found = 0 * rows.sum(dim=-1)
+        if self.best > -math.inf:
+            found = log_improvement(*self.surrogate.moments(rows), self.best)
+        for limit in self.surrogate.limits:
+            found = found + _log_kept(*limit.surrogate.moments(rows), limit)
         (slopes,) = torch.autograd.grad(found.sum(), rows)
         return found.detach().numpy(), slopes.numpy()
 
@@ -55,6 +66,23 @@ def log_improvement(mean: torch.Tensor, deviation: torch.Tensor, best: float) ->
     ratio = torch.where(t < _ASYMPTOTIC, -2 * torch.log(-far), ratio)
     log_density = -0.5 * t.square() - 0.5 * math.log(2 * math.pi)
     return torch.where(t > -1, direct, log_density + ratio) + deviation.log()
+
+
+def _log_kept(mean: torch.Tensor, deviation: torch.Tensor, limit: Limit) -> torch.Tensor:
+    """Ln of the probability that what will be measured, noise included, keeps a limit."""
+    if math.isinf(limit.most):  # kept everywhere, or, as far as is known, nowhere
+        return torch.zeros_like(mean)
+    return torch.special.log_ndtr((limit.most - mean) / (deviation.square() + limit.surrogate.noise).sqrt())
+
+
+def promises(surrogate: Surrogate, features: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """`count x m` draws of how good the rows may be: z where every constraint is kept, below all z where one is not."""
+    worth = draws(surrogate, features, count, generator)
+    for limit in surrogate.limits:
+        if math.isfinite(limit.most):
+            excess = np.clip(draws(limit.surrogate, features, count, generator) - limit.most, 0, None)
+            worth = np.where(excess > 0, -1e3 * (1 + excess), worth)
+    return worth
 
 
 def draws(surrogate: Surrogate, features: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gpunet.errors import ExhaustedError, InvalidArgumentError
-from gpunet.search.optimize.domain import Domain, every_point
+from gpunet.search.arguments import checked_integer
+from gpunet.search.optimize.domain import Domain, canonical, every_point
 from gpunet.search.optimize.sobol import SobolPoints
 
 STATE_VERSION = 1
@@ -31,13 +33,21 @@ class Optimizer(ABC):
         domain: where to look.
         seed: of everything random; two optimisers that are asked and told the same propose the same.
         maximize: whether higher values are better.
+
+    Raises:
+        InvalidArgumentError: the domain is none, or the seed no integer from 0 to 2^63 - 1.
     """
 
     def __init__(self, domain: Domain, *, seed: int = 0, maximize: bool = True) -> None:
+        if not isinstance(domain, Domain):
+            raise InvalidArgumentError(
+                f"domain must have what gpunet.search.Domain asks for, but got {domain!r}.",
+                "Box, Lattice, Pool and Tier are domains.",
+            )
         self.domain = domain
-        self.seed = seed
+        self.seed = checked_integer("seed", seed, 0, 2**63 - 1)
         self.maximize = maximize
-        self._generator = np.random.default_rng(seed)
+        self._generator = np.random.default_rng(self.seed)
         self._points: list[np.ndarray] = []
         self._values: list[float] = []  # NaN for a failure
         self._pending: list[np.ndarray] = []
@@ -51,18 +61,17 @@ class Optimizer(ABC):
         On a finite domain no point is proposed twice, and none that was told; where fewer than n are left, these.
 
         Raises:
-            InvalidArgumentError: n is below 1.
+            InvalidArgumentError: n is no integer of 1 or more.
             ExhaustedError: every point of the domain was proposed.
         """
-        if n < 1:
-            raise InvalidArgumentError(f"n must be 1 or more, but got {n}.")
+        n = checked_integer("n", n, 1)
         left = self._left()
         if left == 0:
             raise ExhaustedError(
                 f"All {len(self._seen)} points of the domain have been proposed.", "Take the best of them."
             )
         chosen = self._propose(n if left is None else min(n, left))
-        for point in chosen:
+        for point in chosen.copy():  # what is returned is the caller's, to change as they like
             self._note(point)
             self._pending.append(point)
         return chosen
@@ -75,17 +84,13 @@ class Optimizer(ABC):
             value: None if its evaluation failed. NaN and infinite values count as failures.
 
         Raises:
-            InvalidArgumentError: the point is not in the domain.
+            InvalidArgumentError: the point is not in the domain, or the value is no number.
         """
-        row = np.asarray(point)
-        if row.shape != (self.domain.dimensions,) or not self.domain.contains(row[None])[0]:
-            raise InvalidArgumentError(f"A point must be in the domain, but {row.tolist()} is not.")
-        row = row.astype(self._kind())
+        row, known = self._inside([point])[0], as_float(value)
         for number, waiting in enumerate(self._pending):
             if np.array_equal(waiting, row):
                 del self._pending[number]
                 break
-        known = math.nan if value is None or not math.isfinite(value) else float(np.clip(value, -_LARGE, _LARGE))
         self._points.append(row)
         self._values.append(known if self.maximize else -known)
         self._note(row)
@@ -98,12 +103,14 @@ class Optimizer(ABC):
         Raises:
             InvalidArgumentError: a point is not in the domain.
         """
-        rows: np.ndarray = np.asarray(points, dtype=self._kind()).reshape(-1, self.domain.dimensions)
-        if not self.domain.contains(rows).all():
-            raise InvalidArgumentError("The points under way must be in the domain, but some are not.")
-        self._pending = list(rows)
-        for row in rows:
+        self._pending = list(self._inside(points))
+        self._seen = set()  # what was asked for here and is not under way may be proposed again
+        for row in [*self._points, *self._pending]:
             self._note(row)
+
+    def reseed(self, seed: int) -> None:
+        """Another seed of what is random from now on: for copies of an optimiser that are to go ways of their own."""
+        self._generator = np.random.default_rng(checked_integer("seed", seed, 0))
 
     @property
     def pending(self) -> np.ndarray:
@@ -123,9 +130,10 @@ class Optimizer(ABC):
     @property
     def best(self) -> tuple[np.ndarray, float] | None:
         """The best point told and its value, the first of equals; None while there is none."""
-        if not np.isfinite(self._values).any():
+        worth = self._worth()
+        if not np.isfinite(worth).any():
             return None
-        row = int(np.nanargmax(self._values))
+        row = int(np.nanargmax(worth))
         return self._points[row].copy(), float(self.values[row])
 
     # ------------------------------------------------------------------- state
@@ -136,6 +144,8 @@ class Optimizer(ABC):
             "version": STATE_VERSION,
             "optimizer": type(self).__name__,
             "dimensions": self.domain.dimensions,
+            "maximize": self.maximize,
+            "seed": self.seed,
             "points": [point.tolist() for point in self._points],
             "values": [None if math.isnan(value) else value for value in self._values],
             "pending": [point.tolist() for point in self._pending],
@@ -143,38 +153,46 @@ class Optimizer(ABC):
             **self._extra_state(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the state of another optimiser of this class.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the state of another optimiser of this class, made with the same arguments.
 
         Raises:
-            InvalidArgumentError: it is another class's, of another version or of another number of dimensions.
+            InvalidArgumentError: it is no such state: of another class, version, direction, seed or number of
+                dimensions, or with points that the domain does not contain; nothing was taken over.
         """
-        expected = {
-            "version": STATE_VERSION,
-            "optimizer": type(self).__name__,
-            "dimensions": self.domain.dimensions,
-        }
-        for key, value in expected.items():
-            if state.get(key) != value:
+        if not isinstance(state, Mapping):
+            raise InvalidArgumentError(f"A state must be what `state_dict` gives, but got {state!r}.")
+        now = self.state_dict()
+        for key in ("version", "optimizer", "dimensions", "maximize", "seed", "constraints"):
+            if state.get(key) != now.get(key):
                 raise InvalidArgumentError(
-                    f"The state's {key} must be {value!r}, but it is {state.get(key)!r}.",
+                    f"The state's {key} must be {now.get(key)!r}, but it is {state.get(key)!r}.",
                     "Load it into an optimiser made with the arguments of the one that saved it.",
                 )
-        kind = self._kind()
-        self._points = [np.array(point, dtype=kind) for point in state["points"]]
-        self._values = [math.nan if value is None else float(value) for value in state["values"]]
-        self._pending = [np.array(point, dtype=kind) for point in state["pending"]]
-        self._seen = set()
-        for point in [*self._points, *self._pending]:
-            self._note(point)
+        missing = [key for key in now if key not in state]
+        if missing:
+            raise InvalidArgumentError(
+                f"A state must have all that `state_dict` gives, but lacks {', '.join(missing)}.", "Save it as a whole."
+            )
+        if len(state["points"]) != len(state["values"]):
+            raise InvalidArgumentError(
+                f"A state must have a value for each point, but has {len(state['values'])} for {len(state['points'])}.",
+                "Save it as a whole.",
+            )
+        points, pending = list(self._inside(state["points"])), list(self._inside(state["pending"]))
+        values = [as_float(value) for value in state["values"]]
         self._generator.bit_generator.state = state["generator"]
+        self._points, self._values, self._pending = points, values, pending
+        self._seen = set()
+        for point in [*points, *pending]:
+            self._note(point)
         self._load_extra_state(state)
 
     def _extra_state(self) -> dict[str, Any]:
         """What a subclass adds to the state."""
         return {}
 
-    def _load_extra_state(self, state: dict[str, Any]) -> None:
+    def _load_extra_state(self, state: Mapping[str, Any]) -> None:
         """Take it back; nothing where nothing is added."""
         return
 
@@ -184,11 +202,15 @@ class Optimizer(ABC):
     def _propose(self, n: int) -> np.ndarray:
         """`n x dimensions` points inside; on a finite domain, all new and distinct. That many are left."""
 
+    def _worth(self) -> np.ndarray:
+        """The values by which points are compared, higher is better; NaN for one that does not count."""
+        return np.array(self._values)
+
     def _is_new(self, points: np.ndarray) -> np.ndarray:
         """Which rows may be proposed: on a finite domain those not seen, the first of equals."""
         if not self.domain.finite:
             return np.ones(len(points), dtype=bool)
-        keys = [row.tobytes() for row in np.ascontiguousarray(points, dtype=self._kind())]
+        keys = [row.tobytes() for row in np.ascontiguousarray(canonical(self.domain, points), dtype=self._kind())]
         new = np.zeros(len(points), dtype=bool)
         taken: set[bytes] = set()
         for number, key in enumerate(keys):
@@ -243,8 +265,54 @@ class Optimizer(ABC):
         if self.domain.finite:
             self._seen.add(np.ascontiguousarray(point, dtype=self._kind()).tobytes())
 
+    def _inside(self, points: Any) -> np.ndarray:
+        """Points given by a caller, `n x dimensions`, canonical and not the caller's own array."""
+        given = list(points) if np.iterable(points) else [points]
+        rows = [_row(point) for point in given]
+        size = self.domain.dimensions
+        fits = [row.shape == (size,) and row.dtype.kind in "biuf" for row in rows]
+        if all(fits) and rows:
+            fits = self.domain.contains(np.stack(rows)).tolist()
+        if not all(fits):
+            fault = given[fits.index(False)]
+            fault = fault.tolist() if isinstance(fault, np.ndarray) else fault
+            raise InvalidArgumentError(
+                f"A point must be in the domain, but {fault} is not.",
+                f"Points have {size} number{'s' * (size > 1)} here; `domain.contains` says which lie inside.",
+            )
+        return canonical(self.domain, self._rows(rows)) + 0  # + 0: one zero, not two
+
     def _kind(self) -> type:
         return np.float64 if self.domain.choices is None else np.int64
 
     def _rows(self, points: list[np.ndarray]) -> np.ndarray:
         return np.array(points, dtype=self._kind()).reshape(-1, self.domain.dimensions)
+
+
+def _row(point: Any) -> np.ndarray:
+    try:
+        row = np.asarray(point)
+        return row.astype(np.float64) if row.dtype == object else row
+    except (TypeError, ValueError):  # no numbers, or parts of different lengths
+        return np.asarray(None)
+
+
+def as_float(value: Any) -> float:
+    """A value as a float that differences do not overflow; NaN for a failure.
+
+    Raises:
+        InvalidArgumentError: it is no number.
+    """
+    if value is None:
+        return math.nan
+    try:
+        if isinstance(value, str):
+            raise TypeError
+        number = float(value)
+    except OverflowError:  # an integer beyond them
+        number = _LARGE if value > 0 else -_LARGE
+    except (TypeError, ValueError):
+        raise InvalidArgumentError(
+            f"A value must be a number, or None for an evaluation that failed, but got {value!r}."
+        ) from None
+    return min(max(number, -_LARGE), _LARGE) if math.isfinite(number) else math.nan

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from gpunet.search.arguments import checked_integer
 from gpunet.search.optimize.base import Optimizer
 from gpunet.search.optimize.domain import Domain
 from gpunet.search.optimize.lamcts import LaMcts
@@ -24,7 +26,7 @@ class SobolSearch(Optimizer):
 
     def __init__(self, domain: Domain, *, seed: int = 0, maximize: bool = True) -> None:
         super().__init__(domain, seed=seed, maximize=maximize)
-        self._sequence = SobolPoints(domain, seed)
+        self._sequence = SobolPoints(domain, self.seed)
 
     def _propose(self, n: int) -> np.ndarray:
         return self._sobol_new(self._sequence, n)
@@ -32,7 +34,7 @@ class SobolSearch(Optimizer):
     def _extra_state(self) -> dict[str, Any]:
         return {"sobol_drawn": self._sequence.drawn}
 
-    def _load_extra_state(self, state: dict[str, Any]) -> None:
+    def _load_extra_state(self, state: Mapping[str, Any]) -> None:
         self._sequence = SobolPoints(self.domain, self.seed, drawn=state["sobol_drawn"])
 
 
@@ -45,13 +47,17 @@ class RegularizedEvolution(Optimizer):
         maximize: whether higher values are better.
         population: so many of the latest points are alive.
         sample: so many of them meet in a tournament.
+
+    Raises:
+        InvalidArgumentError: `population` or `sample` is no integer of 1 or more.
     """
 
     def __init__(
         self, domain: Domain, *, seed: int = 0, maximize: bool = True, population: int = 50, sample: int = 10
     ) -> None:
         super().__init__(domain, seed=seed, maximize=maximize)
-        self.population, self.sample = population, sample
+        self.population = checked_integer("population", population, 1)
+        self.sample = checked_integer("sample", sample, 1)
 
     def _propose(self, n: int) -> np.ndarray:
         chosen = self._rows([])
@@ -80,7 +86,18 @@ class GaussianProcessBo(LaMcts):
         seed: of everything random.
         maximize: whether higher values are better.
         initial: Sobol points before the first model, as of `LaMcts`.
+        constraints: how many are learned, as of `LaMcts`.
     """
 
-    def __init__(self, domain: Domain, *, seed: int = 0, maximize: bool = True, initial: int | None = None) -> None:
-        super().__init__(domain, seed=seed, maximize=maximize, initial=initial, partition=False)
+    def __init__(
+        self,
+        domain: Domain,
+        *,
+        seed: int = 0,
+        maximize: bool = True,
+        initial: int | None = None,
+        constraints: int = 0,
+    ) -> None:
+        super().__init__(
+            domain, seed=seed, maximize=maximize, initial=initial, partition=False, constraints=constraints
+        )

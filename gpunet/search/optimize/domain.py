@@ -20,9 +20,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpunet.errors import InvalidArgumentError
+from gpunet.search.arguments import checked_integer
 
 STEP = 0.1  # standard deviation of a step in a box, as a part of the range
 NEAREST = 32  # neighbours of a pool's point
+MOST_CHOICES = 2**31  # of a digit
 
 
 @runtime_checkable
@@ -82,17 +84,18 @@ class Box:
     categorical = None
 
     def __init__(self, low: ArrayLike, high: ArrayLike) -> None:
-        self.low = np.atleast_1d(np.asarray(low, dtype=np.float64))
-        self.high = np.atleast_1d(np.asarray(high, dtype=np.float64))
+        self.low, self.high = np.atleast_1d(numbers("low", low)), np.atleast_1d(numbers("high", high))
         if self.low.ndim != 1 or self.low.shape != self.high.shape or self.low.size == 0:
             raise InvalidArgumentError(
-                f"low and high must be vectors of one length, but have shapes {self.low.shape} and {self.high.shape}."
+                f"low and high must be vectors of one length, but have shapes {self.low.shape} and {self.high.shape}.",
+                "Give one number each for every dimension: Box(low=[0, 0], high=[1, 5]).",
             )
         for number, (least, greatest) in enumerate(zip(self.low.tolist(), self.high.tolist(), strict=True)):
             if not (math.isfinite(greatest - least) and least < greatest):
                 raise InvalidArgumentError(
-                    f"low < high must hold, but dimension {number} has low={least:g}, high={greatest:g}.",
-                    "Leave a dimension with one value out.",
+                    "low < high must hold, with a finite range, but dimension "
+                    f"{number} has low={least!r}, high={greatest!r}.",
+                    "Leave a dimension with one value out, and search the logarithm of what has no bounds.",
                 )
         self.dimensions = len(self.low)
 
@@ -135,22 +138,30 @@ class Lattice:
             choices of such a digit as equally far apart.
 
     Raises:
-        InvalidArgumentError: a digit has no choice, or `categorical` has another length than `choices`.
+        InvalidArgumentError: a digit has no choice or more than 2^31, or `categorical` has another length than
+            `choices`.
     """
 
     finite = True
 
     def __init__(self, choices: Sequence[int], categorical: Sequence[bool] | None = None) -> None:
-        self.choices = tuple(int(count) for count in choices)
-        if not self.choices or min(self.choices) < 1:
-            raise InvalidArgumentError(f"Every digit must have at least one choice, but choices={self.choices}.")
+        given = list(choices) if np.iterable(choices) else []
+        if not given:
+            raise InvalidArgumentError(
+                f"choices must be the number of choices of each digit, at least one, but got {choices!r}.",
+                "Lattice([3, 4]) has a digit of three choices and one of four.",
+            )
+        self.choices = tuple(
+            checked_integer(f"choices[{digit}]", count, 1, MOST_CHOICES) for digit, count in enumerate(given)
+        )
         self.categorical = (
             (False,) * len(self.choices) if categorical is None else tuple(bool(each) for each in categorical)
         )
         if len(self.categorical) != len(self.choices):
             raise InvalidArgumentError(
                 f"categorical must say yes or no for each digit, but has {len(self.categorical)} values for "
-                f"{len(self.choices)} digits."
+                f"{len(self.choices)} digits.",
+                "Leave it out where all choices have an order.",
             )
         self.dimensions = len(self.choices)
         self.size = math.prod(self.choices)
@@ -197,7 +208,7 @@ class Pool:
         vectors: `n x dimensions`; their order does not matter.
 
     Raises:
-        InvalidArgumentError: there is no vector, or a value is not finite.
+        InvalidArgumentError: there is no vector, a value is not finite, or the range of a column is not.
     """
 
     finite = True
@@ -205,11 +216,19 @@ class Pool:
     categorical = None
 
     def __init__(self, vectors: ArrayLike) -> None:
-        given = np.atleast_2d(np.asarray(vectors, dtype=np.float64))
+        given = np.atleast_2d(numbers("vectors", vectors))
         if given.ndim != 2 or given.size == 0 or not np.isfinite(given).all():
             raise InvalidArgumentError(
                 f"A pool must be one or more vectors of finite numbers, but got an array of shape {given.shape}"
-                f"{'' if np.isfinite(given).all() else ' with NaN or infinite values'}."
+                f"{'' if np.isfinite(given).all() else ' with NaN or infinite values'}.",
+                "Give a row a candidate, `n x dimensions`.",
+            )
+        with np.errstate(over="ignore"):
+            endless = np.flatnonzero(np.isinf(np.ptp(given, axis=0)))
+        if len(endless):
+            raise InvalidArgumentError(
+                f"The range of a pool's column must be finite, but that of column {endless[0]} is not in floats.",
+                "Divide the column by a constant.",
             )
         self.vectors = np.unique(given + 0.0, axis=0)  # + 0.0: one zero, not two
         self.size, self.dimensions = self.vectors.shape
@@ -246,11 +265,31 @@ class Pool:
         return self.vectors[nearest]
 
 
+def numbers(name: str, values: ArrayLike) -> np.ndarray:
+    """An array of the caller's numbers, theirs no more."""
+    try:
+        given = np.array(values)
+    except ValueError:  # rows of different lengths
+        given = np.array(None)
+    if given.dtype.kind not in "biuf":
+        raise InvalidArgumentError(
+            f"{name} must be numbers, in rows of one length, but got {values!r:.200}.", "Turn them into numbers first."
+        )
+    return given.astype(np.float64)
+
+
 def some(points: np.ndarray, count: int | None, generator: np.random.Generator) -> np.ndarray:
     """All rows, or at most `count` of them at random and in random order."""
     if count is None:
         return points
     return points[generator.permutation(len(points))[:count]]
+
+
+def canonical(domain: Domain, points: np.ndarray) -> np.ndarray:
+    """Points inside, the same vector for all that stand for one (a tier has many vectors of one network)."""
+    if domain.choices is None or not len(points):
+        return points
+    return domain.decode(domain.encode(points))
 
 
 def every_point(domain: Domain, limit: int) -> np.ndarray | None:
@@ -260,4 +299,4 @@ def every_point(domain: Domain, limit: int) -> np.ndarray | None:
     if domain.choices is None or math.prod(domain.choices) > limit:
         return None
     vectors = np.indices(domain.choices).reshape(domain.dimensions, -1).T.astype(np.int64)
-    return vectors[domain.contains(vectors)]
+    return np.unique(canonical(domain, vectors[domain.contains(vectors)]), axis=0)

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from gpunet.search.optimize.domain import Domain
+from gpunet.search.optimize.mixed import Mixed
 
 
 class Features:
@@ -25,8 +26,13 @@ class Features:
         self._domain = domain
         self.columns = domain.encode(domain.draw(1, np.random.default_rng(0))).shape[1]
         self.unordered = np.zeros(self.columns, dtype=bool)
+        self._counts = np.zeros(self.columns, dtype=int)  # choices of a column
         if domain.choices is not None and domain.categorical is not None:
-            self.unordered = np.array(domain.categorical) & (np.array(domain.choices) > 2)
+            self._counts = np.array(domain.choices)
+            self.unordered = np.array(domain.categorical) & (self._counts > 2)
+        elif isinstance(domain, Mixed):
+            self._counts = domain.counts
+            self.unordered = domain.unordered & (self._counts > 2)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """`n x columns`, for the surrogate."""
@@ -39,6 +45,6 @@ class Features:
             return unit
         parts = [unit[:, ~self.unordered]]
         for digit in np.flatnonzero(self.unordered):
-            choices = np.arange((self._domain.choices or ())[digit])
-            parts.append((np.asarray(points)[:, digit : digit + 1] == choices) / math.sqrt(2))
+            chosen = np.rint(unit[:, digit : digit + 1] * (self._counts[digit] - 1))
+            parts.append((chosen == np.arange(self._counts[digit])) / math.sqrt(2))
         return np.hstack(parts)

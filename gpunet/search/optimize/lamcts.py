@@ -10,19 +10,21 @@ evaluations under way count as if they had come out as expected, so that many wo
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.search.optimize.base import Optimizer
-from gpunet.search.optimize.domain import Domain, every_point
+from gpunet.search.arguments import checked_integer
+from gpunet.search.optimize.base import Optimizer, as_float
+from gpunet.search.optimize.domain import Domain, every_point, numbers
 from gpunet.search.optimize.features import Features
 from gpunet.search.optimize.outcome import Outcome
 from gpunet.search.optimize.partition import LEAF_SIZE, PartitionTree
 from gpunet.search.optimize.propose import WHOLE, Proposer
 from gpunet.search.optimize.sobol import SobolPoints
-from gpunet.search.optimize.surrogate import Fit, Surrogate, fit
+from gpunet.search.optimize.surrogate import Fit, Limit, Surrogate, fit, fit_limit
 
 LISTED = 20_000  # points of a finite domain that are all scored
 ROWS = 300  # samples that the surrogate is fitted to
@@ -45,9 +47,12 @@ class LaMcts(Optimizer):
         leaf_size: samples that a leaf holds before it is cut.
         exploration: Cp of the UCB, as a fraction of the range of the values.
         partition: False leaves the partition and the trust region out.
+        constraints: how many numbers are told with each value that have to be 0 or less (latency over its limit); the
+            model learns where they are.
 
     Raises:
-        InvalidArgumentError: `initial` or `leaf_size` is below 2, or `exploration` is negative.
+        InvalidArgumentError: `initial` or `leaf_size` is no integer of 2 or more, `exploration` no number or
+            `constraints` no integer of 0 or more.
         MissingDependencyError: BoTorch or scikit-learn is not installed (at the first proposal of the model).
     """
 
@@ -61,17 +66,23 @@ class LaMcts(Optimizer):
         leaf_size: int = LEAF_SIZE,
         exploration: float = 0.1,
         partition: bool = True,
+        constraints: int = 0,
     ) -> None:
         super().__init__(domain, seed=seed, maximize=maximize)
         size = domain.dimensions
-        self.initial = max(10, min(2 * size, 20), min(size, 30)) if initial is None else initial
-        if self.initial < 2 or leaf_size < 2 or not exploration >= 0:
+        default = max(10, min(2 * size, 20), min(size, 30))
+        self.initial = default if initial is None else checked_integer("initial", initial, 2)
+        self.leaf_size = checked_integer("leaf_size", leaf_size, 2)
+        if isinstance(exploration, (bool, str)) or not 0 <= exploration < math.inf:
             raise InvalidArgumentError(
-                "initial and leaf_size must be 2 or more and exploration 0 or more, but got "
-                f"initial={self.initial}, leaf_size={leaf_size}, exploration={exploration}."
+                f"exploration must be a number of 0 or more, but got {exploration!r}.",
+                "It is a fraction of the range of the values: 0.1, for instance.",
             )
-        self.leaf_size, self.exploration, self.partition = leaf_size, exploration, partition
-        self._sequence = SobolPoints(domain, seed)
+        self.exploration, self.partition = exploration, partition
+        self.constraints = checked_integer("constraints", constraints, 0)
+        self._limits: list[list[float]] = []  # of each point, NaN where they are not known
+        self._limit_fits: list[Fit | None] = [None] * self.constraints
+        self._sequence = SobolPoints(domain, self.seed)
         self._features = Features(domain)
         self._fit: Fit | None = None
         self._fitted_rows = 0  # samples at the last fit
@@ -80,6 +91,16 @@ class LaMcts(Optimizer):
         self._improved = False
         self._tree: tuple[PartitionTree, int] | None = None
         self._listed = every_point(domain, LISTED) if domain.finite else None
+
+    # ---------------------------------------------------------------- the start
+
+    def middle(self) -> np.ndarray:
+        """The point that is proposed first, where nothing has been told."""
+        return SobolPoints(self.domain, self.seed).take(1)[0]
+
+    def skip(self, count: int) -> None:
+        """Leave out so many of the points of the start."""
+        self._sequence.take(count)
 
     # ---------------------------------------------------------------- proposals
 
@@ -97,13 +118,15 @@ class LaMcts(Optimizer):
         known, features = self._known(), self._features(self.points)
         surrogate, z = self._surrogate(features, known)
         surrogate = surrogate.believing(self._features(np.concatenate([self.pending, chosen])))
+        ranked, goal = self._by_limits(z)
         proposer = Proposer(
             self.domain,
             self._features,
             self._listed,
             self.points,
             features,
-            z,
+            ranked,
+            goal,
             self.tree,
             self._generator,
             self._is_new,
@@ -137,7 +160,37 @@ class LaMcts(Optimizer):
             self._fit, _ = fit(features[rows], known[rows], self._features.unordered, self._fit, choose=choose)
             self._fitted_rows = len(known)
         z, _ = self._fit.outcome(known)
-        return Surrogate(features[rows], z[rows], self._features.unordered, self._fit.theta), z
+        limits = self._learned_limits(features)
+        return Surrogate(features[rows], z[rows], self._features.unordered, self._fit.theta, limits), z
+
+    def _learned_limits(self, features: np.ndarray) -> tuple[Limit, ...]:
+        """The constraints, each from the samples nearest to its limit."""
+        found = []
+        for number in range(self.constraints):
+            told = np.array([each[number] for each in self._limits])
+            rows = _informative(np.where(np.isfinite(told), -np.abs(told), -np.inf))
+            before = self._limit_fits[number]
+            self._limit_fits[number], limit = fit_limit(features[rows], told[rows], self._features.unordered, before)
+            found.append(limit)
+        return tuple(found)
+
+    def _by_limits(self, z: np.ndarray) -> tuple[np.ndarray, float]:
+        """How good the samples are, those that break a constraint last, the least broken first; and the best z."""
+        if not self.constraints:
+            return z, float(z.max())
+        kept = self._kept()
+        limits = np.array(self._limits)
+        scale = np.maximum(np.nanmax(np.abs(limits), axis=0, initial=1e-300), 1e-300)
+        broken = np.nan_to_num(np.clip(limits / scale, 0, None), nan=1.0).sum(axis=1)
+        return np.where(kept, z, z.min() - 1 - broken), float(z[kept].max()) if kept.any() else -math.inf
+
+    def _kept(self) -> np.ndarray:
+        """Which points keep every constraint, n bools."""
+        return np.all(np.array(self._limits).reshape(len(self._points), self.constraints) <= 0, axis=1)
+
+    def _worth(self) -> np.ndarray:
+        values = super()._worth()
+        return np.where(self._kept(), values, math.nan) if self.constraints else values
 
     @property
     def tree(self) -> PartitionTree:
@@ -147,7 +200,7 @@ class LaMcts(Optimizer):
         """
         count = len(self._points)
         learned = count if count < 10 else math.floor(10 * REBUILD ** math.floor(math.log(count / 10, REBUILD)))
-        features, values = self._features.spread(self.points), np.array(self._values)
+        features, values = self._features.spread(self.points), self._worth()
         if self._tree is None or self._tree[1] != learned:
             size = self.leaf_size if self.partition else max(learned, 2)
             tree = PartitionTree(features[:learned], values[:learned], size, self.exploration, self.seed)
@@ -157,14 +210,39 @@ class LaMcts(Optimizer):
 
     # -------------------------------------------------------------------- state
 
-    def tell(self, point: Any, value: float | None) -> None:
-        """See `Optimizer.tell`."""
-        before = np.nanmax(self._values) if self.best is not None else np.nan
+    def tell(self, point: Any, value: float | None, constraints: Sequence[float] | None = None) -> None:
+        """See `Optimizer.tell`.
+
+        Args:
+            point: a point of the domain.
+            value: None if its evaluation failed.
+            constraints: as many numbers as the optimiser was made for, each 0 or less where it is kept; None if they
+                are not known, of an evaluation that failed.
+
+        Raises:
+            InvalidArgumentError: the point is not in the domain, the value is no number, or the constraints are not
+                so many.
+        """
+        limits = self._checked_limits(value, constraints)
+        before = np.nanmax(self._worth()) if self.best is not None else np.nan
         super().tell(point, value)
+        self._limits.append(limits)
         if len(self._points) <= self.initial or np.isnan(before):
             return
-        best = np.nanmax(self._values)
-        self._improved = bool(best - before > LEAST * (best - np.nanmedian(self._values)))
+        worth = self._worth()
+        best = np.nanmax(worth)
+        self._improved = bool(best - before > LEAST * (best - np.nanmedian(worth)))
+
+    def _checked_limits(self, value: float | None, constraints: Sequence[float] | None) -> list[float]:
+        if constraints is None and (value is None or not self.constraints):
+            return [math.nan] * self.constraints
+        given = np.atleast_1d(numbers("constraints", () if constraints is None else constraints))
+        if given.shape != (self.constraints,):
+            raise InvalidArgumentError(
+                f"constraints must be {self.constraints} numbers with each value, but got {constraints!r}.",
+                "LaMcts(..., constraints=1) learns one.",
+            )
+        return [as_float(each) for each in given.tolist()]
 
     def _extra_state(self) -> dict[str, Any]:
         found = self._fit
@@ -176,14 +254,20 @@ class LaMcts(Optimizer):
             "chosen_rows": self._chosen_rows,
             "side": self._side,
             "improved": self._improved,
+            "constraints": self.constraints,
+            "limits": [[None if math.isnan(each) else each for each in limits] for limits in self._limits],
+            "limit_thetas": [None if each is None else each.theta.tolist() for each in self._limit_fits],
         }
 
-    def _load_extra_state(self, state: dict[str, Any]) -> None:
+    def _load_extra_state(self, state: Mapping[str, Any]) -> None:
         self._sequence = SobolPoints(self.domain, self.seed, drawn=state["sobol_drawn"])
         self._fit = None if state["theta"] is None else Fit(np.array(state["theta"]), Outcome(*state["outcome"]))
         self._fitted_rows, self._chosen_rows = state["fitted_rows"], state["chosen_rows"]
         self._tree = None
         self._side, self._improved = state["side"], state["improved"]
+        self._limits = [[as_float(each) for each in limits] for limits in state["limits"]]
+        thetas = state["limit_thetas"]
+        self._limit_fits = [None if theta is None else Fit(np.array(theta), Outcome()) for theta in thetas]
 
 
 def _informative(known: np.ndarray) -> np.ndarray:

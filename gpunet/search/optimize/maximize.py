@@ -54,7 +54,8 @@ def in_box(score: LogImprovement, region: Region, generator: np.random.Generator
     starts = [rows[order]]
     for row in (rows[order[0]], np.clip(region.centers[0], region.low, region.high)):
         starts.append(_swept(score, row, region))
-    found = _uphill(score, np.vstack(starts), region)
+    rows = np.vstack(starts)
+    found = uphill(score, rows, np.tile(region.low, (len(rows), 1)), np.tile(region.high, (len(rows), 1)))
     rows = np.vstack([found, *starts])
     rows = rows[region.inside(rows)]
     return rows[int(score(rows).argmax())]
@@ -84,16 +85,16 @@ def _swept(score: LogImprovement, row: np.ndarray, region: Region) -> np.ndarray
     return np.stack([each, tried[int(scores.argmax())]])
 
 
-def _uphill(score: LogImprovement, rows: np.ndarray, region: Region) -> np.ndarray:
-    """All rows moved at once by L-BFGS within the box."""
+def uphill(score: LogImprovement, rows: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """All rows moved at once by L-BFGS, each between its own bounds."""
     optimize = require("scipy.optimize", "search", purpose=PURPOSE)
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         values, slopes = score.with_gradient(flat.reshape(rows.shape))
         return -float(values.sum()), -slopes.ravel()
 
-    bounds = list(zip(np.tile(region.low, len(rows)), np.tile(region.high, len(rows)), strict=True))
+    bounds = list(zip(low.ravel(), high.ravel(), strict=True))
     found = optimize.minimize(
         loss, rows.ravel(), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS}
     )
-    return np.clip(found.x.reshape(rows.shape), region.low, region.high)
+    return np.clip(found.x.reshape(rows.shape), low, high)

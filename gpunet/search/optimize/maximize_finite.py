@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpunet.search.optimize.domain import Domain
+from gpunet.search.optimize.domain import Domain, canonical
 
 Score = Callable[[np.ndarray], np.ndarray]
 Allowed = Callable[[np.ndarray], np.ndarray]
@@ -20,6 +20,8 @@ CENTERS = 6  # best samples whose neighbours are candidates
 STARTS = 4  # candidates from which the search steps on
 STEPS = 8  # at most, each to the best neighbour
 AROUND = 64  # neighbours looked at a step
+WIDE = 64  # choices of a digit above which steps of one choice are too small
+SWEEP = 17  # choices tried in each wide digit, the others left as they are
 
 
 def candidates(domain: Domain, centers: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -29,7 +31,7 @@ def candidates(domain: Domain, centers: np.ndarray, generator: np.random.Generat
     if domain.choices is not None and len(centers) > 1:
         parents = centers[generator.integers(len(centers), size=(2, DRAWN))]
         children = np.where(generator.random((DRAWN, domain.dimensions)) < 0.5, parents[0], parents[1])
-        parts.append(children[domain.contains(children)])
+        parts.append(canonical(domain, children[domain.contains(children)]))
     return np.unique(np.concatenate(parts), axis=0)
 
 
@@ -40,14 +42,20 @@ def by_steps(
 
     A step may lead over points that are not allowed: the best network is often next to one already trained.
     """
+    wide = _wide_digits(domain)
     rows = candidates(domain, centers, generator)
     values = score(rows)
+    if len(wide):
+        rows = np.concatenate([rows, _swept(domain, score, rows[values.argmax()], wide)])
+        values = score(rows)
     order = np.argsort(-values, kind="stable")
     found = [(float(values[row]), rows[row]) for row in order[allowed(rows[order])][:1]]
     for row in order[:STARTS]:
         point, value = rows[row], float(values[row])
         for _ in range(STEPS):
             around = domain.neighbours(point, generator, AROUND)
+            if len(wide):
+                around = np.concatenate([around, _strides(domain, point, wide, generator)])
             if not len(around):
                 break
             worth = score(around)
@@ -57,3 +65,37 @@ def by_steps(
                 break
             point, value = around[ranked[0]], float(worth[ranked[0]])
     return max(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def _wide_digits(domain: Domain) -> np.ndarray:
+    """Ordered digits of many choices."""
+    if domain.choices is None or domain.categorical is None:
+        return np.zeros(0, dtype=int)
+    return np.flatnonzero((np.array(domain.choices) > WIDE) & ~np.array(domain.categorical))
+
+
+def _strides(domain: Domain, point: np.ndarray, wide: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """At most AROUND points that differ from this one in a wide digit, by a stride of any magnitude."""
+    assert domain.choices is not None  # noqa: S101 - it has wide digits
+    digits = wide[generator.integers(len(wide), size=AROUND)]
+    most = np.array(domain.choices)[digits]
+    strides = np.rint(2 ** generator.uniform(0, np.log2(most / 2))) * generator.choice([-1, 1], size=AROUND)
+    rows = np.repeat(point[None], AROUND, axis=0)
+    rows[np.arange(AROUND), digits] = np.clip(point[digits] + strides.astype(np.int64), 0, most - 1)
+    rows = canonical(domain, rows[domain.contains(rows)])
+    return np.unique(rows[(rows != point).any(axis=1)], axis=0)
+
+
+def _swept(domain: Domain, score: Score, point: np.ndarray, wide: np.ndarray) -> np.ndarray:
+    """Each wide digit at its own best of a few choices, and the best change of one, where the domain has them."""
+    assert domain.choices is not None  # noqa: S101 - it has wide digits
+    each, tried = point.copy(), []
+    for digit in wide:
+        rows = np.repeat(point[None], SWEEP, axis=0)
+        rows[:, digit] = np.linspace(0, domain.choices[digit] - 1, SWEEP).round()
+        tried.append(rows)
+    scores = score(np.concatenate(tried)).reshape(len(wide), SWEEP)
+    for digit, rows, worth in zip(wide, tried, scores, strict=True):
+        each[digit] = rows[worth.argmax(), digit]
+    rows = np.stack([each, np.concatenate(tried)[scores.argmax()]])
+    return canonical(domain, rows[domain.contains(rows)])

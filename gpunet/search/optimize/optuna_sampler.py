@@ -13,19 +13,22 @@ What becomes of a trial:
 from __future__ import annotations
 
 import functools
+import math
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gpunet.errors import ExhaustedError, InvalidArgumentError
 from gpunet.files import require
+from gpunet.search.arguments import checked_integer
 from gpunet.search.optimize.lamcts import LaMcts
 from gpunet.search.optimize.optuna_space import OptunaSpace
 
 _PURPOSE = "to sample the trials of a study"
+_CONSTRAINTS = "constraints"  # where Optuna keeps those of a trial
 
 
 class IndependentSamplingWarning(UserWarning):
@@ -39,31 +42,54 @@ class Guide:
         space: distributions by name.
         maximize: the study's direction.
         options: of `LaMcts`.
+        alone: whether trials have no other parameters; else a point that was tried may be tried again, with others.
     """
 
-    def __init__(self, space: Mapping[str, Any], maximize: bool, options: Mapping[str, Any]) -> None:
-        self.space = dict(space)
-        self._known = OptunaSpace(space)
+    def __init__(self, space: Mapping[str, Any], maximize: bool, options: Mapping[str, Any], alone: bool) -> None:
+        self.space, self.alone = dict(space), alone
+        self.constraints = options.get("constraints", 0)
+        self._known = OptunaSpace(space, repeats=not alone)
         self._optimizer = LaMcts(self._known.domain, maximize=maximize, **options)
         self._told: set[int] = set()
+        self._handed: dict[int, np.ndarray] = {}  # by trial, points whose parameters the study does not show yet
+        self._begun = False
 
     def propose(self, trials: Sequence[Any], number: int) -> dict[str, Any]:
         """Parameters for the trial of this number, by all the others; {} where every point has been tried."""
-        under_way = []
+        under_way: list[Any] = []
         for trial in trials:
-            if trial.number in self._told or trial.number == number or not self._has_all(trial):
+            if trial.number in self._told or trial.number == number:
                 continue
-            point = self._known.point(trial.params)
+            handed = self._handed.get(trial.number)
+            shown = self._known.point(trial.params) if self._has_all(trial) else None
             if trial.state.is_finished():
-                self._optimizer.tell(point, _value_of(trial))
-                self._told.add(trial.number)
-            elif trial.state.name == "RUNNING":
-                under_way.append(point)
-        self._optimizer.expect(np.array(under_way).reshape(-1, self._known.domain.dimensions))
+                self._handed.pop(trial.number, None)
+                if shown is not None:
+                    unknown = [math.nan] * self._optimizer.constraints
+                    self._optimizer.tell(shown, _value_of(trial), _constraints_of(trial) or unknown)
+                    self._told.add(trial.number)
+            elif trial.state.name == "RUNNING" and (shown is not None or handed is not None):
+                under_way.append(handed if shown is None else shown)
+        self._optimizer.expect(under_way)
+        if not self._begun:
+            self._begun = True
+            self._skip_middle()
         try:
-            return self._known.values(self._optimizer.ask()[0])
+            self._handed[number] = self._optimizer.ask()[0]
         except ExhaustedError:
             return {}
+        return self._known.values(self._handed[number])
+
+    def reseed(self, seed: int) -> None:
+        """Another seed of what is random from now on."""
+        self._optimizer.reseed(seed)
+
+    def _skip_middle(self) -> None:
+        """Start after the middle of the domain, if another worker or an earlier one has tried it."""
+        middle = self._known.point(self._known.values(self._optimizer.middle()))
+        tried = np.concatenate([self._optimizer.points, self._optimizer.pending])
+        if np.isclose(tried, middle).all(axis=1).any():
+            self._optimizer.skip(1)
 
     def _has_all(self, trial: Any) -> bool:
         """Whether the trial has every parameter, within its present bounds."""
@@ -71,6 +97,21 @@ class Guide:
             name in trial.params and distribution._contains(distribution.to_internal_repr(trial.params[name]))
             for name, distribution in self.space.items()
         )
+
+
+def _constraints_of(trial: Any) -> list[float]:
+    """What Optuna keeps of a trial's constraints; none for a trial that has none."""
+    return list(trial.system_attrs.get(_CONSTRAINTS) or ())
+
+
+def _counts(trial: Any) -> bool:
+    """Whether the trial has a say in which parameters every trial has."""
+    return trial.state.name in ("COMPLETE", "PRUNED")
+
+
+def _has_others(trial: Any, space: Mapping[str, Any]) -> bool:
+    """Whether the trial has parameters, of more than one value, besides those of the space."""
+    return any(not each.single() for name, each in trial.distributions.items() if name not in space)
 
 
 def _value_of(trial: Any) -> float | None:
@@ -93,19 +134,34 @@ def _sampler_class() -> Any:
         Args:
             seed: of everything random (default: another one each time).
             warn_independent_sampling: whether to warn of parameters sampled at random.
+            constraints_func: of a finished trial, numbers that are 0 or less where a constraint is kept, as of Optuna's
+                own samplers; always as many.
             options: `initial`, `leaf_size`, `exploration` of `LaMcts`.
+
+        Raises:
+            InvalidArgumentError: the seed or an option is none.
         """
 
-        def __init__(self, *, seed: int | None = None, warn_independent_sampling: bool = True, **options: Any) -> None:
+        def __init__(
+            self,
+            *,
+            seed: int | None = None,
+            warn_independent_sampling: bool = True,
+            constraints_func: Callable[[Any], Sequence[float]] | None = None,
+            **options: Any,
+        ) -> None:
+            seed = None if seed is None else checked_integer("seed", seed, 0)
             self._seed = int(np.random.default_rng(seed).integers(2**31))
             self._options = options
             self._warns = warn_independent_sampling
+            self._constraints_func = constraints_func
             self._random = optuna.samplers.RandomSampler(seed=self._seed)
             self._spaces = optuna.search_space.IntersectionSearchSpace(include_pruned=True)
             self._guide: Guide | None = None
             self._study: str | None = None
             self._lock = threading.RLock()  # of `study.optimize(n_jobs=...)`
-            LaMcts(OptunaSpace({"x": optuna.distributions.FloatDistribution(0, 1)}).domain, **options)  # refuses now
+            space = OptunaSpace({"x": optuna.distributions.FloatDistribution(0, 1)})
+            LaMcts(space.domain, seed=self._seed, maximize=True, constraints=0, **options)  # refuses now
 
         def __getstate__(self) -> dict[str, Any]:
             return {**self.__dict__, "_lock": None}
@@ -114,15 +170,18 @@ def _sampler_class() -> Any:
             self.__dict__.update(state, _lock=threading.RLock())
 
         def reseed_rng(self) -> None:
-            self._seed = int(np.random.default_rng().integers(2**31))
-            self._random.reseed_rng()
-            self._guide = None
+            # Called before each trial of `study.optimize(n_jobs=...)`, whose threads share the guide.
+            with self._lock:
+                self._seed = int(np.random.default_rng().integers(2**31))
+                self._random.reseed_rng()
+                if self._guide is not None:
+                    self._guide.reseed(self._seed)
 
         def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
             if len(study.directions) > 1:
                 raise InvalidArgumentError(
                     f"LaMctsSampler needs a study of one objective, but this one has {len(study.directions)}.",
-                    "Optimise one of them, with the others as constraints of the space.",
+                    "Optimise one of them, with the others as constraints (`constraints_func`).",
                 )
             with self._lock:
                 spaces = self._spaces.calculate(study)
@@ -132,17 +191,30 @@ def _sampler_class() -> Any:
             if not search_space:
                 return {}
             with self._lock:
-                if self._guide is None or self._guide.space != search_space or self._study != study.study_name:
+                trials = study.get_trials(deepcopy=False)
+                alone = not any(_has_others(each, search_space) for each in trials)
+                constraints = max(len(_constraints_of(each)) for each in trials)
+                now, guide = (study.study_name, search_space, alone, constraints), self._guide
+                if guide is None or (self._study, guide.space, guide.alone, guide.constraints) != now:
                     maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
-                    self._guide = Guide(search_space, maximize, {"seed": self._seed, **self._options})
-                    self._study = study.study_name
-                return self._guide.propose(study.get_trials(deepcopy=False), trial.number)
+                    # By the trial's number too, or workers of one seed would all begin with the same points.
+                    seed = (self._seed + max(trial.number - 1, 0)) % 2**31
+                    options = {"seed": seed, "constraints": constraints, **self._options}
+                    guide = Guide(search_space, maximize, options, alone)
+                    self._guide, self._study = guide, study.study_name
+                return guide.propose(trials, trial.number)
+
+        def after_trial(self, study: Any, trial: Any, state: Any, values: Sequence[float] | None) -> None:
+            if self._constraints_func is not None:
+                keep = optuna.samplers._base._process_constraints_after_trial
+                keep(self._constraints_func, study, trial, state)
 
         def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
-            past = any(each.state.is_finished() for each in study.get_trials(deepcopy=False))
-            if past and self._warns and not distribution.single():
+            if self._warns and not distribution.single() and any(map(_counts, study.get_trials(deepcopy=False))):
+                guided = self._guide is not None and self._guide.space.get(name) == distribution
+                why = "every combination has been tried" if guided else "not every trial has had it"
                 warnings.warn(
-                    f"The parameter {name!r} of trial {trial.number} is sampled at random: not every trial has had it.",
+                    f"The parameter {name!r} of trial {trial.number} is sampled at random: {why}.",
                     IndependentSamplingWarning,
                     stacklevel=2,
                 )

@@ -1,4 +1,4 @@
-"""An Optuna search space as a domain: a lattice if every parameter is a choice among few, else a box.
+"""An Optuna search space as a domain: a lattice if every parameter is a choice among few, a box if none is.
 
 internal    Optuna's own numbers of a parameter: a category's index, else the value itself
 """
@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from gpunet.search.optimize.domain import Box, Domain, Lattice
+from gpunet.search.optimize.mixed import Mixed
 
 FEW = 64  # choices of a number that are kept apart; more are rounded from a continuous one
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: its distribution, and the columns of a point that hold it.
+    """One parameter: its distribution, and how it is scaled.
 
     Attributes:
         choices: how many values it has; 0 for a continuous one.
@@ -52,22 +53,26 @@ class Parameter:
         return cls(distribution, round((high - low) / step) + 1, False, low - step / 2, high + step / 2, step, False)
 
     @property
-    def columns(self) -> int:
-        """Columns in a box: one, or one a category where there are more than two."""
-        return self.choices if self.categorical and self.choices > 2 else 1
+    def steps(self) -> int:
+        """Values that are kept apart; 0 where they are continuous, or so many that they are rounded from there."""
+        return self.choices if self.categorical or 1 < self.choices <= FEW else 0
 
-    def unit(self, internal: float) -> list[float]:
-        """Its columns in a box, each 0 to 1."""
-        if self.categorical:
-            return [float(internal == choice) for choice in range(self.choices)] if self.columns > 1 else [internal]
+    def unit(self, internal: float) -> float:
+        """Its place from 0 to 1."""
+        if self.steps:
+            return self.index(internal) / (self.choices - 1)
         value = math.log(internal) if self.log else internal
-        return [min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)]
+        return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
-    def internal(self, unit: np.ndarray) -> float:
+    def index(self, internal: float) -> int:
+        """The number of a value that is kept apart."""
+        return int(internal) if self.categorical else round((internal - self.distribution.low) / self.step)
+
+    def internal(self, unit: float) -> float:
         """Back, rounded to one of its values."""
-        if self.categorical:
-            return float(unit.argmax()) if self.columns > 1 else float(round(unit[0]))
-        value = self.low + float(unit[0]) * (self.high - self.low)
+        if self.steps:
+            return self.of_index(round(unit * (self.choices - 1)))
+        value = self.low + unit * (self.high - self.low)
         value = math.exp(value) if self.log else value
         least, greatest = self.distribution.low, self.distribution.high
         if isinstance(least, int) and self.log:
@@ -76,51 +81,47 @@ class Parameter:
             value = least + round((value - least) / self.step) * self.step
         return min(max(value, least), greatest)
 
+    def of_index(self, index: int) -> float:
+        """The value of a number."""
+        return float(index) if self.categorical else self.distribution.low + index * self.step
+
 
 class OptunaSpace:
     """The domain of a search space, and the way there and back.
 
     Args:
         space: distributions by parameter name, each of more than one value.
+        repeats: whether the same values may be wanted twice; a lattice proposes none twice.
     """
 
-    def __init__(self, space: Mapping[str, Any]) -> None:
+    def __init__(self, space: Mapping[str, Any], *, repeats: bool = False) -> None:
         self.names = sorted(space)
         self.parameters = [Parameter.of(space[name]) for name in self.names]
-        self.is_lattice = all(each.categorical or 1 < each.choices <= FEW for each in self.parameters)
+        steps = [each.steps for each in self.parameters]
+        unordered = [each.categorical for each in self.parameters]
+        self.is_lattice = not repeats and all(steps)
         self.domain: Domain
         if self.is_lattice:
-            self.domain = Lattice(
-                [each.choices for each in self.parameters], [each.categorical for each in self.parameters]
-            )
+            self.domain = Lattice(steps, unordered)
+        elif any(steps) or repeats:
+            self.domain = Mixed(steps, unordered, repeats=repeats)
         else:
-            columns = sum(each.columns for each in self.parameters)
-            self.domain = Box(np.zeros(columns), np.ones(columns))
+            self.domain = Box(np.zeros(len(steps)), np.ones(len(steps)))
 
     def point(self, values: Mapping[str, Any]) -> np.ndarray:
         """The point of a trial's parameters."""
-        internal = [
-            each.distribution.to_internal_repr(values[name])
+        named = [
+            (each, each.distribution.to_internal_repr(values[name]))
             for name, each in zip(self.names, self.parameters, strict=True)
         ]
         if self.is_lattice:
-            steps = [
-                value if each.categorical else round((value - each.distribution.low) / each.step)
-                for value, each in zip(internal, self.parameters, strict=True)
-            ]
-            return np.array(steps, dtype=np.int64)
-        return np.concatenate([each.unit(value) for value, each in zip(internal, self.parameters, strict=True)])
+            return np.array([each.index(value) for each, value in named], dtype=np.int64)
+        return np.array([each.unit(value) for each, value in named])
 
     def values(self, point: np.ndarray) -> dict[str, Any]:
         """The parameters of a point."""
-        found, start = {}, 0
-        for name, each in zip(self.names, self.parameters, strict=True):
-            if self.is_lattice:
-                digit = int(point[start])
-                internal = float(digit) if each.categorical else each.distribution.low + digit * each.step
-                start += 1
-            else:
-                internal = each.internal(point[start : start + each.columns])
-                start += each.columns
+        found = {}
+        for name, each, at in zip(self.names, self.parameters, point.tolist(), strict=True):
+            internal = each.of_index(at) if self.is_lattice else each.internal(at)
             found[name] = each.distribution.to_external_repr(internal)
         return found

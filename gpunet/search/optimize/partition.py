@@ -188,7 +188,7 @@ class PartitionTree:
         cluster = require("sklearn.cluster", "search", purpose="to learn a partition")
         # By its starts (the worst and the best sample) it needs no random ones, and puts good and bad apart.
         starts = joined[[values.argmin(), values.argmax()]]
-        found = cluster.KMeans(2, init=starts, n_init=1, random_state=self.seed).fit_predict(joined)
+        found = cluster.KMeans(2, init=starts, n_init=1, random_state=self.seed % 2**32).fit_predict(joined)
         if found.all() or not found.any():
             return np.zeros(len(values), dtype=int)
         better = values[found == 1].mean() > values[found == 0].mean()

@@ -26,16 +26,22 @@ def plot_partition(optimizer: LaMcts, path: str | Path) -> None:
         path: ends in .png, .svg or .pdf.
 
     Raises:
-        InvalidArgumentError: the domain has another number of dimensions, nothing was told, or the file's name.
+        InvalidArgumentError: the optimiser has no partition, its domain another number of dimensions, nothing was told,
+            or the file's name ends otherwise.
         MissingDependencyError: matplotlib is not installed.
     """
+    if not isinstance(optimizer, LaMcts):
+        raise InvalidArgumentError(
+            f"Only a LaMcts has a partition to draw, but got {type(optimizer).__name__}.",
+            "plot_regret draws what any optimiser found.",
+        )
     if optimizer.domain.dimensions != 2 or optimizer.domain.encode(optimizer.domain.draw(1, _any())).shape[1] != 2:
         raise InvalidArgumentError(
             f"Only two dimensions can be drawn, but the domain has {optimizer.domain.dimensions}.",
             "print(optimizer.tree) shows the tree of any domain.",
         )
     if optimizer.best is None:
-        raise InvalidArgumentError("There must be a value to draw, but none was told.")
+        raise InvalidArgumentError("There must be a value to draw, but none was told.", "Tell the optimiser one first.")
     with picture(path, (7, 6)) as figure:
         axes = figure.add_subplot()
         tree, unit = optimizer.tree, optimizer.domain.encode(optimizer.points)
@@ -66,17 +72,28 @@ def plot_regret(curves: Mapping[str, np.ndarray], path: str | Path, *, title: st
     """Draw the median regret of each optimiser after each evaluation, with a band from quartile to quartile.
 
     Args:
-        curves: by name, `seeds x evaluations` of the regret after each evaluation, not of the best so far.
+        curves: by name, `seeds x evaluations` of each evaluation's regret, not of the best so far; NaN for one that
+            failed.
         path: ends in .png, .svg or .pdf.
         title: above the picture.
         log: whether regret is drawn on a logarithmic scale.
 
     Raises:
-        InvalidArgumentError: there is no curve, or the file's name ends otherwise.
+        InvalidArgumentError: there is no curve, one is no array of numbers, or the file's name ends otherwise.
         MissingDependencyError: matplotlib is not installed.
     """
     if not curves:
-        raise InvalidArgumentError("There must be a curve to draw, but there is none.")
+        raise InvalidArgumentError(
+            "There must be a curve to draw, but there is none.",
+            'Give some by name: {"LA-MCTS": best - optimizer.values}.',
+        )
+    for name, curve in curves.items():
+        given = np.asarray(curve)
+        if given.dtype.kind not in "biuf" or given.ndim not in (1, 2) or not np.isfinite(given).any():
+            raise InvalidArgumentError(
+                f"A curve must be numbers, `seeds x evaluations`, but that of {name!r} is {curve!r:.100}.",
+                "Regret is the best value there is less each evaluation's.",
+            )
     with picture(path, (8, 5)) as figure:
         axes = figure.add_subplot()
         draw_regret(axes, curves, log=log)
@@ -87,9 +104,10 @@ def plot_regret(curves: Mapping[str, np.ndarray], path: str | Path, *, title: st
 def draw_regret(axes: Any, curves: Mapping[str, np.ndarray], *, log: bool = True) -> None:
     """The lines and bands of `plot_regret` on these axes."""
     for number, (name, curve) in enumerate(curves.items()):
-        best = np.minimum.accumulate(np.atleast_2d(curve), axis=1)
-        low, middle, high = np.quantile(best, [0.25, 0.5, 0.75], axis=0)
-        evaluations = np.arange(1, len(middle) + 1)
+        best = np.fmin.accumulate(np.atleast_2d(np.asarray(curve, dtype=np.float64)), axis=1)
+        some = np.isfinite(best).any(axis=0)  # the first ones may have failed
+        low, middle, high = np.nanquantile(best[:, some], [0.25, 0.5, 0.75], axis=0)
+        evaluations = np.flatnonzero(some) + 1
         axes.plot(evaluations, middle, color=f"C{number}", label=name)
         axes.fill_between(evaluations, low, high, color=f"C{number}", alpha=0.15, linewidth=0)
     if log:
@@ -97,12 +115,22 @@ def draw_regret(axes: Any, curves: Mapping[str, np.ndarray], *, log: bool = True
     axes.grid(alpha=0.25)
 
 
-@contextlib.contextmanager
-def picture(path: str | Path, inches: tuple[float, float]) -> Iterator[Any]:
-    """A matplotlib figure to draw on; the picture is written when the block ends well."""
+def checked_suffix(path: str | Path) -> Path:
+    """The path of a picture.
+
+    Raises:
+        InvalidArgumentError: it ends otherwise.
+    """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise InvalidArgumentError(f"A picture's name must end in {', '.join(SUFFIXES)}, but got {str(path)!r}.")
+    return path
+
+
+@contextlib.contextmanager
+def picture(path: str | Path, inches: tuple[float, float]) -> Iterator[Any]:
+    """A matplotlib figure to draw on; the picture is written when the block ends well."""
+    path = checked_suffix(path)
     figure = require("matplotlib.figure", "plots", purpose=_PURPOSE).Figure(
         figsize=inches, dpi=150, layout="constrained"
     )

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpunet.search.optimize.acquisition import LogImprovement, draws
+from gpunet.search.optimize.acquisition import LogImprovement, promises
 from gpunet.search.optimize.domain import Domain
 from gpunet.search.optimize.features import Features
 from gpunet.search.optimize.maximize import Region, candidates_in, in_box
 from gpunet.search.optimize.maximize_finite import by_steps, candidates
+from gpunet.search.optimize.mixed import Mixed, in_mixed
 from gpunet.search.optimize.partition import PartitionTree
 from gpunet.search.optimize.surrogate import Surrogate
 
@@ -35,7 +36,8 @@ class Proposer:
         listed: all points of the domain, if they are few enough to be scored.
         points: `n x dimensions` samples told.
         at: their features.
-        z: their values as the model is told them.
+        z: how good they are, as the model is told it; where constraints are learned, those that break one come last.
+        goal: the z to improve on; minus infinity if there is none.
         tree: the partition of them.
         generator: of everything random.
         is_new: see the module.
@@ -47,6 +49,7 @@ class Proposer:
     points: np.ndarray
     at: np.ndarray
     z: np.ndarray
+    goal: float
     tree: PartitionTree
     generator: np.random.Generator
     is_new: Callable[[np.ndarray], np.ndarray]
@@ -59,7 +62,7 @@ class Proposer:
             side: of the trust region around the leaf's best sample, as a part of the domain; WHOLE for all of the leaf.
             taken: see the module.
         """
-        score = LogImprovement(surrogate, float(self.z.max()))
+        score = LogImprovement(surrogate, self.goal)
         rows = self._best_rows()
         if self.domain.finite:
             if self.listed is None:
@@ -67,6 +70,16 @@ class Proposer:
             else:
                 found = self._listed_best(score, taken, None if side >= WHOLE else self.at[rows[0]])
             return None if found is None else found[None]
+        if isinstance(self.domain, Mixed):
+            repeats = self.domain.repeats
+            row = in_mixed(
+                self.domain,
+                score,
+                self._region(rows, side),
+                lambda row: repeats or self._is_apart(row[None], taken),
+                self.generator,
+            )
+            return None if row is None else row[None]
         unit = in_box(score, self._region(rows, side), self.generator)
         found = self.domain.decode(unit[None])
         return found if self._is_apart(found, taken) else None
@@ -76,17 +89,20 @@ class Proposer:
         rows = self._best_rows()
         if not self.domain.finite:
             units = [candidates_in(self._region(rows, each), self.generator) for each in (side, WHOLE)]
-            found = self.domain.decode(np.concatenate(units)[:DRAWN])
+            rows_of_cube = np.concatenate(units)
+            if isinstance(self.domain, Mixed):
+                rows_of_cube = self.domain.decode(rows_of_cube)
+            found = self.domain.decode(self._distinct(rows_of_cube, taken)[:DRAWN])
         else:
             found = self.listed if self.listed is not None else self._around(rows)
             found = found[self._new(found, taken)]
             if len(found) > DRAWN:
-                score = LogImprovement(surrogate, float(self.z.max()))
+                score = LogImprovement(surrogate, self.goal)
                 found = found[np.argsort(-score(self.features(found)), kind="stable")[:DRAWN]]
         count = min(n, len(found))
         if not count:
             return found
-        worth = draws(surrogate, self.features(found), count, self.generator)
+        worth = promises(surrogate, self.features(found), count, self.generator)
         picked: list[int] = []
         for draw in worth:
             draw[picked] = -np.inf
@@ -103,10 +119,19 @@ class Proposer:
         center = self.at[rows[0]]
         low, high = np.clip(center - side / 2, 0, 1), np.clip(center + side / 2, 0, 1)
         leaf = self.tree.select()
+        if isinstance(self.domain, Mixed):  # what has no order has no near and far
+            low, high = np.where(self.domain.unordered, 0, low), np.where(self.domain.unordered, 1, high)
+            return Region(low, high, lambda points: self.tree.inside(leaf, self.features.spread(points)), self.at[rows])
         return Region(low, high, lambda features: self.tree.inside(leaf, features), self.at[rows])
 
     def _new(self, points: np.ndarray, taken: np.ndarray) -> np.ndarray:
         return self.is_new(np.concatenate([taken, points]))[len(taken) :]
+
+    def _distinct(self, units: np.ndarray, taken: np.ndarray) -> np.ndarray:
+        """The first of equal rows of the unit cube, less those told or taken: some candidates are samples unchanged."""
+        known = np.concatenate([self.at, self.features(taken)])
+        _, first = np.unique(np.concatenate([known, units]), axis=0, return_index=True)
+        return units[np.sort(first[first >= len(known)]) - len(known)]
 
     def _is_apart(self, found: np.ndarray, taken: np.ndarray) -> bool:
         others = self.domain.encode(np.concatenate([self.points, taken]))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from gpunet.search.optimize.domain import Domain
+from gpunet.search.optimize.domain import Domain, canonical
+from gpunet.search.optimize.mixed import Mixed
 
 
 class SobolPoints:
@@ -37,10 +38,12 @@ class SobolPoints:
         if self.drawn == 0 and count:
             unit[0] = 0.5
         self.drawn += count
-        if self._domain.choices is None:
+        if isinstance(self._domain, Mixed):
+            points = self._domain.evenly(unit)
+        elif self._domain.choices is None:
             points = self._domain.decode(unit)
         else:
             # Each choice has an equal part of the cube; the nearest would give the outer ones half as much.
             counts = np.array(self._domain.choices)
             points = np.minimum((unit * counts).astype(np.int64), counts - 1)
-        return points[self._domain.contains(points)]
+        return canonical(self._domain, points[self._domain.contains(points)])

@@ -35,6 +35,14 @@ class Fit:
     outcome: Outcome
 
 
+@dataclass(frozen=True)
+class Limit:
+    """A constraint as it is learned: kept where its own surrogate's value is at most `most`."""
+
+    surrogate: Surrogate
+    most: float
+
+
 class Surrogate:
     """A Gaussian process of z at X, conditioned on the samples given.
 
@@ -45,10 +53,18 @@ class Surrogate:
         z: n standardised values.
         unordered: the columns in which only the same or not the same counts, G bools.
         theta: the hyperparameters.
+        limits: constraints that a good point has to keep.
     """
 
-    def __init__(self, features: np.ndarray, z: np.ndarray, unordered: np.ndarray, theta: np.ndarray) -> None:
-        self.features, self.z, self.unordered, self.theta = features, z, unordered, theta
+    def __init__(
+        self,
+        features: np.ndarray,
+        z: np.ndarray,
+        unordered: np.ndarray,
+        theta: np.ndarray,
+        limits: tuple[Limit, ...] = (),
+    ) -> None:
+        self.features, self.z, self.unordered, self.theta, self.limits = features, z, unordered, theta, limits
         self._covariance = Covariance(theta, unordered)
         self._rows = torch.from_numpy(features)
         with torch.no_grad():
@@ -56,6 +72,11 @@ class Surrogate:
             covariance.diagonal().add_(self._covariance.noise + _JITTER)
             self._inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
             self._weights = self._inverse @ torch.from_numpy(z)
+
+    @property
+    def noise(self) -> float:
+        """Variance of a value beside the model's."""
+        return self._covariance.noise
 
     def moments(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of z at `m x columns` rows, without the noise; differentiable."""
@@ -94,7 +115,9 @@ class Surrogate:
         if not len(features):
             return self
         mean, _ = self.predict(features)
-        return Surrogate(np.vstack([self.features, features]), np.append(self.z, mean), self.unordered, self.theta)
+        limits = tuple(Limit(each.surrogate.believing(features), each.most) for each in self.limits)
+        rows, z = np.vstack([self.features, features]), np.append(self.z, mean)
+        return Surrogate(rows, z, self.unordered, self.theta, limits)
 
 
 def fit(
@@ -120,6 +143,26 @@ def fit(
     z, _ = before.outcome(values)
     theta, _ = _search(Likelihood(features, unordered, prior), prior, before.theta, z, NEXT_STEPS)
     return Fit(theta, before.outcome), z
+
+
+def fit_limit(features: np.ndarray, values: np.ndarray, unordered: np.ndarray, before: Fit | None) -> tuple[Fit, Limit]:
+    """A constraint as it is learned, kept at 0 or less, and what the next fit starts from.
+
+    Args:
+        features: `n x G`.
+        values: n of the constraint; NaN where it is not known.
+        unordered: the columns in which only the same or not the same counts, G bools.
+        before: the last fit.
+    """
+    known = np.isfinite(values)
+    features, values = features[known], values[known]
+    values = values / max(float(np.abs(values).max(initial=0.0)), 1e-300)
+    start = Fit(Prior.of(features.shape[1]).start(), Outcome()) if before is None else before
+    if not len(values) or values.min() == values.max():  # kept everywhere, or nowhere
+        kept = math.inf if not len(values) or values[0] <= 0 else -math.inf
+        return start, Limit(Surrogate(features, np.zeros(len(values)), unordered, start.theta), kept)
+    found, z = fit(features, values, unordered, start, choose=False)
+    return found, Limit(Surrogate(features, z, unordered, found.theta), -float(values.mean() / values.std()))
 
 
 def _chosen(likelihood: Likelihood, prior: Prior, values: np.ndarray, before: Fit | None) -> Fit:

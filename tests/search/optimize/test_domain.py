@@ -79,16 +79,32 @@ def test_what_is_not_inside(domain: Domain, points: list[list[float]], inside: l
     [
         (lambda: Box([0], [1, 2]), r"one length, but have shapes \(1,\) and \(2,\)"),
         (lambda: Box([], []), "one length"),
-        (lambda: Box([0, 3], [1, 1]), "low < high must hold, but dimension 1 has low=3, high=1"),
-        (lambda: Box([0], [np.inf]), "dimension 0 has low=0, high=inf"),
+        (
+            lambda: Box([0, 3], [1, 1]),
+            "low < high must hold, with a finite range, but dimension 1 has low=3.0, high=1.0",
+        ),
+        (lambda: Box([0], [np.inf]), "dimension 0 has low=0.0, high=inf"),
         (lambda: Box([-1e308], [1e308]), "low < high must hold"),
-        (lambda: Lattice([]), "at least one choice"),
-        (lambda: Lattice([2, 0]), r"at least one choice, but choices=\(2, 0\)"),
+        (lambda: Box(["a"], [1]), r"low must be numbers, in rows of one length, but got \['a'\]"),
+        (lambda: Box([0, [1]], [1, 2]), r"low must be numbers, in rows of one length, but got \[0, \[1\]\]"),
+        (lambda: Lattice([]), r"choices of each digit, at least one, but got \[\]"),
+        (lambda: Lattice(5), "choices of each digit, at least one, but got 5"),
+        (lambda: Lattice([2, 0]), r"choices\[1\] must be an integer from 1 to 2,147,483,648, but got 0"),
+        (lambda: Lattice([2.7]), r"choices\[0\] must be an integer from 1 to 2,147,483,648, but got 2.7"),
         (lambda: Lattice([2, 2], [True]), "has 1 values for 2 digits"),
         (lambda: Pool([]), "one or more vectors"),
         (lambda: Pool([[np.nan]]), "with NaN or infinite values"),
+        (lambda: Pool([[1], [2, 3]]), r"vectors must be numbers, in rows of one length, but got \[\[1\], \[2, 3\]\]"),
+        (lambda: Pool([[0, -1e308], [1, 1e308]]), "range of a pool's column must be finite, but that of column 1"),
     ],
 )
 def test_what_is_no_domain_is_refused(make, text: str):
     with pytest.raises(InvalidArgumentError, match=text):
         make()
+
+
+def test_a_domain_is_not_the_callers_array():
+    low = np.zeros(2)
+    box = Box(low, [1, 1])
+    low[:] = 0.9
+    assert box.low.tolist() == [0, 0]

@@ -208,15 +208,46 @@ def test_what_others_work_on_takes_the_place_of_what_was_asked_for(make):
     assert [1, 1] not in asked
     optimizer.expect([])
     assert len(optimizer.pending) == 0
-    with pytest.raises(InvalidArgumentError, match="points under way must be in the domain, but some are not"):
-        optimizer.expect([[0, 5]])
+    assert len(optimizer.ask(4)) == 4  # what was asked for here and is not under way may be proposed again
+    for wrong, text in (
+        ([[0, 0], [0, 5]], r"\[0, 5\]"),
+        ([[0.5, 0]], r"\[0.5, 0\]"),
+        ([[0, 1, 1]], r"\[0, 1, 1\]"),
+        (7, "7"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=f"A point must be in the domain, but {text} is not"):
+            optimizer.expect(wrong)
+
+
+def without(state: dict, key: str) -> dict:
+    return {name: value for name, value in state.items() if name != key}
 
 
 @every_optimizer
 @pytest.mark.parametrize(
     ("act", "text"),
     [
-        (lambda it: it.ask(0), "n must be 1 or more, but got 0"),
+        (lambda it: it.ask(0), "n must be an integer of 1 or more, but got 0"),
+        (lambda it: it.ask(1.5), "n must be an integer of 1 or more, but got 1.5"),
+        (
+            lambda it: it.tell([0, 0], "1"),
+            "A value must be a number, or None for an evaluation that failed, but got '1'",
+        ),
+        (lambda it: it.tell([0, 0], [1, 2]), r"A value must be a number, .* but got \[1, 2\]"),
+        (lambda it: it.tell(["a", "b"], 1.0), r"must be in the domain, but \['a', 'b'\] is not"),
+        (lambda it: it.tell([0, [1]], 1.0), r"must be in the domain, but \[0, \[1\]\] is not"),
+        (lambda it: it.load_state_dict([]), r"A state must be what `state_dict` gives, but got \[\]"),
+        (
+            lambda it: it.load_state_dict({**it.state_dict(), "maximize": False}),
+            "maximize must be True, but it is False",
+        ),
+        (lambda it: it.load_state_dict({**it.state_dict(), "seed": 3}), "seed must be 0, but it is 3"),
+        (lambda it: it.load_state_dict(without(it.state_dict(), "values")), "lacks values"),
+        (lambda it: it.load_state_dict({**it.state_dict(), "values": [1.0]}), "must have a value .* has 1 for 0"),
+        (
+            lambda it: it.load_state_dict({**it.state_dict(), "points": [[2, 0]], "values": [1.0]}),
+            r"must be in the domain, but \[2, 0\] is not",
+        ),
         (lambda it: it.tell([2, 0], 1.0), r"must be in the domain, but \[2, 0\] is not"),
         (lambda it: it.tell([0], 1.0), r"must be in the domain, but \[0\] is not"),
         (lambda it: it.load_state_dict({**it.state_dict(), "version": 99}), "version must be 1, but it is 99"),
@@ -232,10 +263,157 @@ def test_what_is_refused(make, act, text: str):
         act(make(Lattice([2, 2])))
 
 
-@pytest.mark.parametrize("how", [{"initial": 1}, {"leaf_size": 1}, {"exploration": -0.1}, {"exploration": math.nan}])
-def test_lamcts_refuses(how: dict[str, float]):
-    with pytest.raises(InvalidArgumentError, match="initial and leaf_size must be 2 or more and exploration 0 or more"):
-        LaMcts(DOMAINS["box"], **how)
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: LaMcts(DOMAINS["box"], initial=1), "initial must be an integer of 2 or more, but got 1"),
+        (lambda: LaMcts(DOMAINS["box"], leaf_size=2.5), "leaf_size must be an integer of 2 or more, but got 2.5"),
+        (lambda: LaMcts(DOMAINS["box"], exploration=-0.1), "exploration must be a number of 0 or more, but got -0.1"),
+        (
+            lambda: LaMcts(DOMAINS["box"], exploration=math.nan),
+            "exploration must be a number of 0 or more, but got nan",
+        ),
+        (lambda: RegularizedEvolution(DOMAINS["box"], population=0), "population must be an integer of 1 or more"),
+        (lambda: RegularizedEvolution(DOMAINS["box"], sample=0), "sample must be an integer of 1 or more, but got 0"),
+        (lambda: RandomSearch([0, 1]), r"have what gpunet.search.Domain asks for, but got \[0, 1\]"),
+        (lambda: RandomSearch(DOMAINS["box"], seed=-1), "seed must be an integer from 0 to .*, but got -1"),
+        (lambda: RandomSearch(DOMAINS["box"], seed=None), "seed must be an integer from 0 to .*, but got None"),
+        (lambda: RandomSearch(DOMAINS["box"]).reseed(-1), "seed must be an integer of 0 or more, but got -1"),
+    ],
+)
+def test_what_is_no_optimizer_is_refused(make, text: str):
+    with pytest.raises(InvalidArgumentError, match=text):
+        make()
+
+
+@every_optimizer
+@pytest.mark.parametrize("seed", [np.int64(3), 2**40, 2**63 - 1])
+def test_any_seed_serves(make, seed: int):
+    optimizer = make(DOMAINS["lattice"], seed=seed)
+    run(optimizer, TOLD["bowl"], 9)
+    json.dumps(optimizer.state_dict())
+
+
+@every_optimizer
+def test_values_of_any_kind_of_number(make):
+    optimizer = make(DOMAINS["line"])
+    kinds = [np.float32(0.5), np.float16(0.5), 10**400, -(10**400), torch.tensor(2.0), np.array([3.0])[0], True]
+    for value in kinds:
+        optimizer.tell(np.array([0.5], dtype=object), value)
+    assert optimizer.values.tolist() == [0.5, 0.5, 1e300, -1e300, 2, 3, 1]
+
+
+@every_optimizer
+def test_what_was_asked_for_is_the_callers_to_change(make):
+    optimizer = make(DOMAINS["box"])
+    asked = optimizer.ask(2)
+    before = asked.copy()
+    asked += 7
+    assert np.array_equal(optimizer.pending, before)
+
+
+def test_a_zero_is_one_point_of_a_pool():
+    optimizer = RandomSearch(Pool([[0.0], [1.0]]))
+    optimizer.tell([-0.0], 1.0)
+    assert optimizer.ask(2).tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize("domain", [DOMAINS["box"], DOMAINS["line"]], ids=["box", "line"])
+def test_a_batch_in_a_box_repeats_nothing(domain: Domain):
+    optimizer = LaMcts(domain, seed=0)
+    run(optimizer, TOLD["bowl"], 20)
+    optimizer.ask(10)
+    optimizer.ask(150)
+    everything = np.concatenate([optimizer.points, optimizer.pending])
+    assert len(np.unique(everything, axis=0)) == 180
+
+
+class Folded(Lattice):
+    """A lattice whose second digit means nothing while the first is 0, as in a tier with stages that may be empty."""
+
+    def __init__(self) -> None:
+        super().__init__([3, 4, 3])
+        self.size = None
+
+    def draw(self, count: int, generator: np.random.Generator) -> np.ndarray:
+        return self.decode(self.encode(super().draw(count, generator)))
+
+    def decode(self, unit: np.ndarray) -> np.ndarray:
+        points = super().decode(unit)
+        points[points[:, 0] == 0, 1] = 0
+        return points
+
+
+@every_optimizer
+def test_vectors_of_one_point_are_proposed_once(make):
+    optimizer = make(Folded(), seed=1)
+    optimizer.tell([0, 3, 1], 1.0)
+    assert optimizer.points.tolist() == [[0, 0, 1]]
+    points = run(optimizer, TOLD["bowl"], 26)
+    assert len(np.unique(points, axis=0)) == 26
+    assert not points[points[:, 0] == 0, 1].any()
+    assert [0, 0, 1] not in points.tolist()
+    with pytest.raises(ExhaustedError, match="the domain seems to be exhausted"):
+        optimizer.ask()
+
+
+# ----------------------------------------------------------------- constraints
+
+
+def excess(point: np.ndarray) -> float:
+    return float(np.square(point).sum() - 0.5)
+
+
+@pytest.mark.parametrize("make", [LaMcts, GaussianProcessBo])
+@pytest.mark.parametrize(
+    "domain", [Box([0, 0], [1, 1]), Pool(np.random.default_rng(0).random((400, 2)))], ids=["box", "pool"]
+)
+def test_a_constraint_is_kept_and_met(make, domain: Domain):
+    optimizer = make(domain, seed=0, constraints=1)
+    for number in range(26):
+        point = optimizer.ask()[0]
+        optimizer.tell(point, None if number == 3 else float(point.sum()), None if number == 3 else [excess(point)])
+    best, value = optimizer.best
+    assert excess(best) <= 0
+    assert value > 0.95  # of 1, where the sum is greatest on the circle
+    assert sum(excess(point) < 0.05 for point in optimizer.points[10:]) >= 12
+    resumed = make(domain, seed=0, constraints=1)
+    resumed.load_state_dict(json.loads(json.dumps(optimizer.state_dict(), allow_nan=False)))
+    assert np.array_equal(resumed.ask(8), optimizer.ask(8))
+
+
+@pytest.mark.parametrize("limits", [[1.0, 1.0], [math.inf, -1.0], [math.nan, 1e300], [-1e300, 1e-300]])
+def test_constraints_that_nothing_keeps(limits: list[float]):
+    optimizer = LaMcts(DOMAINS["lattice"], seed=0, initial=4, constraints=2)
+    for _ in range(7):
+        point = optimizer.ask()[0]
+        optimizer.tell(point, float(point.sum()), limits)
+    assert optimizer.best is None
+    assert len(optimizer.ask(6)) == 6
+    json.dumps(optimizer.state_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("made_for", "told", "text"),
+    [
+        (1, None, "constraints must be 1 numbers with each value, but got None"),
+        (1, [0.0, 1.0], r"constraints must be 1 numbers with each value, but got \[0.0, 1.0\]"),
+        (0, [0.0], r"constraints must be 0 numbers with each value, but got \[0.0\]"),
+        (1, ["a"], r"constraints must be numbers, .* but got \['a'\]"),
+    ],
+)
+def test_constraints_are_as_many_as_were_said(made_for: int, told: list, text: str):
+    optimizer = LaMcts(DOMAINS["line"], constraints=made_for)
+    with pytest.raises(InvalidArgumentError, match=text):
+        optimizer.tell([0.5], 1.0, told)
+    assert len(optimizer.points) == 0
+
+
+def test_how_many_constraints_is_checked():
+    with pytest.raises(InvalidArgumentError, match="constraints must be an integer of 0 or more, but got -1"):
+        LaMcts(DOMAINS["line"], constraints=-1)
+    with pytest.raises(InvalidArgumentError, match="state's constraints must be 1, but it is 0"):
+        LaMcts(DOMAINS["line"], constraints=1).load_state_dict(LaMcts(DOMAINS["line"]).state_dict())
 
 
 # ----------------------------------------------------------------------- speed

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.search import Box, LaMcts, Lattice, plot_partition, plot_regret
-from gpunet.search.optimize.pictures import picture
+from gpunet.search import Box, LaMcts, Lattice, RandomSearch, plot_partition, plot_regret
+from gpunet.search.optimize.pictures import draw_regret, picture
 
 
 def searched(domain: Box | Lattice, told: int = 40) -> LaMcts:
@@ -35,9 +35,22 @@ def test_regret_is_drawn(tmp_path: Path):
     assert (tmp_path / "regret.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_failures_do_not_hide_a_curve():
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    axes = figure.add_subplot()
+    draw_regret(axes, {"some": np.array([[np.nan, 3, np.nan, 2], [np.nan, np.nan, 5, 1]]), "one": np.array([4, 2])})
+    some, one = axes.lines
+    assert some.get_xdata().tolist() == [2, 3, 4]
+    assert some.get_ydata().tolist() == [3, 4, 1.5]
+    assert one.get_ydata().tolist() == [4, 2]
+
+
 @pytest.mark.parametrize(
     ("act", "text"),
     [
+        (lambda: plot_partition(RandomSearch(Box([0, 0], [1, 1])), "x.png"), "Only a LaMcts .* but got RandomSearch"),
+        (lambda: plot_regret({"it": []}, "x.png"), r"A curve must be numbers, .* that of 'it' is \[\]"),
+        (lambda: plot_regret({"it": ["a"]}, "x.png"), r"A curve must be numbers, .* that of 'it' is \['a'\]"),
         (lambda: plot_partition(searched(Box([0] * 3, [1] * 3)), "x.png"), "two dimensions can be drawn.* has 3"),
         (lambda: plot_partition(searched(Box([0, 0], [1, 1]), told=0), "x.png"), "none was told"),
         (lambda: plot_regret({}, "x.png"), "a curve to draw, but there is none"),

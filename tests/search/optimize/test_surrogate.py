@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpunet.search.optimize.acquisition import LogImprovement, draws, log_improvement
+from gpunet.search.optimize.acquisition import LogImprovement, draws, log_improvement, promises
 from gpunet.search.optimize.kernel import Likelihood, Prior, load
 from gpunet.search.optimize.outcome import CANDIDATES, Outcome
-from gpunet.search.optimize.surrogate import Fit, Surrogate, fit
+from gpunet.search.optimize.surrogate import Fit, Surrogate, fit, fit_limit
 
 ORDERED = np.zeros(4, dtype=bool)
 KINDS = {"ordered": ORDERED, "some unordered": np.array([False, True, False, True])}
@@ -159,6 +159,53 @@ def test_draws_have_the_models_mean_and_spread():
 def test_draws_at_one_point_many_times():
     found = draws(surrogate_of(ORDERED), np.full((300, 4), 0.5), 3, np.random.default_rng(0))
     assert np.isfinite(found).all()
+
+
+# ------------------------------------------------------------- constraints
+
+
+def limited(scale: float = 1.0) -> Surrogate:
+    """A surrogate whose first column has to be 0.5 or less."""
+    features, z = sampled(ORDERED)
+    _, limit = fit_limit(features, scale * (features[:, 0] - 0.5), ORDERED, None)
+    return Surrogate(features, z, ORDERED, theta_of(ORDERED), (limit,))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-300, 1e300])
+def test_a_constraint_is_learned(scale: float):
+    score = LogImprovement(limited(scale), -math.inf)
+    at = np.full((9, 4), 0.5)
+    at[:, 0] = np.linspace(0.1, 0.9, 9)
+    values, slopes = score.with_gradient(at)
+    assert np.allclose(values, score(at))
+    assert (values[:3] > -0.1).all()
+    assert values[4] == pytest.approx(math.log(0.5), abs=0.5)
+    assert (values[6:] < -3).all()
+    assert (slopes[4:6, 0] < 0).all()
+
+
+def test_a_constraint_adds_its_probability_to_the_improvement():
+    surrogate = limited()
+    at = np.random.default_rng(1).random((9, 4))
+    both, kept = LogImprovement(surrogate, 1.0)(at), LogImprovement(surrogate, -math.inf)(at)
+    assert np.allclose(both, kept + LogImprovement(surrogate_of(ORDERED), 1.0)(at))
+    assert np.isfinite(LogImprovement(surrogate.believing(at), 1.0)(at)).all()
+    assert len(surrogate.believing(at).limits[0].surrogate.z) == 25 + 9
+
+
+def test_draws_that_break_a_constraint_are_worth_less_than_all_that_keep_it():
+    at = np.full((2, 4), 0.5)
+    at[:, 0] = 0.1, 0.9
+    worth = promises(limited(), at, 50, np.random.default_rng(0))
+    assert (worth[:, 0] > -100).all()
+    assert (worth[:, 1] < -1000).all()
+
+
+@pytest.mark.parametrize(("value", "most"), [(-1.0, math.inf), (0.0, math.inf), (2.0, -math.inf), (np.nan, math.inf)])
+def test_a_constraint_of_one_value_says_nothing_of_where(value: float, most: float):
+    features, _ = sampled(ORDERED)
+    _, limit = fit_limit(features, np.full(len(features), value), ORDERED, None)
+    assert limit.most == most
 
 
 # ---------------------------------------------------------------- the outcome
