@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe", metavar="NAME|FILE", default="quick", help="a name, or a JSON file (default: quick)"
     )
-    parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[],
-                        help="change the recipe: optimization.learning_rate=0.1 dropout=0.2")  # fmt: skip
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
+                        help="change the recipe, e.g. optimization.learning_rate=0.1; may be repeated")  # fmt: skip
     parser.add_argument("--epochs", metavar="N", type=int, help="instead of the recipe's")
     parser.add_argument("--batch-size", metavar="N", type=int, help="images a step of one process, instead of the recipe's")  # fmt: skip # noqa: E501
     parser.add_argument("--print-recipe", action="store_true", help="print the recipe as JSON, and do nothing")
