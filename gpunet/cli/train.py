@@ -85,6 +85,8 @@ def run(args: argparse.Namespace) -> None:
     if args.print_recipe:
         print(recipe.to_json(indent=2))
         return
+    if args.seed < 0:
+        raise InvalidArgumentError(f"--seed must be 0 or more, but got {args.seed}.")
     import torch
 
     from gpunet.train.data import open_data, open_training_data
@@ -93,8 +95,6 @@ def run(args: argparse.Namespace) -> None:
     kinds: dict[str, Any] = {"root": args.data_root, "class_map": args.class_map, "batch_size": recipe.batch_size}
     data = open_training_data(args.data, split=args.train_split, **kinds).fraction(args.fraction, seed=args.seed)
     validation = open_data(args.data, split=args.validation_split, **kinds)
-    if isinstance(args.seed, int) and args.seed < 0:
-        raise InvalidArgumentError(f"--seed must be 0 or more, but got {args.seed}.")
     torch.manual_seed(args.seed)
     model = _model(args, recipe, data)
     out = args.out or Path("runs", re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{_stem(args.model)}-{args.data}-{recipe.name}"))

@@ -1,6 +1,6 @@
 """Train, distil and score networks: recipes as data, a loop that survives its process, one loader for every runtime.
 
-Names load on first use: importing this package is light.
+Names load on first use: importing this package is light. Scoring is `gpunet.train.evaluate.evaluate`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ _MODULES = {
     "Schedule": "gpunet.train.recipe",
     "Teacher": "gpunet.train.distill",
     "TrainingResult": "gpunet.train.score",
-    "evaluate": "gpunet.train.evaluate",
     "open_data": "gpunet.train.data",
     "recipe_named": "gpunet.train.recipes",
     "train": "gpunet.train.engine",
