@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -48,15 +49,6 @@ def blocks(page: Path) -> list[Block]:
     found = [Block(m["language"], m["body"], m["why"] or "", m["path"] or "") for m in _BLOCK.finditer(text)]
     assert len(found) == text.count("```") // 2, f"{page}: a fence without a language, or not closed"
     return found
-
-
-def commands(page: Path) -> Iterator[tuple[list[str], str]]:
-    """(words, why it is not run) of every line that begins with '$ '."""
-    for block in blocks(page):
-        if block.language == "console":
-            for line in block.body.splitlines():
-                assert line.startswith("$ "), f"{page}: {line!r} is no command"
-                yield shlex.split(line[2:], comments=True), block.why
 
 
 def write_files(page: Path, folder: Path) -> None:
@@ -110,21 +102,43 @@ def test_python_examples_that_are_not_run_can_be_parsed(page: Path):
             compile(block.body, str(page), "exec")
 
 
-# Each distinct command once, by the first page that has it; those that write a network are slow.
-COMMANDS = {tuple(words): (page, why) for page in reversed(PAGES) for words, why in reversed([*commands(page)])}
+def _blocks_of_commands() -> Iterator[Any]:
+    """The blocks of commands of all pages, in order; one that only repeats what stood before is left out."""
+    seen: set[tuple[str, ...]] = set()
+    for page in PAGES:
+        for block in blocks(page):
+            if block.language != "console":
+                continue
+            lines = [tuple(shlex.split(line[2:], comments=True)) for line in block.body.splitlines()]
+            assert all(line.startswith("$ ") for line in block.body.splitlines()), f"{page}: {block.body!r}"
+            new = [words for words in lines if words not in seen]
+            seen.update(lines)
+            slow = not block.why and any(words[0] == "gpunet-export" or words[1] == "train" for words in lines)
+            if new:
+                marks = pytest.mark.slow if slow else ()
+                yield pytest.param(page, block, lines, marks=marks, id=f"{page.name}: {' '.join(new[0])}")
 
 
-@pytest.mark.parametrize(
-    "words",
-    [pytest.param(w, marks=pytest.mark.slow if w[0] == "gpunet-export" else (), id=" ".join(w)) for w in COMMANDS],
-)
-def test_commands_run(words: tuple[str, ...], environment: dict[str, str], tmp_path: Path, monkeypatch, capsys):
-    page, why = COMMANDS[words]
+@pytest.mark.parametrize(("page", "block", "lines"), [*_blocks_of_commands()])
+def test_commands_run(
+    page: Path,
+    block: Block,
+    lines: list[tuple[str, ...]],
+    environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch,
+    capsys,
+):
+    """A block's commands, one after the other in one folder."""
     monkeypatch.chdir(tmp_path)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     write_files(page, tmp_path)
-    program, arguments = words[0], list(words[1:])
+    for program, *arguments in lines:
+        _run(program, arguments, block.why, capsys)
+
+
+def _run(program: str, arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
     if program == "gpunet":
         gpunet_command.parser().parse_args(arguments)
         if not why:
@@ -134,12 +148,15 @@ def test_commands_run(words: tuple[str, ...], environment: dict[str, str], tmp_p
         export_command.parser().parse_args(arguments)
         if not why:
             export_command.main(arguments)
-            assert Path(arguments[arguments.index("-o") + 1]).stat().st_size > 1_000_000
+            assert Path(arguments[arguments.index("-o") + 1]).stat().st_size > 100_000
     elif program == "make":
         assert arguments[0] in re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     elif program == "python":
         is_a_tool = arguments[0].startswith("tools/") and (ROOT / arguments[0]).is_file()
         assert is_a_tool or arguments[:2] == ["-m", "gpunet.timm_script"]
+    elif program == "torchrun":
+        assert arguments[1:3] == ["-m", "gpunet.train"]
+        gpunet_command.parser().parse_args(["train", *arguments[3:]])
     else:
         assert program == "pip"
 
