@@ -107,13 +107,13 @@ def _bare_epochs(model: nn.Module, recipe: Recipe, data: Any) -> Iterator[float]
         data, training_transform(image_config(model), recipe.augmentation), 10, recipe.batch_size, seed=0
     )
     optimizer = optimizer_from_recipe(model, recipe)
-    model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last).train()
     for epoch in range(recipe.epochs):
         started_s, steps = time.perf_counter(), 0
         for batch in loader.epoch(epoch):
             images = batch.images.contiguous(memory_format=torch.channels_last)
             loss = functional.cross_entropy(model(images), batch.targets, label_smoothing=recipe.label_smoothing)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             optimizer.zero_grad()
             steps += 1
@@ -150,7 +150,7 @@ def distillation(seeds: int, labels: float, epochs: int) -> dict[str, Any]:
                     teacher=teacher, seed=seed,
                 )  # fmt: skip
                 top1.append(result.scores[-1].top1_percent or 0.0)  # the last: the best would be chosen on these images
-            rows.append((seed, *top1))
+            rows.append((seed, top1[0], top1[1]))
     mean = [statistics.mean(row[k] for row in rows) for k in (1, 2)]
     spread = [statistics.stdev(row[k] for row in rows) if seeds > 1 else 0.0 for k in (1, 2)]
     shown: list[tuple[object, ...]] = [
