@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
     found: dict[str, Evaluation] = {}
     for name in args.models:
         runner, config, num_classes, classes = _loaded(name, args)
-        num_classes = num_classes or len(data.classes or ()) or _columns(runner, config)
+        num_classes = num_classes or _columns(runner, config)
         with _progress(name, len(data)) as on_progress:
             found[name] = evaluate(
                 runner, data, config, num_classes, batch_size=args.batch_size, workers=args.workers,
@@ -155,7 +155,7 @@ def _changed(config: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]
 
 
 def _columns(runner: Runner, config: dict[str, Any]) -> int:
-    """How many classes a network answers with, where neither it nor the data says."""
+    """How many classes a network answers with, where it does not say."""
     import numpy as np
 
     return int(runner(np.zeros((1, *config["input_size"]), np.float32)).shape[1])

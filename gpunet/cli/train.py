@@ -85,8 +85,7 @@ def run(args: argparse.Namespace) -> None:
     if args.print_recipe:
         print(recipe.to_json(indent=2))
         return
-    if args.seed < 0:
-        raise InvalidArgumentError(f"--seed must be 0 or more, but got {args.seed}.")
+    _check(args, recipe)
     import torch
 
     from gpunet.train.data import open_data, open_training_data
@@ -149,6 +148,16 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     return Recipe.from_dict(body)
 
 
+def _check(args: argparse.Namespace, recipe: Recipe) -> None:
+    if not 0 <= args.seed < 2**63:
+        raise InvalidArgumentError(f"--seed must be at least 0 and below 2^63, but got {args.seed}.")
+    for option in ("teacher_weights", "min_teacher_top1"):
+        if recipe.distillation is None and getattr(args, option) is not None:
+            raise InvalidArgumentError(
+                f"--{option.replace('_', '-')} is given, but there is no teacher.", "Pass --teacher MODEL."
+            )
+
+
 def _stem(model: str | None) -> str:
     return "small" if model is None else Path(model).stem
 
@@ -185,6 +194,9 @@ def _teacher(
     )  # fmt: skip
     teacher = Teacher(network, image_px=given.teacher_px, cache=out / "teacher-logits.f16" if given.cache else None)
     if args.min_teacher_top1 is not None:
+        from gpunet.train.processes import device_named
+
+        teacher.network.to(device_named(args.device))
         reached = teacher.top1_percent(validation, workers=args.workers)
         console.note(f"the teacher {given.teacher}: top-1 {reached:.2f} %")
         if reached < args.min_teacher_top1:

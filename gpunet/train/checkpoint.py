@@ -5,11 +5,12 @@ out/checkpoints/epoch-0003-step-000120/     before step 120 of epoch 3, both cou
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,20 +67,25 @@ class Checkpoints:
         """Write one, and delete what is not kept any more. One that is there already is left as it is.
 
         Raises:
-            OSError: the disk is full or may not be written; the others are still there then.
+            TrainingError: the disk is full or may not be written; the others are still there then.
         """
         target = self.path(position)
         if not target.exists():
             part = self.folder / f".{target.name}.part"
             shutil.rmtree(part, ignore_errors=True)
-            part.mkdir()
-            save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, part / _TENSORS)
-            text = json.dumps({"state_version": STATE_VERSION, **values})
-            (part / _VALUES).write_text(text, encoding="utf-8")
-            for name in (_TENSORS, _VALUES):
-                with open(part / name, "rb") as file:
-                    os.fsync(file.fileno())
-            os.replace(part, target)
+            with told(target):
+                try:
+                    part.mkdir()
+                    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, part / _TENSORS)
+                    text = json.dumps({"state_version": STATE_VERSION, **values})
+                    (part / _VALUES).write_text(text, encoding="utf-8")
+                    for name in (_TENSORS, _VALUES):
+                        with open(part / name, "rb") as file:
+                            os.fsync(file.fileno())
+                    os.replace(part, target)
+                except BaseException:
+                    shutil.rmtree(part, ignore_errors=True)
+                    raise
         last = self.positions()[-self._keep :]
         for each in self.positions():
             if each not in last and each != best:
@@ -105,6 +111,22 @@ class Checkpoints:
                 "A newer gpunet wrote it: upgrade.",
             )
         return tensors, values
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Say of what cannot be written what to do: a full disk is no bug.
+
+    Raises:
+        TrainingError: instead of an OSError, or of safetensors' own.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"{path} cannot be written: {error}",
+            "Make room, or allow writing there: the same command goes on from the last checkpoint.",
+        ) from error
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -22,14 +22,16 @@ from torch import nn
 from gpunet.errors import InvalidArgumentError, TrainingError
 from gpunet.files import atomic_path, write_text
 from gpunet.preprocessing import num_classes_of
-from gpunet.train.checkpoint import Checkpoints, Position, under
+from gpunet.train.checkpoint import Checkpoints, Position, told, under
 from gpunet.train.data import ImageData
+from gpunet.train.identity import differing, identity_of
 from gpunet.train.preemption import sigterm_asked
 from gpunet.train.processes import Processes, processes
 from gpunet.train.randomness import kept_generators
 from gpunet.train.recipe import Recipe
-from gpunet.train.run import Run, Settings
+from gpunet.train.run import Run
 from gpunet.train.score import EpochScore, TrainingResult
+from gpunet.train.settings import Settings
 
 if TYPE_CHECKING:
     from gpunet.train.distill import Teacher
@@ -83,7 +85,8 @@ def train(
         classes: names of the model's classes, checked against the data's.
         tensorboard: write for TensorBoard into `out/tensorboard` too.
         progress: show a bar with rate and time left.
-        on_epoch: sees every epoch's score; True ends the run there, as a search does that prunes.
+        on_epoch: sees every epoch's score; True ends the run there, as a search does that prunes. A run that goes on
+            shows it the epochs before first.
         should_stop: asked after every step; True leaves as SIGTERM does.
 
     Returns:
@@ -97,7 +100,7 @@ def train(
         InvalidArgumentError: (a ValueError) an argument makes no sense.
     """
     out = Path(out)
-    _check(recipe, teacher, keep, log_every_steps, max_unreadable, workers, seed)
+    _check(recipe, teacher, keep, log_every_steps, max_unreadable, workers, seed, checkpoint_minutes)
     num_classes = num_classes_of(model)
     if num_classes < 2:
         raise InvalidArgumentError(f"the model must have two classes or more, but has {num_classes}.")
@@ -106,7 +109,7 @@ def train(
     with processes(device) as group, kept_generators(), sigterm_asked() as sigterm, _alone(out, group):
         checkpoints = Checkpoints(out / "checkpoints", keep)
         group.wait()
-        identity = _identity(model, recipe, data, validation, seed, group)
+        identity = identity_of(model, recipe, data, validation, seed, group.place.processes)
         finished = _resumed(out, identity, resume)
         if finished is None or not _weights_fit(model, out):
             group.wait()
@@ -146,6 +149,7 @@ def _check(
     max_unreadable: int,
     workers: int,
     seed: int,
+    checkpoint_minutes: float | None,
 ) -> None:
     for name, value, least in (
         ("keep", keep, 1), ("log_every_steps", log_every_steps, 1), ("max_unreadable", max_unreadable, 0),
@@ -153,6 +157,12 @@ def _check(
     ):  # fmt: skip
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InvalidArgumentError(f"{name} must be an integer of {least} or more, but got {value!r}.")
+    if seed >= 2**63:
+        raise InvalidArgumentError(f"seed must be below 2^63, but got {seed}.")
+    if checkpoint_minutes is not None and not checkpoint_minutes > 0:
+        raise InvalidArgumentError(
+            f"checkpoint_minutes must be above 0, but got {checkpoint_minutes!r}.", "None: at an epoch's end only."
+        )
     if (recipe.distillation is None) != (teacher is None):
         raise InvalidArgumentError(
             f"the recipe {recipe.name} {'has no' if recipe.distillation is None else 'has a'} distillation, but "
@@ -169,35 +179,20 @@ def _alone(out: Path, group: Processes) -> Iterator[None]:
         return
     from filelock import FileLock, Timeout
 
-    out.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out / ".lock", timeout=0)
     try:
+        out.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise TrainingError(f"another process is training in {out}.", "Wait for it, or give another folder.") from None
+    except OSError as error:
+        raise TrainingError(
+            f"{out} cannot be the folder of a run: {error}", "Give a folder that can be made and written to."
+        ) from None
     try:
         yield
     finally:
         lock.release()
-
-
-def _identity(
-    model: nn.Module, recipe: Recipe, data: ImageData, validation: ImageData | None, seed: int, group: Processes
-) -> dict[str, Any]:
-    """What a run must have in common with the one that it goes on with."""
-    spec = getattr(model, "spec", None)
-    cfg = getattr(model, "pretrained_cfg", None) or {}
-    return {
-        "run_version": 1,
-        "network": spec.to_dict() if spec is not None else str(cfg.get("architecture") or type(model).__name__),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "classes": num_classes_of(model),
-        "recipe": recipe.to_dict(),
-        "global_batch": recipe.global_batch(group.place.processes),
-        "data": {"name": data.name, "images": len(data)},
-        "validation": None if validation is None else {"name": validation.name, "images": len(validation)},
-        "seed": seed,
-    }
 
 
 def _resumed(out: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any] | None:
@@ -215,12 +210,13 @@ def _resumed(out: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any
         ended = json.loads((out / RESULT).read_text(encoding="utf-8")) if (out / RESULT).exists() else None
     except (OSError, ValueError) as error:
         raise TrainingError(f"{out} cannot be read as a run: {error}", "Give another folder, or delete it.") from None
-    for name, value in json.loads(json.dumps(identity)).items():
-        if before.get(name) != value:
-            raise TrainingError(
-                f"{out} holds another run: its {name} is {_shown(before.get(name))}, but now it is {_shown(value)}.",
-                "Give another folder; or, to begin anew, delete it.",
-            )
+    other = differing(before, identity)
+    if other is not None:
+        name, old, new = other
+        raise TrainingError(
+            f"{out} holds another run: its {name} is {_shown(old)}, but now it is {_shown(new)}.",
+            "Give another folder; or, to begin anew, delete it.",
+        )
     return ended
 
 
@@ -241,7 +237,7 @@ def _keep_weights(out: Path, checkpoints: Checkpoints, best: EpochScore, *, aver
     from safetensors.torch import save_file
 
     tensors, _ = checkpoints.load(Position(best.epoch))
-    with atomic_path(out / WEIGHTS) as part:
+    with told(out / WEIGHTS), atomic_path(out / WEIGHTS) as part:
         save_file(under("ema" if averaged else "model", tensors), part, metadata={"format": "pt"})
 
 

@@ -19,6 +19,7 @@ from gpunet.preprocessing import evaluation_transform
 from gpunet.train.counts import TOP
 from gpunet.train.data import ImageData
 from gpunet.train.loader import Unreadable, evaluation_loader
+from gpunet.train.unreadable import UnreadableImages
 
 if TYPE_CHECKING:
     from torch import nn
@@ -150,13 +151,10 @@ def evaluate(
     loader = evaluation_loader(data, evaluation_transform(config), num_classes, batch_size, workers=workers)
     confusion = np.zeros((num_classes, num_classes), np.int64)
     of_five = np.zeros(num_classes, np.int64)
-    unreadable: list[Unreadable] = []
+    unreadable = UnreadableImages(max_unreadable)
     began_s, run_s, done = time.perf_counter(), 0.0, 0
     for batch in loader:
-        unreadable += batch.unreadable
-        if len(unreadable) > max_unreadable:
-            shown = "; ".join(f"{name} ({reason})" for name, reason in unreadable[:5])
-            raise DataError(f"more than {max_unreadable} images cannot be read: {shown}.", "Mend or remove them.")
+        unreadable.note(batch.unreadable)
         labelled = (batch.targets >= 0).numpy()
         if not labelled.any():
             continue
@@ -179,15 +177,21 @@ def evaluate(
         raise DataError(f"{data.name} holds no labelled image that can be read.")
     names = tuple(classes) if classes is not None else data.classes if data.numbers is None else None
     return Evaluation(
-        confusion, of_five, names, data.name, run_s, time.perf_counter() - began_s, tuple(unreadable)
+        confusion, of_five, names, data.name, run_s, time.perf_counter() - began_s, unreadable.all
     )  # fmt: skip
 
 
 def runner_from_model(model: nn.Module, *, device: str | None = None, channels_last: bool = False) -> Runner:
-    """A PyTorch model in evaluation mode as a function of arrays."""
+    """A PyTorch model in evaluation mode as a function of arrays.
+
+    Raises:
+        TrainingError: there is no such device here.
+    """
     import torch
 
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    from gpunet.train.processes import device_named
+
+    chosen = device_named(device)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model = model.eval().to(chosen).to(memory_format=layout)
 

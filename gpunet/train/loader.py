@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-from gpunet.errors import DataError
+from gpunet.errors import DataError, TrainingError
 from gpunet.train.data import ImageData
+from gpunet.train.pictures import UNREADABLE, decoded
 from gpunet.train.randomness import IMAGE, ORDER, seed_images, seed_of
 
 MOST_NEIGHBOURS = 50  # images tried in place of one that cannot be read
 
 Unreadable = tuple[str, str]  # name, reason
+Sample = tuple[Tensor | None, int, int, list[Unreadable]]  # image, class, index
 
 
 class Batch(NamedTuple):
@@ -41,6 +43,7 @@ class PreparedImages(Dataset[Any]):
     """Images by (epoch, index), prepared by a transform that is seeded by both.
 
     One that cannot be read gives the next that can in its place, and its name, where `replace` is set; else its name.
+    A DataError is given, not raised: a worker could not raise it with its own text.
     """
 
     def __init__(
@@ -49,20 +52,30 @@ class PreparedImages(Dataset[Any]):
         self._data, self._transform, self._num_classes = data, transform, num_classes
         self._seed, self._replace = seed, replace
 
-    def __getitem__(self, place: tuple[int, int]) -> tuple[Tensor | None, int, int, list[Unreadable]]:
-        epoch, index = place
+    def __getitem__(self, place: tuple[int, int]) -> Sample | DataError:
+        try:
+            return self._sample(*place)
+        except DataError as error:
+            return error
+
+    def _sample(self, epoch: int, index: int) -> Sample:
         failed: list[Unreadable] = []
         for neighbour in range(min(MOST_NEIGHBOURS, len(self._data)) if self._replace else 1):
             at = (index + neighbour) % len(self._data)
             try:
                 image, target = picture(self._data, at)
-            except (OSError, SyntaxError, ValueError) as error:
+            except UNREADABLE as error:
                 if isinstance(error, DataError):
                     raise
                 failed.append((self._data.file(at), f"{type(error).__name__}: {error}"))
                 continue
             seed_images(seed_of(self._seed, IMAGE, epoch, at))
             return self._transform(image), checked_target(self._data, target, self._num_classes), at, failed
+        if self._replace:
+            raise DataError(
+                f"{len(failed)} images one after the other cannot be read, from {failed[0][0]} ({failed[0][1]}) on.",
+                "Mend or remove them.",
+            )
         return None, -1, index, failed
 
 
@@ -79,30 +92,31 @@ class StreamedImages(IterableDataset[Any]):
         if hasattr(self._data.dataset, "set_epoch"):
             self._data.dataset.set_epoch(epoch)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, int, int, list[Unreadable]]]:
+    def __iter__(self) -> Iterator[Sample | DataError]:
         worker = get_worker_info()
         number, epoch = (0 if worker is None else worker.id), int(self._epoch)
-        for position, (image, target) in enumerate(self._data.dataset):
-            seed_images(seed_of(self._seed, IMAGE, epoch, number, position))
-            yield self._transform(image), checked_target(self._data, target, self._num_classes), position, []
+        try:
+            for position, (image, target) in enumerate(self._data.dataset):
+                seed_images(seed_of(self._seed, IMAGE, epoch, number, position))
+                yield self._transform(image), checked_target(self._data, target, self._num_classes), position, []
+        except DataError as error:
+            yield error
 
 
 def picture(data: ImageData, index: int) -> tuple[Any, Any]:
     """An image, decoded, and its class as the dataset has it.
 
     Raises:
-        OSError, SyntaxError, ValueError: it cannot be read (Pillow's).
+        UNREADABLE: it is damaged.
     """
     reader = getattr(data.dataset, "reader", None)
     if reader is None:
         image, target = data.dataset[data.row(index)]
         return image, target
-    from PIL import Image
-
     # timm's own reading puts another image silently in the place of one that is damaged.
     file, target = reader[data.row(index)][:2]
-    with file, Image.open(file) as opened:
-        return opened.convert(data.dataset.input_img_mode or "RGB"), target
+    with file:
+        return decoded(file, data.dataset.input_img_mode or "RGB"), target
 
 
 def checked_target(data: ImageData, value: Any, num_classes: int) -> int:
@@ -120,12 +134,44 @@ def checked_target(data: ImageData, value: Any, num_classes: int) -> int:
     return target
 
 
-def collate(samples: Sequence[tuple[Tensor | None, int, int, list[Unreadable]]]) -> Batch:
-    """Samples as a batch; those without an image are left out."""
-    given = [sample for sample in samples if sample[0] is not None]
+def collate(samples: Sequence[Sample | DataError]) -> Batch | DataError:
+    """Samples as a batch; those without an image are left out. The first error, where there is one."""
+    whole: list[Sample] = []
+    for sample in samples:
+        if isinstance(sample, DataError):
+            return sample
+        whole.append(sample)
+    given = [sample for sample in whole if sample[0] is not None]
     images = torch.stack([sample[0] for sample in given]) if given else torch.empty(0)  # type: ignore[misc]
     targets, indices = (torch.tensor([sample[k] for sample in given], dtype=torch.int64) for k in (1, 2))
-    return Batch(images, targets, indices, [each for sample in samples for each in sample[3]])
+    return Batch(images, targets, indices, [each for sample in whole for each in sample[3]])
+
+
+class Batches:
+    """What a DataLoader gives.
+
+    Raises:
+        DataError: what a worker met, as it would be raised here.
+        TrainingError: a worker was killed.
+    """
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Batch]:
+        try:
+            for batch in self._loader:
+                if isinstance(batch, DataError):
+                    raise batch
+                yield batch
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker (pid"):
+                raise
+            raise TrainingError(
+                f"a process that prepares images was ended from outside: {error}",
+                "Often there is too little memory, or too little shared memory (/dev/shm): take fewer workers. The "
+                "same command goes on from the last checkpoint.",
+            ) from error
 
 
 class EpochBatches:
@@ -196,12 +242,12 @@ class TrainingLoader:
                 data.dataset.set_loader_cfg(num_workers=workers)
             self._stream = StreamedImages(data, transform, num_classes, seed)
             self._steps = len(data) // (batch_size * place.processes)
-            self._loader = DataLoader(self._stream, batch_size=batch_size, drop_last=True, **common)
+            self._loader = Batches(DataLoader(self._stream, batch_size=batch_size, drop_last=True, **common))
         else:
             prepared = PreparedImages(data, transform, num_classes, seed, replace=True)
             self._batches = EpochBatches(len(data), batch_size, place, seed, fixed=fixed)
             self._steps = len(self._batches)
-            self._loader = DataLoader(prepared, batch_sampler=self._batches, **common)
+            self._loader = Batches(DataLoader(prepared, batch_sampler=self._batches, **common))
 
     def __len__(self) -> int:
         """Batches of an epoch."""
@@ -242,11 +288,11 @@ def evaluation_loader(
     place: Place = Place(),
     workers: int = 0,
     pin_memory: bool = False,
-) -> DataLoader[Any]:
+) -> Batches:
     """Batches of every image once, in order; one that cannot be read is left out and named."""
     common: dict[str, Any] = {"num_workers": workers, "collate_fn": collate, "pin_memory": pin_memory}
     if data.streamed:
-        return DataLoader(StreamedImages(data, transform, num_classes, 0), batch_size=batch_size, **common)
+        return Batches(DataLoader(StreamedImages(data, transform, num_classes, 0), batch_size=batch_size, **common))
     prepared = PreparedImages(data, transform, num_classes, 0, replace=False)
     share: Any = _Share(len(data), batch_size, place)
-    return DataLoader(prepared, batch_sampler=share, persistent_workers=workers > 0, **common)
+    return Batches(DataLoader(prepared, batch_sampler=share, persistent_workers=workers > 0, **common))

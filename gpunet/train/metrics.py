@@ -6,6 +6,7 @@ A resumed run writes again what lies behind its checkpoint: those lines are drop
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,11 @@ class Metrics:
             self._board = SummaryWriter(str(out / "tensorboard"), purge_step=updates)
 
     def write(self, kind: str, position: Position, updates: int, values: dict[str, Any]) -> None:
-        """A line: its kind ('step' or 'epoch'), what has been done, and the values."""
+        """A line: its kind ('step' or 'epoch'), what has been done, and the values (NaN as null, as JSON has none)."""
         place = {"kind": kind, "epoch": position.epoch, "step": position.step, "updates": updates}
-        self._file.write(json.dumps({**place, **values}) + "\n")
+        finite = {name: None if isinstance(value, float) and not math.isfinite(value) else value
+                  for name, value in values.items()}  # fmt: skip
+        self._file.write(json.dumps({**place, **finite}, allow_nan=False) + "\n")
         self._file.flush()
         if self._board is not None:
             for name in _TAGS:

@@ -83,6 +83,25 @@ class Processes:
             dist.barrier(self._control)
 
 
+def device_named(name: str | torch.device | None = None) -> torch.device:
+    """'cpu', 'cuda', 'cuda:1', ...; None for a GPU where there is one.
+
+    Raises:
+        TrainingError: there is no such device here.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    try:
+        chosen = torch.device(name if name is not None else "cuda" if gpus else "cpu")
+    except RuntimeError:
+        raise TrainingError(f"device must be cpu, cuda or cuda:N, but got {name!r}.") from None
+    if chosen.type not in ("cpu", "cuda"):
+        raise TrainingError(f"device must be cpu, cuda or cuda:N, but got {name!r}.")
+    if chosen.type == "cuda" and (chosen.index or 0) >= gpus:
+        found = f"{gpus} GPUs, from cuda:0 on," if gpus else "no GPU"
+        raise TrainingError(f"device is {str(name)!r}, but torch finds {found} here.", "Pass device='cpu'.")
+    return chosen
+
+
 @contextlib.contextmanager
 def processes(device: str | torch.device | None = None) -> Iterator[Processes]:
     """One of the processes that torchrun started, or one by itself.
@@ -95,10 +114,8 @@ def processes(device: str | torch.device | None = None) -> Iterator[Processes]:
         TrainingError: the device is not there.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
-    chosen = torch.device(device if device is not None else "cuda" if torch.cuda.is_available() else "cpu")
+    chosen = device_named(device)
     if chosen.type == "cuda":
-        if not torch.cuda.is_available():
-            raise TrainingError("device is 'cuda', but torch finds no GPU here.", "Pass device='cpu'.")
         if count > 1:
             chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(chosen)

@@ -8,9 +8,6 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,10 +21,10 @@ from gpunet.network import GPUNet
 from gpunet.preprocessing import evaluation_transform, image_config
 from gpunet.spec import part_to_dict
 from gpunet.train.batch_norm import synced
-from gpunet.train.checkpoint import Checkpoints, Position, flat_optimizer, under, unflat_optimizer
+from gpunet.train.checkpoint import Checkpoints, Position, flat_optimizer, told, under, unflat_optimizer
 from gpunet.train.counts import Counts, count
-from gpunet.train.data import ImageData
-from gpunet.train.loader import Batch, TrainingLoader, Unreadable, evaluation_loader
+from gpunet.train.identity import identity_of_data
+from gpunet.train.loader import Batch, TrainingLoader, evaluation_loader
 from gpunet.train.loss import Loss
 from gpunet.train.metrics import Metrics
 from gpunet.train.optimization import average_from_recipe, optimizer_from_recipe, scheduler_from_recipe
@@ -36,32 +33,16 @@ from gpunet.train.progress import TrainingProgress
 from gpunet.train.randomness import MIXING, STEP, seed_images, seed_of
 from gpunet.train.recipe import Recipe
 from gpunet.train.score import EpochScore
+from gpunet.train.settings import Settings
 from gpunet.train.transforms import training_transform
+from gpunet.train.unreadable import UnreadableImages
 
 if TYPE_CHECKING:
     from gpunet.train.distill import Teacher
 
 _TYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
+_LOWER = "Lower the learning rate, clip gradients (gradient_norm) or train in fp32 or bf16, into another folder."
 Ending = tuple[list[EpochScore], bool, EpochScore, tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The arguments of `train` that a run needs."""
-
-    out: Path
-    data: ImageData
-    validation: ImageData | None
-    seed: int
-    workers: int
-    num_classes: int
-    checkpoint_minutes: float | None
-    log_every_steps: int
-    max_unreadable: int
-    tensorboard: bool
-    progress: bool
-    on_epoch: Callable[[EpochScore], bool | None] | None
-    asked_to_leave: Callable[[], bool]
 
 
 class Run(contextlib.ExitStack):
@@ -96,7 +77,7 @@ class Run(contextlib.ExitStack):
         self._sum = torch.zeros(2, dtype=torch.float64, device=self._device)  # of the epoch's losses, and how many
         self._seconds = 0.0
         self._unsure: tuple[Tensor, Batch, Position] | None = None
-        self._unreadable: dict[str, str] = {}
+        self._unreadable = UnreadableImages(settings.max_unreadable)
         try:
             self._set_up()
         except BaseException:
@@ -126,7 +107,11 @@ class Run(contextlib.ExitStack):
         recipe, given = self.recipe, self.settings
         config = image_config(self.model)
         if self.teacher is not None:
-            identity = {"data": given.data.name, "augmentation": part_to_dict(recipe.augmentation), "seed": given.seed}
+            identity = {
+                "data": identity_of_data(given.data),
+                "augmentation": part_to_dict(recipe.augmentation),
+                "seed": given.seed,
+            }
             for turn in (True, False):  # the first process makes the file that all share
                 if self.group.first is turn:
                     self.teacher.prepare(self.model, len(given.data), identity, self._device)
@@ -169,11 +154,13 @@ class Run(contextlib.ExitStack):
             self.optimizer.load_state_dict(
                 unflat_optimizer(under("optimizer", tensors), values["optimizer"], parameters)
             )
-            self._sum.copy_(tensors["loss_sum"])
+            if self.group.first:  # it is of all processes
+                self._sum.copy_(tensors["loss_sum"])
             self._scaler.load_state_dict(values["scaler"])
             self.position, self.updates = there[-1], values["updates"]
             self.scores = [EpochScore.from_dict(each) for each in values["scores"]]
             self._seconds = values["seconds"]
+            self._unreadable = UnreadableImages(self.settings.max_unreadable, values["unreadable"])
         else:
             self._save()
         self._saved_s = time.monotonic()
@@ -181,6 +168,7 @@ class Run(contextlib.ExitStack):
     def _save(self) -> None:
         """A checkpoint of where the run stands; the first process writes."""
         self._be_sure()
+        loss_sum = self.group.sum(self._sum.clone())
         if self.group.first:
             state, values = flat_optimizer(self.optimizer.state_dict())
             tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
@@ -193,9 +181,10 @@ class Run(contextlib.ExitStack):
                 "scaler": self._scaler.state_dict(),
                 "scores": [each.to_dict() for each in self.scores],
                 "seconds": self._seconds,
+                "unreadable": self._unreadable.names,
             }
             best = Position(self.best().epoch) if self.scores else None
-            self._checkpoints.save(self.position, {**tensors, "loss_sum": self._sum}, values, best)
+            self._checkpoints.save(self.position, {**tensors, "loss_sum": loss_sum}, values, best)
         self._saved_s = time.monotonic()
 
     def best(self) -> EpochScore:
@@ -216,11 +205,12 @@ class Run(contextlib.ExitStack):
         self._progress = self.enter_context(
             TrainingProgress(self.settings.progress and self.group.first, self.recipe, self._batches)
         )
-        stopped = False
+        # A callback that counts epochs, and one that ended the run just before it was killed, see what they had seen.
+        stopped = self.group.from_first(any(self._ends(score) for score in self.scores))
         while self.position.epoch < self.recipe.epochs and not stopped:
             self._train_epoch()
             stopped = self._end_epoch()
-        return self.scores, stopped, self.best(), tuple(self._unreadable)
+        return self.scores, stopped, self.best(), self._unreadable.names
 
     def _train_epoch(self) -> None:
         epoch, first = self.position.epoch, self.position.step
@@ -268,7 +258,7 @@ class Run(contextlib.ExitStack):
 
     def _step(self, epoch: int, step: int, batch: Batch) -> Tensor:
         """Forward and backward of one batch, and the update where it is due; its loss."""
-        self._note(batch.unreadable)
+        self._unreadable.note(batch.unreadable)
         place, recipe = self.group.place, self.recipe
         torch.manual_seed(seed_of(self.settings.seed, STEP, epoch, step, place.rank))
         images = batch.images.to(self._device, non_blocking=True)
@@ -320,22 +310,13 @@ class Run(contextlib.ExitStack):
 
         rank = f"-rank-{self.group.place.rank}" if self.group.many else ""
         path = self.settings.out / f"bad-batch-{at}{rank}.safetensors"
-        save_file({"images": batch.images, "targets": batch.targets, "indices": batch.indices}, path)
+        with told(path):
+            save_file({"images": batch.images, "targets": batch.targets, "indices": batch.indices}, path)
         raise TrainingError(
             f"the loss of batch {at.step} in epoch {at.epoch + 1} is {loss.item()}, at a learning rate of "
             f"{self.optimizer.param_groups[0]['lr']:g}; the batch is kept in {path}.",
-            "Lower the learning rate, clip gradients (gradient_norm) or train in fp32 or bf16, into another folder.",
+            _LOWER,
         )
-
-    def _note(self, unreadable: list[Unreadable]) -> None:
-        self._unreadable.update(unreadable)
-        most = self.settings.max_unreadable
-        if len(self._unreadable) > most:
-            shown = "; ".join(f"{name} ({reason})" for name, reason in list(self._unreadable.items())[:5])
-            raise DataError(
-                f"more than {most} images cannot be read: {shown}{', ...' if len(self._unreadable) > 5 else ''}.",
-                "Mend or remove them; or allow more (max_unreadable).",
-            )
 
     # ---------------------------------------------------------------- an epoch's end
 
@@ -354,6 +335,11 @@ class Run(contextlib.ExitStack):
                 distribute_bn(self.ema.module, self.group.place.processes, reduce=True)
         began_s = time.perf_counter()
         raw = self._scored(self.model)
+        if raw is not None and raw.loss is not None and not math.isfinite(raw.loss):
+            raise TrainingError(
+                f"after epoch {epoch + 1} the loss on {self.settings.validation.name} is {raw.loss}.",  # type: ignore[union-attr]
+                _LOWER,
+            )
         kept = raw if self.ema is None else self._scored(self.ema.module)
         images = self._batches * self.recipe.batch_size * self.group.place.processes
         score = EpochScore(
@@ -371,8 +357,10 @@ class Run(contextlib.ExitStack):
         if self.group.first:
             self._metrics.write("epoch", self.position, self.updates, score.to_dict())
         self._progress.epoch(score)
-        ends = bool(self.settings.on_epoch(score)) if self.settings.on_epoch and self.group.first else False
-        return self.group.from_first(ends)
+        return self.group.from_first(self._ends(score))
+
+    def _ends(self, score: EpochScore) -> bool:
+        return bool(self.settings.on_epoch(score)) if self.settings.on_epoch and self.group.first else False
 
     def _scored(self, model: nn.Module) -> Counts | None:
         if self._validation is None or self.settings.validation is None:
@@ -384,7 +372,7 @@ class Run(contextlib.ExitStack):
         model.eval()
         with torch.inference_mode():
             for number, batch in enumerate(self._validation):
-                self._note(batch.unreadable)
+                self._unreadable.note(batch.unreadable)
                 if len(batch.targets):
                     images = batch.images.to(self._device, non_blocking=True).contiguous(memory_format=self._layout)
                     with torch.autocast(self._device.type, self._type, enabled=self._type is not None):

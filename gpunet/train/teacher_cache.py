@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from gpunet.errors import TrainingError
 from gpunet.files import atomic_path, write_text
+from gpunet.train.checkpoint import told
 
 if TYPE_CHECKING:
     from gpunet.train.distill import Teacher
@@ -47,7 +48,12 @@ class TeacherCache:
         )
         about = path.with_name(path.name + ".json")
         if path.exists() and about.exists():
-            found = json.loads(about.read_text(encoding="utf-8"))
+            try:
+                found = json.loads(about.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise TrainingError(
+                    f"{about} cannot be read: {error}", f"Delete it and {path}: the teacher is asked again."
+                ) from None
             differing = [name for name in wanted if found.get(name) != wanted[name]]
             if differing or path.stat().st_size != 2 * images * num_classes:
                 raise TrainingError(
@@ -55,9 +61,10 @@ class TeacherCache:
                     "Delete it, or name another file.",
                 )
         else:
-            with atomic_path(path) as part:
-                np.full((images, num_classes), np.nan, np.float16).tofile(part)
-            write_text(about, json.dumps(wanted, indent=2) + "\n")
+            with told(path):
+                with atomic_path(path) as part:
+                    np.full((images, num_classes), np.nan, np.float16).tofile(part)
+                write_text(about, json.dumps(wanted, indent=2) + "\n")
         self._rows = np.memmap(path, dtype=np.float16, mode="r+", shape=(images, num_classes))
 
     def logits(self, images: Tensor, indices: Tensor) -> Tensor:

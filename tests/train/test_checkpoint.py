@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 
 from gpunet.errors import TrainingError
 from gpunet.train.checkpoint import Checkpoints, Position, flat_optimizer, under, unflat_optimizer
@@ -59,13 +60,16 @@ def test_a_disk_that_takes_no_more_costs_no_checkpoint(tmp_path: Path, monkeypat
     checkpoints = Checkpoints(tmp_path, keep=1)
     checkpoints.save(Position(0), TENSORS, {}, None)
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    for error in (OSError(28, "No space left on device"), SafetensorError("I/O error: No space left on device")):
 
-    monkeypatch.setattr("gpunet.train.checkpoint.save_file", full)
-    with pytest.raises(OSError, match="No space left"):
-        checkpoints.save(Position(1), TENSORS, {}, None)
+        def full(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr("gpunet.train.checkpoint.save_file", full)
+        with pytest.raises(TrainingError, match=r"000000 cannot be written: .*No space left on device\nMake room"):
+            checkpoints.save(Position(1), TENSORS, {}, None)
     assert checkpoints.positions() == [Position(0)]
+    assert [path.name for path in tmp_path.iterdir()] == [str(Position(0))]
     assert checkpoints.load(Position(0))
 
 

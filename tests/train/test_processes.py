@@ -15,6 +15,9 @@ import torch
 from runs import SPEC
 from safetensors.torch import load_file
 
+from gpunet.errors import TrainingError
+from gpunet.train.processes import device_named
+
 COMMON = ["--data", "digits", "--quiet", "--log-every", "1", "--fraction", "0.3", "--recipe", "quick",
           "--set", "optimization.optimizer=sgd", "--set", "optimization.learning_rate=0.02",
           "--set", "optimization.batch_of_learning_rate=32", "--set", "ema_decay=0.9",
@@ -80,3 +83,14 @@ def test_processes_leave_together_and_go_on_together(tmp_path: Path, spec: Path)
     assert again.returncode == 0, said
     steps = [line for line in metrics(tmp_path / "out") if line["kind"] == "step"]
     assert [(line["epoch"], line["step"]) for line in steps] == [(e, s) for e in range(6) for s in range(1, 14)]
+
+
+@pytest.mark.parametrize("name", ["gpu", "meta"])
+def test_a_device_that_nobody_trains_on_is_refused(name: str) -> None:
+    with pytest.raises(TrainingError, match=f"device must be cpu, cuda or cuda:N, but got '{name}'"):
+        device_named(name)
+
+
+def test_a_gpu_beyond_those_that_are_there() -> None:
+    with pytest.raises(TrainingError, match=r"device is 'cuda:99', but torch finds (no GPU|[0-9]+ GPUs)"):
+        device_named("cuda:99")

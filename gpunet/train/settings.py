@@ -1,0 +1,29 @@
+"""What a run is told beside its network and its recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpunet.train.data import ImageData
+from gpunet.train.score import EpochScore
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The arguments of `train` that a run needs."""
+
+    out: Path
+    data: ImageData
+    validation: ImageData | None
+    seed: int
+    workers: int
+    num_classes: int
+    checkpoint_minutes: float | None
+    log_every_steps: int
+    max_unreadable: int
+    tensorboard: bool
+    progress: bool
+    on_epoch: Callable[[EpochScore], bool | None] | None
+    asked_to_leave: Callable[[], bool]
