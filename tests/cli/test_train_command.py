@@ -71,7 +71,7 @@ def test_the_recipe_is_printed_with_its_changes(capsys: pytest.CaptureFixture[st
         (["--set", "epochs.x=1"], InvalidArgumentError, "--set epochs.x=1: epochs holds no x"),
         (["--set", "droput=0.1"], SpecError, "droput: unknown key"),
         (["--recipe", "fast"], SpecError, "recipe: 'fast' is none of quick"),
-        (["--seed", "-1"], InvalidArgumentError, "--seed must be 0 or more, but got -1"),
+        (["--seed", "-1"], InvalidArgumentError, "--seed must be at least 0 and below .*, but got -1"),
         (["--fraction", "0"], DataError, "a fraction must be above 0 and at most 1, but got 0.0"),
         (["--teacher", "x", "--no-distillation"], InvalidArgumentError, "contradict each other"),
         (["--set", "distillation={}"], InvalidArgumentError, "the recipe has distillation, but names no teacher"),
