@@ -396,8 +396,10 @@ def verdict(finals: Mapping[str, np.ndarray], optimizer: str) -> str:
 
     best = min(others, key=lambda name: np.median(finals[name]))
     mine, theirs = finals[optimizer], finals[best]
-    p = 1.0 if np.ptp(np.concatenate([mine, theirs])) == 0 else mannwhitneyu(mine, theirs).pvalue
-    word = "level with" if p >= 0.05 else "behind" if np.median(mine) > np.median(theirs) else "ahead of"
+    same = np.ptp(np.concatenate([mine, theirs])) == 0
+    u, p = (0.0, 1.0) if same else mannwhitneyu(mine, theirs)
+    # Medians may be equal where the test is sure: of more than half of the pairs the greater regret is the worse one's.
+    word = "level with" if p >= 0.05 else "behind" if u > len(mine) * len(theirs) / 2 else "ahead of"
     return f"{word} {best} (p={p:.2g})"
 
 

@@ -54,6 +54,9 @@ def test_a_verdict_is_against_the_best_other(bench):
     assert bench.verdict(finals, "x").startswith("behind ours")
     assert bench.verdict({"ours": finals["ours"], "same": finals["ours"]}, "ours").startswith("level with same")
     assert bench.verdict({"ours": finals["ours"]}, "ours") == ""
+    tied = {"ours": np.zeros(10), "often": np.array([0.0] * 6 + [0.02] * 4)}  # equal medians
+    assert bench.verdict(tied, "often").startswith("behind ours")
+    assert bench.verdict(tied, "ours").startswith("ahead of often")
 
 
 def test_tiers_part_the_networks_by_flops(bench, nas_file: Path):
