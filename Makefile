@@ -25,9 +25,8 @@ $(STAMP): pyproject.toml setup.cfg
 demo: $(STAMP)
 	@$(BIN)/python tools/demo.py
 
-# As many processes as processors, each computing on one thread: tests of one file stay together.
 test: $(STAMP)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
