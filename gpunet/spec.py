@@ -12,17 +12,16 @@ Everything that can be known without building the network is counted in `gpunet.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import SpecError
+from gpunet.fields import check_flag, check_number, check_one_of, part_from_dict, part_to_dict
 
 if TYPE_CHECKING:
     from gpunet.spec_shapes import LayerShape
@@ -31,41 +30,15 @@ SPEC_VERSION = 1
 STAGE_TYPES = ("conv", "fused_irb", "irb")
 ACTIVATIONS = ("relu", "swish")
 
-_Part = TypeVar("_Part")
-
 
 def _fail(path: str, problem: str, hint: str = "") -> SpecError:
     return SpecError(f"{path}: {problem}", hint)
 
 
-def _integer(path: str, value: object, *, low: int, high: int, what: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _fail(path, f"{value!r} is not an integer; {what}")
-    if not low <= value <= high:
-        raise _fail(path, f"{value} is out of range; {what}")
-
-
 def _kernel_size(path: str, value: object) -> None:
-    _integer(path, value, low=1, high=31, what="kernels are odd, from 1 to 31")
+    check_number(path, value, 1, 31, whole=True, rule="kernels are odd, from 1 to 31")
     if isinstance(value, int) and value % 2 == 0:
         raise _fail(path, f"{value} is even; kernels are odd")
-
-
-def _number(path: str, value: object, *, above: float, at_most: float, what: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise _fail(path, f"{value!r} is not a finite number; {what}")
-    if not above < value <= at_most:
-        raise _fail(path, f"{value} is out of range; {what}")
-
-
-def _one_of(path: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise _fail(path, f"{value!r} is not one of {', '.join(choices)}")
-
-
-def _flag(path: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise _fail(path, f"{value!r} is not true or false")
 
 
 _FILTERS = "channels are integers from 1 to 65536"
@@ -87,9 +60,9 @@ class StemSpec:
 
     def check(self, path: str) -> None:
         """Raise SpecError, naming `path`, where a value breaks its rule."""
-        _integer(f"{path}.filters", self.filters, low=1, high=65536, what=_FILTERS)
+        check_number(f"{path}.filters", self.filters, 1, 65536, whole=True, rule=_FILTERS)
         _kernel_size(f"{path}.kernel_size", self.kernel_size)
-        _one_of(f"{path}.activation", self.activation, ACTIVATIONS)
+        check_one_of(f"{path}.activation", self.activation, ACTIVATIONS)
 
 
 @dataclass(frozen=True)
@@ -122,15 +95,15 @@ class StageSpec:
 
     def check(self, path: str) -> None:
         """Raise SpecError, naming `path`, where a value breaks its rule."""
-        _one_of(f"{path}.type", self.type, STAGE_TYPES)
-        _integer(f"{path}.filters", self.filters, low=1, high=65536, what=_FILTERS)
-        _integer(f"{path}.layers", self.layers, low=0, high=1000, what="a stage has 0 to 1000 layers")
+        check_one_of(f"{path}.type", self.type, STAGE_TYPES)
+        check_number(f"{path}.filters", self.filters, 1, 65536, whole=True, rule=_FILTERS)
+        check_number(f"{path}.layers", self.layers, 0, 1000, whole=True, rule="a stage has 0 to 1000 layers")
         _kernel_size(f"{path}.kernel_size", self.kernel_size)
-        _integer(f"{path}.stride", self.stride, low=1, high=2, what="strides are 1 or 2")
-        _number(f"{path}.expansion", self.expansion, above=0, at_most=64, what="expansions are above 0, at most 64")
-        _one_of(f"{path}.activation", self.activation, ACTIVATIONS)
-        _flag(f"{path}.squeeze_excitation", self.squeeze_excitation)
-        _flag(f"{path}.pad_strided", self.pad_strided)
+        check_number(f"{path}.stride", self.stride, 1, 2, whole=True, rule="strides are 1 or 2")
+        check_number(f"{path}.expansion", self.expansion, 0, 64, above=True, rule="expansions are above 0, at most 64")
+        check_one_of(f"{path}.activation", self.activation, ACTIVATIONS)
+        check_flag(f"{path}.squeeze_excitation", self.squeeze_excitation)
+        check_flag(f"{path}.pad_strided", self.pad_strided)
         if self.layers == 0 and (self.type != "irb" or self.stride != 1):
             raise _fail(
                 f"{path}.layers", "0 is allowed only for an irb stage of stride 1", "Leave the stage out instead."
@@ -167,9 +140,9 @@ class HeadSpec:
 
     def check(self, path: str) -> None:
         """Raise SpecError, naming `path`, where a value breaks its rule."""
-        _integer(f"{path}.filters", self.filters, low=1, high=65536, what=_FILTERS)
+        check_number(f"{path}.filters", self.filters, 1, 65536, whole=True, rule=_FILTERS)
         if self.hidden_features is not None:
-            _integer(f"{path}.hidden_features", self.hidden_features, low=1, high=65536, what=_FILTERS)
+            check_number(f"{path}.hidden_features", self.hidden_features, 1, 65536, whole=True, rule=_FILTERS)
 
 
 @dataclass(frozen=True)
@@ -197,7 +170,7 @@ class NetworkSpec:
 
     def __post_init__(self) -> None:
         what = "resolutions are 8 to 4096 px"
-        _integer("resolution_px", self.resolution_px, low=8, high=4096, what=what)
+        check_number("resolution_px", self.resolution_px, 8, 4096, whole=True, rule=what)
         for name, part_type in (("stem", StemSpec), ("head", HeadSpec)):
             if not isinstance(getattr(self, name), part_type):
                 raise _fail(name, f"{getattr(self, name)!r} is not a {part_type.__name__}")
@@ -212,8 +185,8 @@ class NetworkSpec:
             stage.check(f"stages[{index}]")
         if not any(stage.layers for stage in self.stages):
             raise _fail("stages", "no stage has a layer", "Give at least one stage with layers of 1 or more.")
-        _integer("hidden_divisor", self.hidden_divisor, low=1, high=1024, what="divisors are 1 to 1024")
-        _number("batch_norm_eps", self.batch_norm_eps, above=0, at_most=1, what="epsilons are above 0, at most 1")
+        check_number("hidden_divisor", self.hidden_divisor, 1, 1024, whole=True, rule="divisors are 1 to 1024")
+        check_number("batch_norm_eps", self.batch_norm_eps, 0, 1, above=True, rule="epsilons are above 0, at most 1")
         self.layer_shapes()
 
     # ------------------------------------------------------------------ JSON
@@ -313,39 +286,3 @@ class NetworkSpec:
         """Multiply-adds of convolutions and linear layers for one image."""
         shapes = self.layer_shapes(in_channels=in_channels, num_classes=num_classes, resolution_px=resolution_px)
         return sum(s.multiply_adds for s in shapes)
-
-
-def part_from_dict(part_type: type[_Part], data: object, path: str) -> _Part:
-    """A dataclass from the dict of its fields.
-
-    Raises:
-        SpecError: an unknown or a missing key, named behind `path`, or no dict at all.
-    """
-    if isinstance(data, part_type):
-        return data
-    if not isinstance(data, Mapping):
-        raise _fail(path, f"{data!r} is not an object")
-    prefix = f"{path}." if path else ""
-    fields = {f.name: f for f in dataclasses.fields(part_type)}  # type: ignore[arg-type]
-    for key in data:
-        if key not in fields:
-            raise _fail(f"{prefix}{key}", "unknown key", f"Known keys: {', '.join(fields)}.")
-    for name, each in fields.items():
-        if each.default is dataclasses.MISSING and name not in data:
-            raise _fail(f"{prefix}{name}", "missing", "Add it.")
-    return part_type(**data)
-
-
-def part_to_dict(part: Any) -> dict[str, Any]:
-    """A dataclass as plain JSON types; fields at their defaults are left out."""
-    result: dict[str, Any] = {}
-    for each in dataclasses.fields(part):
-        value = getattr(part, each.name)
-        if each.default is not dataclasses.MISSING and value == each.default:
-            continue
-        if isinstance(value, tuple):
-            value = [part_to_dict(item) if dataclasses.is_dataclass(item) else item for item in value]
-        elif dataclasses.is_dataclass(value):
-            value = part_to_dict(value)
-        result[each.name] = value
-    return result

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpunet.errors import SpecError
+from gpunet.fields import part_from_dict, part_to_dict
 from gpunet.search.space import Digit, DigitSpace, check_architecture, checked_choices, space_body
-from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec, part_from_dict, part_to_dict
+from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec
 
 if TYPE_CHECKING:
     from gpunet.latency.layers import LayerKey

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpunet.errors import SpecError
+from gpunet.fields import check_number, part_from_dict, part_to_dict
 from gpunet.latency.layers import IMAGE_CHANNELS, ConvLayerKey, LayerKey
 from gpunet.latency.terms import Derived, LookupPlan, Term
 from gpunet.latency.transformer import TransformerLayerKey
 from gpunet.search.space import Digit, DigitSpace, check_architecture, checked_choices, space_body
-from gpunet.spec import part_from_dict, part_to_dict
 
 if TYPE_CHECKING:
     from timm.models import VisionTransformer
@@ -26,12 +26,8 @@ if TYPE_CHECKING:
 SPACE_VERSION = 1
 
 
+_MOST = 65536
 _INTEGERS = ("resolution_px", "patch_px", "width", "depth", "heads")
-
-
-def _check_integer(path: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65536:
-        raise SpecError(f"{path}: {value!r} is not an integer from 1 to 65536")
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class VitSpec:
 
     def __post_init__(self) -> None:
         for name in _INTEGERS:
-            _check_integer(name, getattr(self, name))
+            check_number(name, getattr(self, name), 1, _MOST, whole=True)
         ratio = self.mlp_ratio
         if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 1 <= self.width * ratio < math.inf:
             raise SpecError(f"mlp_ratio: {ratio!r} of a width of {self.width} is no hidden width")
@@ -138,7 +134,7 @@ class VitSpace(DigitSpace):
             object.__setattr__(self, name, checked_choices(name, getattr(self, name)))
         for name, each in _DIGITS.items():
             for value in getattr(self, name) if each in _INTEGERS else ():
-                _check_integer(name, value)
+                check_number(name, value, 1, _MOST, whole=True)
         for parts, wholes in (("patches_px", "resolutions_px"), ("heads", "widths")):
             for part, whole in itertools.product(getattr(self, parts), getattr(self, wholes)):
                 if whole % part:

@@ -51,8 +51,9 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         variance = _Sum.apply(centred.float().square().sum((0, 2, 3))) / total
         if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
             with torch.no_grad():
-                self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
-                factor = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum  # type: ignore[arg-type]
+                done: Any = self.num_batches_tracked
+                done.add_(1)
+                factor = 1 / float(done) if self.momentum is None else self.momentum
                 self.running_mean.lerp_(mean.to(self.running_mean.dtype), factor)
                 unbiased = variance * (total / (total - 1).clamp(min=1))
                 self.running_var.lerp_(unbiased.to(self.running_var.dtype), factor)

@@ -35,6 +35,11 @@ class Counts:
         return int(self.sums[0])
 
     @property
+    def is_finite(self) -> bool:
+        """Whether every loss was a number."""
+        return bool(self.sums.isfinite().all())
+
+    @property
     def top1_percent(self) -> float | None:
         """None for no image."""
         return self._percent(1)

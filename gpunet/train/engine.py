@@ -111,7 +111,7 @@ def train(
         group.wait()
         identity = identity_of(model, recipe, data, validation, seed, group.place.processes)
         finished = _resumed(out, identity, resume)
-        if finished is None or not _weights_fit(model, out):
+        if finished is None or not (out / WEIGHTS).exists():
             group.wait()
             if group.first:
                 write_text(out / RUN, json.dumps({**identity, "versions": _versions()}, indent=2) + "\n")
@@ -239,10 +239,6 @@ def _keep_weights(out: Path, checkpoints: Checkpoints, best: EpochScore, *, aver
     tensors, _ = checkpoints.load(Position(best.epoch))
     with told(out / WEIGHTS), atomic_path(out / WEIGHTS) as part:
         save_file(under("ema" if averaged else "model", tensors), part, metadata={"format": "pt"})
-
-
-def _weights_fit(model: nn.Module, out: Path) -> bool:
-    return (out / WEIGHTS).exists()
 
 
 def _load_weights(model: nn.Module, out: Path) -> None:

@@ -48,16 +48,14 @@ def listing_sha256(data: ImageData) -> str | None:
     if data.streamed:
         return None
     samples = getattr(getattr(data.dataset, "reader", data.dataset), "samples", None)
-    known = getattr(data.dataset, "targets", None)
-    if samples is None and known is None:
+    known = getattr(data.dataset, "targets", None) if samples is None else [sample[1] for sample in samples]
+    if known is None:
         return None
     digest = hashlib.sha256()
     for index in range(len(data)):
         row = data.row(index)
-        target = samples[row][1] if samples is not None else known[row]  # type: ignore[index]
-        digest.update(
-            f"{data.file(index) if samples is not None else row}\0{target}\n".encode(errors="surrogateescape")
-        )
+        name = row if samples is None else data.file(index)
+        digest.update(f"{name}\0{known[row]}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

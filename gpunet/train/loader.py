@@ -142,7 +142,8 @@ def collate(samples: Sequence[Sample | DataError]) -> Batch | DataError:
             return sample
         whole.append(sample)
     given = [sample for sample in whole if sample[0] is not None]
-    images = torch.stack([sample[0] for sample in given]) if given else torch.empty(0)  # type: ignore[misc]
+    pictures = [image for image, *_ in whole if image is not None]
+    images = torch.stack(pictures) if pictures else torch.empty(0)
     targets, indices = (torch.tensor([sample[k] for sample in given], dtype=torch.int64) for k in (1, 2))
     return Batch(images, targets, indices, [each for sample in whole for each in sample[3]])
 

@@ -7,61 +7,26 @@ The defaults are timm's, so that a recipe holds what is particular to it. A wron
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gpunet.errors import SpecError
-from gpunet.spec import part_from_dict, part_to_dict
+from gpunet.fields import (
+    check_flag,
+    check_name,
+    check_number,
+    check_one_of,
+    checked_range,
+    part_from_dict,
+    part_to_dict,
+)
 
 RECIPE_VERSION = 1
 PRECISIONS = ("fp32", "fp16", "bf16")
 BATCH_NORMS = ("local", "synced")
 ERASING_MODES = ("const", "rand", "pixel")
-
-
-def _number(
-    path: str,
-    value: object,
-    least: float,
-    most: float = math.inf,
-    *,
-    above: bool = False,
-    below: bool = False,
-    whole: bool = False,
-) -> None:
-    kind = (int,) if whole else (int, float)
-    rule = f"it is {'above' if above else 'at least'} {least:g}"
-    rule += f" and {'below' if below else 'at most'} {most:g}" if most < math.inf else ""
-    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
-        raise SpecError(f"{path}: {value!r} is not {'an integer' if whole else 'a finite number'}; {rule}")
-    if value < least or (above and value == least) or value > most or (below and value == most):
-        raise SpecError(f"{path}: {value!r} is out of range; {rule}")
-
-
-def _text(path: str, value: object, choices: tuple[str, ...] | None = None) -> None:
-    if choices is not None and value not in choices:
-        raise SpecError(f"{path}: {value!r} is not one of {', '.join(choices)}")
-    if not isinstance(value, str) or not value:
-        raise SpecError(f"{path}: {value!r} is not a name")
-
-
-def _flag(path: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise SpecError(f"{path}: {value!r} is not true or false")
-
-
-def _range(path: str, value: object) -> tuple[float, float]:
-    """Two numbers, the lower first; JSON gives a list."""
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise SpecError(f"{path}: {value!r} is not a pair of numbers")
-    for each in value:
-        _number(path, each, 0, above=True)
-    if value[0] > value[1]:
-        raise SpecError(f"{path}: low <= high must hold, but got {list(value)!r}")
-    return float(value[0]), float(value[1])
 
 
 @dataclass(frozen=True)
@@ -89,15 +54,15 @@ class Optimization:
 
     def check(self, path: str) -> None:
         """Raise SpecError, naming `path`, where a value breaks its rule."""
-        _text(f"{path}.optimizer", self.optimizer)
-        _number(f"{path}.learning_rate", self.learning_rate, 0, above=True)
+        check_name(f"{path}.optimizer", self.optimizer)
+        check_number(f"{path}.learning_rate", self.learning_rate, 0, above=True)
         if self.batch_of_learning_rate is not None:
-            _number(f"{path}.batch_of_learning_rate", self.batch_of_learning_rate, 1, whole=True)
-        _number(f"{path}.weight_decay", self.weight_decay, 0)
-        _number(f"{path}.momentum", self.momentum, 0, 1, below=True)
+            check_number(f"{path}.batch_of_learning_rate", self.batch_of_learning_rate, 1, whole=True)
+        check_number(f"{path}.weight_decay", self.weight_decay, 0)
+        check_number(f"{path}.momentum", self.momentum, 0, 1, below=True)
         for name in ("epsilon", "gradient_norm"):
             if getattr(self, name) is not None:
-                _number(f"{path}.{name}", getattr(self, name), 0, above=True)
+                check_number(f"{path}.{name}", getattr(self, name), 0, above=True)
 
 
 @dataclass(frozen=True)
@@ -124,15 +89,15 @@ class Schedule:
 
     def check(self, path: str) -> None:
         """Raise SpecError, naming `path`, where a value breaks its rule."""
-        _text(f"{path}.scheduler", self.scheduler)
+        check_name(f"{path}.scheduler", self.scheduler)
         if self.scheduler == "plateau":
             raise SpecError(f"{path}.scheduler: 'plateau' has no learning rate of an epoch", "Take another of timm's.")
         for name in ("warmup_epochs", "warmup_learning_rate", "min_learning_rate"):
-            _number(f"{path}.{name}", getattr(self, name), 0)
+            check_number(f"{path}.{name}", getattr(self, name), 0)
         if self.decay_epochs is not None:
-            _number(f"{path}.decay_epochs", self.decay_epochs, 0, above=True)
-        _number(f"{path}.decay_rate", self.decay_rate, 0, 1, above=True)
-        _flag(f"{path}.by_update", self.by_update)
+            check_number(f"{path}.decay_epochs", self.decay_epochs, 0, above=True)
+        check_number(f"{path}.decay_rate", self.decay_rate, 0, 1, above=True)
+        check_flag(f"{path}.by_update", self.by_update)
 
 
 @dataclass(frozen=True)
@@ -169,19 +134,19 @@ class Augmentation:
     def check(self, path: str) -> None:
         """Raise SpecError, naming `path`, where a value breaks its rule."""
         if self.policy is not None:
-            _text(f"{path}.policy", self.policy)
-        object.__setattr__(self, "scale", _range(f"{path}.scale", self.scale))
-        object.__setattr__(self, "ratio", _range(f"{path}.ratio", self.ratio))
-        _number(f"{path}.scale", self.scale[1], 0, 1)
+            check_name(f"{path}.policy", self.policy)
+        object.__setattr__(self, "scale", checked_range(f"{path}.scale", self.scale))
+        object.__setattr__(self, "ratio", checked_range(f"{path}.ratio", self.ratio))
+        check_number(f"{path}.scale", self.scale[1], 0, 1)
         for name in ("horizontal_flip", "vertical_flip", "erasing"):
-            _number(f"{path}.{name}", getattr(self, name), 0, 1)
+            check_number(f"{path}.{name}", getattr(self, name), 0, 1)
         for name in ("color_jitter", "mixup", "cutmix"):
-            _number(f"{path}.{name}", getattr(self, name), 0)
+            check_number(f"{path}.{name}", getattr(self, name), 0)
         if self.interpolation:
-            _text(f"{path}.interpolation", self.interpolation, ("bicubic", "bilinear", "random"))
-        _text(f"{path}.erasing_mode", self.erasing_mode, ERASING_MODES)
-        _flag(f"{path}.fixed", self.fixed)
-        _flag(f"{path}.enabled", self.enabled)
+            check_one_of(f"{path}.interpolation", self.interpolation, ("bicubic", "bilinear", "random"))
+        check_one_of(f"{path}.erasing_mode", self.erasing_mode, ERASING_MODES)
+        check_flag(f"{path}.fixed", self.fixed)
+        check_flag(f"{path}.enabled", self.enabled)
 
 
 @dataclass(frozen=True)
@@ -209,12 +174,12 @@ class Distillation:
     def check(self, path: str) -> None:
         """Raise SpecError, naming `path`, where a value breaks its rule."""
         if self.teacher is not None:
-            _text(f"{path}.teacher", self.teacher)
+            check_name(f"{path}.teacher", self.teacher)
         if self.teacher_px is not None:
-            _number(f"{path}.teacher_px", self.teacher_px, 8, whole=True)
-        _number(f"{path}.temperature", self.temperature, 0, above=True)
-        _number(f"{path}.weight", self.weight, 0, 1)
-        _flag(f"{path}.cache", self.cache)
+            check_number(f"{path}.teacher_px", self.teacher_px, 8, whole=True)
+        check_number(f"{path}.temperature", self.temperature, 0, above=True)
+        check_number(f"{path}.weight", self.weight, 0, 1)
+        check_flag(f"{path}.cache", self.cache)
 
 
 _PARTS: dict[str, Any] = {"optimization": Optimization, "schedule": Schedule, "augmentation": Augmentation}
@@ -263,22 +228,22 @@ class Recipe:
     distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
-        _text("name", self.name)
+        check_name("name", self.name)
         for name in ("epochs", "batch_size", "accumulation_steps"):
-            _number(name, getattr(self, name), 1, whole=True)
+            check_number(name, getattr(self, name), 1, whole=True)
         for name, kind in _PARTS.items():
             part: Any = getattr(self, name)
             if not isinstance(part, kind):
                 raise SpecError(f"{name}: {part!r} is not of {kind.__name__}")
             part.check(name)
         for name in ("label_smoothing", "dropout", "drop_path"):
-            _number(name, getattr(self, name), 0, 1, below=True)
+            check_number(name, getattr(self, name), 0, 1, below=True)
         if self.ema_decay is not None:
-            _number("ema_decay", self.ema_decay, 0, 1, below=True)
-        _text("precision", self.precision, PRECISIONS)
-        _text("batch_norm", self.batch_norm, BATCH_NORMS)
+            check_number("ema_decay", self.ema_decay, 0, 1, below=True)
+        check_one_of("precision", self.precision, PRECISIONS)
+        check_one_of("batch_norm", self.batch_norm, BATCH_NORMS)
         for name in ("ema_warmup", "channels_last", "compiled"):
-            _flag(name, getattr(self, name))
+            check_flag(name, getattr(self, name))
         if self.distillation is not None:
             self._check_distillation(self.distillation)
         mixing = self.augmentation.mixup > 0 or self.augmentation.cutmix > 0

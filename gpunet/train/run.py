@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gpunet.errors import DataError, PreemptedError, TrainingError
+from gpunet.fields import part_to_dict
 from gpunet.network import GPUNet
-from gpunet.preprocessing import evaluation_transform, image_config
-from gpunet.spec import part_to_dict
+from gpunet.preprocessing import image_config
 from gpunet.train.batch_norm import synced
 from gpunet.train.checkpoint import Checkpoints, Position, flat_optimizer, told, under, unflat_optimizer
-from gpunet.train.counts import Counts, count
+from gpunet.train.counts import Counts
 from gpunet.train.identity import identity_of_data
-from gpunet.train.loader import Batch, TrainingLoader, evaluation_loader
+from gpunet.train.loader import Batch, TrainingLoader
 from gpunet.train.loss import Loss
 from gpunet.train.metrics import Metrics
 from gpunet.train.optimization import average_from_recipe, optimizer_from_recipe, scheduler_from_recipe
@@ -36,12 +36,12 @@ from gpunet.train.score import EpochScore
 from gpunet.train.settings import Settings
 from gpunet.train.transforms import training_transform
 from gpunet.train.unreadable import UnreadableImages
+from gpunet.train.validation import LOWER, Validation
 
 if TYPE_CHECKING:
     from gpunet.train.distill import Teacher
 
 _TYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
-_LOWER = "Lower the learning rate, clip gradients (gradient_norm) or train in fp32 or bf16, into another folder."
 Ending = tuple[list[EpochScore], bool, EpochScore, tuple[str, ...]]
 
 
@@ -118,12 +118,10 @@ class Run(contextlib.ExitStack):
                 self.group.wait()
         served = config if self.teacher is None else self.teacher.config
         self._student_px = config["input_size"][1:]
-        common: dict[str, Any] = {
-            "place": self.group.place, "workers": given.workers, "pin_memory": self._device.type == "cuda",
-        }  # fmt: skip
         self.loader = TrainingLoader(
             given.data, training_transform(served, recipe.augmentation), given.num_classes, recipe.batch_size,
-            seed=given.seed, fixed=recipe.augmentation.fixed or not recipe.augmentation.enabled, **common,
+            seed=given.seed, fixed=recipe.augmentation.fixed or not recipe.augmentation.enabled,
+            place=self.group.place, workers=given.workers, pin_memory=self._device.type == "cuda",
         )  # fmt: skip
         self.updates_per_epoch = len(self.loader) // recipe.accumulation_steps
         if self.updates_per_epoch < 1:
@@ -135,8 +133,7 @@ class Run(contextlib.ExitStack):
         self._batches = self.updates_per_epoch * recipe.accumulation_steps
         self._validation = (
             None if given.validation is None else
-            evaluation_loader(given.validation, evaluation_transform(config), given.num_classes, recipe.batch_size,
-                              **common)
+            Validation(given.validation, config, given.num_classes, recipe.batch_size, self.group, given.workers)
         )  # fmt: skip
 
     # -------------------------------------------------------------------- state
@@ -267,15 +264,13 @@ class Run(contextlib.ExitStack):
         if self.teacher is not None:
             answers = self.teacher.logits(images, batch.indices)
             images = self.teacher.for_student(images, self._student_px)
-        images = images.contiguous(memory_format=self._layout)
         if self._mixup is not None and len(images) % 2 == 0:
             seed_images(seed_of(self.settings.seed, MIXING, epoch, step, place.rank))
             images, targets = self._mixup(images, targets)
         due = (step + 1) % recipe.accumulation_steps == 0
         alone = contextlib.nullcontext() if due or not self.group.many else self._trained.no_sync()  # type: ignore[operator]
         with alone:
-            with torch.autocast(self._device.type, self._type, enabled=self._type is not None):
-                loss = self._loss(self._trained(images), targets, answers)
+            loss = self._loss(self._logits(self._trained, images), targets, answers)
             self._scaler.scale(loss / recipe.accumulation_steps).backward()
         loss = loss.detach()
         self._be_sure()
@@ -315,7 +310,7 @@ class Run(contextlib.ExitStack):
         raise TrainingError(
             f"the loss of batch {at.step} in epoch {at.epoch + 1} is {loss.item()}, at a learning rate of "
             f"{self.optimizer.param_groups[0]['lr']:g}; the batch is kept in {path}.",
-            _LOWER,
+            LOWER,
         )
 
     # ---------------------------------------------------------------- an epoch's end
@@ -335,11 +330,6 @@ class Run(contextlib.ExitStack):
                 distribute_bn(self.ema.module, self.group.place.processes, reduce=True)
         began_s = time.perf_counter()
         raw = self._scored(self.model)
-        if raw is not None and raw.loss is not None and not math.isfinite(raw.loss):
-            raise TrainingError(
-                f"after epoch {epoch + 1} the loss on {self.settings.validation.name} is {raw.loss}.",  # type: ignore[union-attr]
-                _LOWER,
-            )
         kept = raw if self.ema is None else self._scored(self.ema.module)
         images = self._batches * self.recipe.batch_size * self.group.place.processes
         score = EpochScore(
@@ -363,27 +353,21 @@ class Run(contextlib.ExitStack):
         return bool(self.settings.on_epoch(score)) if self.settings.on_epoch and self.group.first else False
 
     def _scored(self, model: nn.Module) -> Counts | None:
-        if self._validation is None or self.settings.validation is None:
+        if self._validation is None:
             return None
-        # Processes have almost as many batches as each other; they agree over those that all of them have.
-        mine = 0 if self.settings.validation.streamed else len(self.settings.validation) // self.group.place.processes
-        least = -(-mine // self.recipe.batch_size)
-        counts = Counts(self.settings.num_classes)
-        model.eval()
-        with torch.inference_mode():
-            for number, batch in enumerate(self._validation):
-                self._unreadable.note(batch.unreadable)
-                if len(batch.targets):
-                    images = batch.images.to(self._device, non_blocking=True).contiguous(memory_format=self._layout)
-                    with torch.autocast(self._device.type, self._type, enabled=self._type is not None):
-                        logits = model(images)
-                    counts += count(logits.float(), batch.targets.to(self._device), self.settings.num_classes)
-                if (number < least or not self.group.many) and self.group.agree(
-                    STOP if self.settings.asked_to_leave() else 0
-                ) == STOP:
-                    self._save()
-                    self._leave_if(True)
-        return counts.over(self.group)
+        return self._validation.score(model, self._logits, self._unreadable, self._leave_if_asked)
+
+    def _leave_if_asked(self) -> None:
+        if self.group.agree(STOP if self.settings.asked_to_leave() else 0) == STOP:
+            self._save()
+            self._leave_if(True)
+
+    def _logits(self, model: nn.Module, images: Tensor) -> Tensor:
+        """`n x C x H x W` images, wherever they are -> `n x classes`, in the recipe's precision and memory format."""
+        images = images.to(self._device, non_blocking=True).contiguous(memory_format=self._layout)
+        with torch.autocast(self._device.type, self._type, enabled=self._type is not None):
+            logits: Tensor = model(images)
+        return logits
 
     def _log(self, done: Position, loss: Tensor, logged: int, logged_s: float) -> None:
         value = float(self.group.sum(loss.clone())) / self.group.place.processes

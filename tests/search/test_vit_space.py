@@ -87,7 +87,7 @@ def test_json_gives_the_space_back():
             {"resolutions_px": (32, 36)},
             "^resolutions_px: 36 is not a multiple of 8, one of patches_px\nGive multiples of 8",
         ),
-        ({"heads": (0, 2)}, "^heads: 0 is not an integer from 1 to 65536"),
+        ({"heads": (0, 2)}, "^heads: 0 is out of range; it is at least 1 and at most 65536"),
         ({"depths": (1.5, 2)}, "^depths: 1.5 is not an integer"),
         ({"mlp_ratios": (0, 4)}, "^mlp_ratio: 0 of a width of 24 is no hidden width"),
         ({"depths": (2, 1)}, "^depths: choices must rise, but are 2, 1"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from gpunet.network import GPUNet
 from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec
@@ -52,3 +54,33 @@ def run(out: Path, *, model: GPUNet | None = None, how: Recipe = RECIPE, data: I
         **kwargs: Any) -> TrainingResult:  # fmt: skip
     return train(model or network(), how, data or digits(), out, validation=kwargs.pop("validation", validation()),
                  **{"log_every_steps": 1, **kwargs})  # fmt: skip
+
+
+class Damaged:
+    """64 of the training images, of which two cannot be read."""
+
+    classes = tuple("0123456789")
+
+    def __init__(self) -> None:
+        self.inner = digits().dataset
+
+    def __len__(self) -> int:
+        return 64
+
+    def __getitem__(self, index: int) -> object:
+        if index in (3, 40):
+            raise OSError("cut off")
+        return self.inner[index]
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "model.safetensors")
+
+
+def losses(out: Path) -> list[float]:
+    lines = map(json.loads, (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    return [line.get("loss") if line["kind"] == "step" else line["train_loss"] for line in lines]
+
+
+def checkpoints(out: Path) -> list[str]:
+    return sorted(path.name for path in (out / "checkpoints").iterdir())

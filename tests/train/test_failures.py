@@ -60,7 +60,10 @@ def test_metrics_stay_json_where_a_loss_is_no_number(tmp_path: Path) -> None:
 
 
 def test_a_network_that_diverges_in_the_last_step_is_no_result(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"after epoch 1 the loss on digits \(validation\) is nan\.\nLower the"):
+    with pytest.raises(
+        TrainingError,
+        match=r"the network's answers on digits \(validation\) are no numbers: its loss there is nan\.\nLower the",
+    ):
         run(tmp_path, how=recipe(epochs=1, batch_size=160, optimization=Optimization("sgd", 1e38), ema_decay=None))
     assert not (tmp_path / "result.json").exists()
 

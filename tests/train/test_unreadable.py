@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runs import digits, run
+from runs import Damaged, run
 
 from gpunet.errors import DataError, PreemptedError
 from gpunet.train import ImageData
@@ -18,21 +18,6 @@ def test_each_is_counted_once() -> None:
         DataError, match=r"more than 2 images cannot be read: a \(cut off\); b \(no picture\); c \(x\)\."
     ):
         met.note([("c", "x")])
-
-
-class Damaged:
-    classes = tuple("0123456789")
-
-    def __init__(self) -> None:
-        self.inner = digits().dataset
-
-    def __len__(self) -> int:
-        return 64
-
-    def __getitem__(self, index: int) -> object:
-        if index in (3, 40):
-            raise OSError("cut off")
-        return self.inner[index]
 
 
 def test_those_met_before_an_interruption_are_not_forgotten(tmp_path: Path) -> None:

@@ -76,9 +76,8 @@ def _wide_digits(domain: Domain) -> np.ndarray:
 
 def _strides(domain: Domain, point: np.ndarray, wide: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """At most AROUND points that differ from this one in a wide digit, by a stride of any magnitude."""
-    assert domain.choices is not None  # noqa: S101 - it has wide digits
     digits = wide[generator.integers(len(wide), size=AROUND)]
-    most = np.array(domain.choices)[digits]
+    most = np.array(domain.choices or ())[digits]
     strides = np.rint(2 ** generator.uniform(0, np.log2(most / 2))) * generator.choice([-1, 1], size=AROUND)
     rows = np.repeat(point[None], AROUND, axis=0)
     rows[np.arange(AROUND), digits] = np.clip(point[digits] + strides.astype(np.int64), 0, most - 1)
@@ -88,11 +87,11 @@ def _strides(domain: Domain, point: np.ndarray, wide: np.ndarray, generator: np.
 
 def _swept(domain: Domain, score: Score, point: np.ndarray, wide: np.ndarray) -> np.ndarray:
     """Each wide digit at its own best of a few choices, and the best change of one, where the domain has them."""
-    assert domain.choices is not None  # noqa: S101 - it has wide digits
+    choices = domain.choices or ()  # there are some: it has wide digits
     each, tried = point.copy(), []
     for digit in wide:
         rows = np.repeat(point[None], SWEEP, axis=0)
-        rows[:, digit] = np.linspace(0, domain.choices[digit] - 1, SWEEP).round()
+        rows[:, digit] = np.linspace(0, choices[digit] - 1, SWEEP).round()
         tried.append(rows)
     scores = score(np.concatenate(tried)).reshape(len(wide), SWEEP)
     for digit, rows, worth in zip(wide, tried, scores, strict=True):

@@ -68,7 +68,8 @@ class Proposer:
             if self.listed is None:
                 found = self._stepped(score, rows, taken)
             else:
-                found = self._listed_best(score, taken, None if side >= WHOLE else self.at[rows[0]])
+                center = None if side >= WHOLE else self.at[rows[0]]
+                found = self._listed_best(self.listed, score, taken, center)
             return None if found is None else found[None]
         if isinstance(self.domain, Mixed):
             repeats = self.domain.repeats
@@ -137,10 +138,11 @@ class Proposer:
         others = self.domain.encode(np.concatenate([self.points, taken]))
         return bool(np.abs(others - self.domain.encode(found)).max(axis=1).min() > _SAME)
 
-    def _listed_best(self, score: LogImprovement, taken: np.ndarray, center: np.ndarray | None) -> np.ndarray | None:
+    def _listed_best(
+        self, listed: np.ndarray, score: LogImprovement, taken: np.ndarray, center: np.ndarray | None
+    ) -> np.ndarray | None:
         """The best of the new points in the leaf; of the nearest to a centre alone, if one is given."""
-        assert self.listed is not None  # noqa: S101 - the caller has looked
-        left = self.listed[self._new(self.listed, taken)]
+        left = listed[self._new(listed, taken)]
         features = self.features(left)
         inside = self.tree.inside(self.tree.select(), self.features.spread(left))
         if inside.any():
