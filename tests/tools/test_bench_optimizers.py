@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optimizer_benchmark import standings
 
 from gpunet.errors import InvalidArgumentError
 
@@ -38,25 +39,25 @@ def result(*regret: float) -> dict:
     return {"regret": list(regret), "proposal_cpu_s": [0.1] * len(regret), "memory_mib": 1.0}
 
 
-def test_ranks_are_within_a_problem_and_a_seed(bench):
+def test_ranks_are_within_a_problem_and_a_seed():
     runs = {
         ("a", "ours", 0): result(3, 1), ("a", "x", 0): result(2, 2), ("a", "y", 0): result(5, 2),
         ("a", "ours", 1): result(9, 9), ("a", "x", 1): result(1, 8),
     }  # fmt: skip
-    assert bench.ranks_of(runs) == {"ours": [1, 2], "x": [2.5, 1], "y": [2.5]}
-    low, high = bench.interval([1, 2, 3, 2])
+    assert standings.ranks_of(runs) == {"ours": [1, 2], "x": [2.5, 1], "y": [2.5]}
+    low, high = standings.interval([1, 2, 3, 2])
     assert 1 <= low < 2 < high <= 3
 
 
-def test_a_verdict_is_against_the_best_other(bench):
+def test_a_verdict_is_against_the_best_other():
     finals = {"ours": np.arange(10.0), "x": np.arange(10.0) + 100, "y": np.arange(10.0) + 50}
-    assert bench.verdict(finals, "ours").startswith("ahead of y")
-    assert bench.verdict(finals, "x").startswith("behind ours")
-    assert bench.verdict({"ours": finals["ours"], "same": finals["ours"]}, "ours").startswith("level with same")
-    assert bench.verdict({"ours": finals["ours"]}, "ours") == ""
+    assert standings.verdict(finals, "ours").startswith("ahead of y")
+    assert standings.verdict(finals, "x").startswith("behind ours")
+    assert standings.verdict({"ours": finals["ours"], "same": finals["ours"]}, "ours").startswith("level with same")
+    assert standings.verdict({"ours": finals["ours"]}, "ours") == ""
     tied = {"ours": np.zeros(10), "often": np.array([0.0] * 6 + [0.02] * 4)}  # equal medians
-    assert bench.verdict(tied, "often").startswith("behind ours")
-    assert bench.verdict(tied, "ours").startswith("ahead of often")
+    assert standings.verdict(tied, "often").startswith("behind ours")
+    assert standings.verdict(tied, "ours").startswith("ahead of often")
 
 
 def test_tiers_part_the_networks_by_flops(bench, nas_file: Path):

@@ -1,0 +1,1 @@
+"""What tools/bench_optimizers.py compares, and how it judges."""

@@ -1,0 +1,104 @@
+"""The optimisers that are compared, each asked and told: ours, Optuna's samplers, BoTorch's loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpunet.search import (
+    Box,
+    Domain,
+    GaussianProcessBo,
+    LaMcts,
+    RandomSearch,
+    RegularizedEvolution,
+    SobolSearch,
+)
+
+OURS = "lamcts"
+
+
+class OptunaStudy:
+    """A sampler of Optuna's, asked and told."""
+
+    def __init__(self, sampler: str, domain: Domain, seed: int) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        made: Any
+        if sampler == "tpe":
+            made = optuna.samplers.TPESampler(seed=seed, multivariate=True)
+        elif sampler == "optuna_gp":
+            made = optuna.samplers.GPSampler(seed=seed)
+        else:
+            made = optuna.samplers.CmaEsSampler(seed=seed)
+        self._study = optuna.create_study(sampler=made)
+        of = optuna.distributions
+        if isinstance(domain, Box):
+            ranges = zip(domain.low, domain.high, strict=True)
+            self._space: Any = {f"x{k}": of.FloatDistribution(low, high) for k, (low, high) in enumerate(ranges)}
+        else:
+            self._space = {f"x{k}": of.IntDistribution(0, count - 1) for k, count in enumerate(domain.choices or ())}
+
+    def ask(self) -> np.ndarray:
+        """One point, `1 x dimensions`."""
+        self._trial = self._study.ask(self._space)
+        return np.array([[self._trial.params[name] for name in self._space]])
+
+    def tell(self, point: np.ndarray, value: float) -> None:
+        """The value of the point last asked for."""
+        self._study.tell(self._trial, value)
+
+
+class BoTorchLoop:
+    """BoTorch as its documentation has it: SingleTaskGP, LogEI, optimize_acqf; 20 Sobol points first."""
+
+    def __init__(self, domain: Box, seed: int, initial: int = 20) -> None:
+        import torch
+
+        torch.manual_seed(seed)
+        self._domain, self._initial = domain, initial
+        self._sobol = SobolSearch(domain, seed=seed)
+        self._unit: list[np.ndarray] = []
+        self._values: list[float] = []
+
+    def ask(self) -> np.ndarray:
+        """One point, `1 x dimensions`."""
+        if len(self._values) < self._initial:
+            return self._sobol.ask()
+        import torch
+        from botorch.acquisition import LogExpectedImprovement
+        from botorch.fit import fit_gpytorch_mll
+        from botorch.models import SingleTaskGP
+        from botorch.optim import optimize_acqf
+        from gpytorch.mlls import ExactMarginalLogLikelihood
+
+        unit, values = torch.from_numpy(np.array(self._unit)), -torch.tensor(self._values, dtype=torch.float64)[:, None]
+        model = SingleTaskGP(unit, values)
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+        bounds = torch.stack([torch.zeros(unit.shape[1]), torch.ones(unit.shape[1])]).double()
+        improvement = LogExpectedImprovement(model, best_f=values.max())
+        found, _ = optimize_acqf(improvement, bounds, q=1, num_restarts=10, raw_samples=512)
+        return self._domain.decode(found.numpy())
+
+    def tell(self, point: np.ndarray, value: float) -> None:
+        """The value of a point."""
+        self._unit.append(self._domain.encode(point[None])[0])
+        self._values.append(value)
+
+
+OPTIMIZERS: dict[str, Callable[[Any, int], Any]] = {
+    OURS: lambda domain, seed: LaMcts(domain, seed=seed, maximize=False),
+    "gp_bo": lambda domain, seed: GaussianProcessBo(domain, seed=seed, maximize=False),
+    "evolution": lambda domain, seed: RegularizedEvolution(domain, seed=seed, maximize=False, population=20, sample=5),
+    "sobol": lambda domain, seed: SobolSearch(domain, seed=seed, maximize=False),
+    "random": lambda domain, seed: RandomSearch(domain, seed=seed, maximize=False),
+    "tpe": lambda domain, seed: OptunaStudy("tpe", domain, seed),
+    "optuna_gp": lambda domain, seed: OptunaStudy("optuna_gp", domain, seed),
+    "cma_es": lambda domain, seed: OptunaStudy("cma_es", domain, seed),
+    "botorch": lambda domain, seed: BoTorchLoop(domain, seed),
+}
+BOX_ONLY = ("botorch",)
+WHOLE_ONLY = ("tpe", "optuna_gp", "cma_es")  # they know no set of allowed points
