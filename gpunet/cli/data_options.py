@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
+def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """--data, --data-root, --class-map, --workers, --max-unreadable."""
     parser.add_argument(
-        "--data", metavar="DATA", required=True,
+        "--data", metavar="DATA", required=required,
         help="a folder (with train/ and validation/, each with a folder a class), digits, or a dataset of timm's: "
         "torch/cifar10, hfds/user/name, wds/..., tfds/...",
     )  # fmt: skip

@@ -49,9 +49,14 @@ def network_named(
         return _from_spec(path, pretrained, weights, model_kwargs)
     try:
         return gpunet.load(name, zoo=zoo, **chosen)
-    except UnknownModelError:
-        if not timm_too or not _is_timm(name):
+    except UnknownModelError as error:
+        if not timm_too:
             raise
+        if not _is_timm(name):
+            raise UnknownModelError(
+                f"{name!r} is no model of the zoo or of timm's, no folder of an entry, and no spec's JSON file.",
+                error.hint,
+            ) from None
     return _from_timm(name, pretrained, weights, model_kwargs)
 
 

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a model of the zoo or of timm's, the folder of an entry, or a spec's JSON file (default: a small network "
         "for images of 32 px)",
     )  # fmt: skip
-    add_data(parser)
+    add_data(parser, required=False)
     parser.add_argument(
         "--recipe", metavar="NAME|FILE", default="quick", help="a name, or a JSON file (default: quick)"
     )
@@ -149,6 +149,8 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
 
 
 def _check(args: argparse.Namespace, recipe: Recipe) -> None:
+    if args.data is None:
+        raise InvalidArgumentError("there is nothing to train on.", "Name it: --data DIR, or --data digits to try.")
     if not 0 <= args.seed < 2**63:
         raise InvalidArgumentError(f"--seed must be at least 0 and below 2^63, but got {args.seed}.")
     for option in ("teacher_weights", "min_teacher_top1"):

@@ -8,7 +8,7 @@ import pytest
 
 import gpunet
 from gpunet.cli.main import main
-from gpunet.errors import DataError, InvalidArgumentError, SpecError
+from gpunet.errors import DataError, InvalidArgumentError, SpecError, UnknownModelError
 from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec
 
 SPEC = NetworkSpec(16, StemSpec(8), (StageSpec("irb", 16, stride=2, expansion=2),), HeadSpec(24))
@@ -54,7 +54,7 @@ def test_a_student_is_taught_by_the_folder_of_another(spec: str, tmp_path: Path)
 
 
 def test_the_recipe_is_printed_with_its_changes(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["train", "--data", "digits", "--recipe", "gpunet_d2", "--epochs", "7", "--no-distillation", "--print-recipe",
+    main(["train", "--recipe", "gpunet_d2", "--epochs", "7", "--no-distillation", "--print-recipe",
           "--set", "optimization.learning_rate=0.5", "--set", "optimization.optimizer=lamb"])  # fmt: skip
     printed: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert printed["epochs"] == 7
@@ -76,11 +76,17 @@ def test_the_recipe_is_printed_with_its_changes(capsys: pytest.CaptureFixture[st
         (["--teacher", "x", "--no-distillation"], InvalidArgumentError, "contradict each other"),
         (["--set", "distillation={}"], InvalidArgumentError, "the recipe has distillation, but names no teacher"),
         (["nothing.json"], InvalidArgumentError, "nothing.json: there is no such file"),
+        (["gpunet_7"], UnknownModelError, "'gpunet_7' is no model of the zoo or of timm's, no folder of an entry"),
     ],
 )
 def test_wrong_options(options: list[str], error: type[Exception], said: str, tmp_path: Path) -> None:
     with pytest.raises(error, match=said):
         main([*QUICK, "-o", str(tmp_path / "out"), *options])
+
+
+def test_without_data_there_is_nothing_to_train_on() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"there is nothing to train on\.\nName it: --data DIR"):
+        main(["train"])
 
 
 @pytest.mark.slow
