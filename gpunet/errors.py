@@ -84,6 +84,22 @@ class PreemptedError(TrainingError):
     """A run was asked to leave, and did, with a checkpoint: the same call goes on from there."""
 
 
+class StudyError(GpunetError, ValueError):
+    """A study is not what was asked for: not there, of another definition, of a newer version, or without trials."""
+
+
+class StudyUnavailableError(GpunetError, RuntimeError):
+    """A study's storage does not answer, or cannot be written; what was recorded before is kept."""
+
+
+class TrialLostError(GpunetError, RuntimeError):
+    """A trial is no longer held by the worker that trains it: another has taken it up."""
+
+
+class WorkerError(GpunetError, RuntimeError):
+    """A worker of a search ended without having done its part."""
+
+
 class ExportError(GpunetError, RuntimeError):
     """A model could not be exported."""
 

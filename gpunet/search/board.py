@@ -1,0 +1,271 @@
+"""The board: which workers are there, what each of them asks for, and whose turn it is to propose for all.
+
+A worker's session is a trial of the study NAME/workers, RUNNING while the worker lives:
+
+    who         host and process, for people
+    beat        a counter that rises while the worker lives; whoever sees it stand still for long enough, by a clock of
+                its own, buries the session
+    wish        number of the worker's latest request for work
+    answer      to that wish: {"wish": 3, "vector": [...], "assignment": "..."}, {"wish": 3, "trial": 7} or
+                {"wish": 3, "end": "..."}
+
+The turn is one more trial there, WAITING while it is nobody's. Taking it (WAITING to RUNNING) and burying (RUNNING to
+FAIL) happen once, whoever else tries: the storage sees to it. Clocks of different machines are never compared.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gpunet.errors import StudyUnavailableError, TrialLostError
+from gpunet.search.storage import StudyStorage, process_name
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+KIND, WHO, BEAT, WISH, ANSWER, TURN = "kind", "who", "beat", "wish", "answer", "turn"
+_WORKER = "worker"
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A session as the board shows it.
+
+    Args:
+        id: of the session.
+        who: its worker.
+        wish: number of its latest request; 0 before the first.
+        answer: the latest answer, to whichever wish.
+    """
+
+    id: int
+    who: str
+    wish: int
+    answer: Mapping[str, Any]
+
+    @property
+    def asks(self) -> bool:
+        """Whether a wish waits for its answer."""
+        return self.wish > 0 and self.answer.get("wish") != self.wish
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The work that the session has been given, of which nothing else may tell yet."""
+        return {} if self.asks else self.answer
+
+
+class Watch:
+    """Things that must change, and since when they have not, by one clock.
+
+    Args:
+        grace_s: how long they may stand still.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, grace_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.grace_s, self._clock = grace_s, clock
+        self._seen: dict[int, tuple[Any, float]] = {}
+
+    def is_silent(self, key: int, sign: Any, since_s: float = -math.inf) -> bool:
+        """Whether the sign of life has been the same for longer than that, as seen from here.
+
+        Args:
+            key: of what is watched.
+            sign: what must change.
+            since_s: by the clock: before it, signs may have been given and not come through.
+        """
+        now = self._clock()
+        before = self._seen.get(key)
+        if before is None or before[0] != sign:
+            self._seen[key] = sign, now
+            return False
+        return now - max(before[1], since_s) > self.grace_s
+
+
+class Board:
+    """A study's workers.
+
+    Args:
+        storage: of the study.
+        study_id: of NAME/workers.
+        grace_s: after so long without a beat a worker is taken for dead.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, storage: StudyStorage, study_id: int, grace_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.storage, self.study_id = storage, study_id
+        self._watch = Watch(grace_s, clock)
+        self._turn_watch = Watch(grace_s, clock)
+        self._states = storage.optuna.trial.TrialState
+        self._turn_id: int | None = None
+
+    # ----------------------------------------------------------------- sessions
+
+    def join(self) -> Session:
+        """A session for this process."""
+        attrs = {KIND: _WORKER, WHO: process_name(), BEAT: 0, WISH: 0, ANSWER: {}}
+        return Session(self.storage, self._made(attrs, self._states.RUNNING))
+
+    def seats(self) -> list[Seat]:
+        """The sessions that live, the longest there first; those that are silent are buried on the way."""
+        found = []
+        for each in self._unfinished():
+            if each.user_attrs.get(KIND) != _WORKER:
+                continue
+            if self._watch.is_silent(each._trial_id, each.user_attrs[BEAT], self.storage.recovered_s):
+                self.storage.finish(each._trial_id, self._states.FAIL)
+                continue
+            attrs = each.user_attrs
+            found.append(Seat(each._trial_id, attrs[WHO], attrs[WISH], attrs[ANSWER]))
+        return found
+
+    def answer(self, seat: Seat, answer: Mapping[str, Any]) -> None:
+        """Answer a wish; a session that has ended meanwhile does not hear it."""
+        with suppress(self.storage.optuna.exceptions.UpdateFinishedTrialError):
+            self.storage.set_attr(seat.id, ANSWER, {"wish": seat.wish, **answer})
+
+    # ----------------------------------------------------------------- the turn
+
+    def take_turn(self) -> Turn | None:
+        """The turn, if it is nobody's; None if it is another's. One that stays another's for too long is taken away."""
+        token = self._token()
+        count = int(token.user_attrs.get(TURN, 0))
+        if token.state == self._states.WAITING:
+            if not self.storage.take(token._trial_id):
+                return None
+            with suppress(self.storage.optuna.exceptions.UpdateFinishedTrialError):
+                self.storage.set_attr(token._trial_id, TURN, count + 1)
+                return Turn(self.storage, token._trial_id, count + 1)
+        elif token.state.is_finished() or self._turn_watch.is_silent(
+            token._trial_id, (token.state.name, count), self.storage.recovered_s
+        ):
+            self.storage.finish(token._trial_id, self._states.FAIL)
+            self._turn_id = None
+        return None
+
+    def _token(self) -> FrozenTrial:
+        """The trial that is the turn: of several, the first that has not ended."""
+        while self._turn_id is None:
+            tokens = [each for each in self._unfinished() if each.user_attrs.get(KIND) == TURN]
+            if tokens:
+                self._turn_id = tokens[0]._trial_id
+            else:
+                self._made({KIND: TURN, TURN: 0}, self._states.WAITING)
+        return self.storage.trial(self._turn_id)
+
+    def _unfinished(self) -> list[FrozenTrial]:
+        return self.storage.trials(self.study_id, (self._states.RUNNING, self._states.WAITING))
+
+    def _made(self, attrs: dict[str, Any], state: Any) -> int:
+        key = uuid.uuid4().hex
+        template = self.storage.optuna.trial.FrozenTrial(
+            number=-1, trial_id=-1, state=state, value=None, datetime_start=None, datetime_complete=None, params={},
+            distributions={}, user_attrs={**attrs, "assignment": key}, system_attrs={}, intermediate_values={},
+        )  # fmt: skip
+        return self.storage.create(self.study_id, template, key)
+
+
+class Turn:
+    """The right to propose for all, until it is given back or taken away.
+
+    Args:
+        storage: of the study.
+        trial_id: of the turn.
+        count: how often it has been taken.
+    """
+
+    def __init__(self, storage: StudyStorage, trial_id: int, count: int) -> None:
+        self._storage, self._trial_id, self._count = storage, trial_id, count
+
+    def is_mine(self) -> bool:
+        """Whether nobody has taken it away."""
+        token = self._storage.trial(self._trial_id)
+        return token.state.name == "RUNNING" and token.user_attrs.get(TURN) == self._count
+
+    def give_back(self) -> None:
+        """Let others have it."""
+        self._storage.lay_back(self._trial_id)
+
+
+class Session:
+    """A worker at the board, from `join` to `leave`.
+
+    Args:
+        storage: of the study.
+        id: of the session.
+    """
+
+    def __init__(self, storage: StudyStorage, id: int) -> None:
+        self._storage, self.id = storage, id
+        self._wishes = 0
+
+    def wish(self) -> None:
+        """Ask for work."""
+        self._wishes += 1
+        self._storage.set_attr(self.id, WISH, self._wishes)
+
+    def heard(self) -> Mapping[str, Any] | None:
+        """The answer to the latest wish; None while there is none.
+
+        Raises:
+            TrialLostError: (a RuntimeError) the session has been buried.
+        """
+        frozen = self._storage.trial(self.id)
+        if frozen.state.is_finished():
+            raise TrialLostError("this worker was taken for dead: its beats did not come through.", "It begins anew.")
+        answer = frozen.user_attrs[ANSWER]
+        return answer if answer.get("wish") == self._wishes else None
+
+    def beat(self, count: int) -> bool:
+        """Show that the worker lives; False if it has been buried."""
+        try:
+            self._storage.set_attr(self.id, BEAT, count)
+        except self._storage.optuna.exceptions.UpdateFinishedTrialError:
+            return False
+        return True
+
+    def leave(self) -> None:
+        """End the session."""
+        self._storage.finish(self.id, self._storage.optuna.trial.TrialState.COMPLETE)
+
+
+class Heart(threading.Thread):
+    """Beats for a session from a thread of its own, as long as the block lasts.
+
+    Args:
+        session: whose.
+        every_s: between two beats.
+    """
+
+    def __init__(self, session: Session, every_s: float) -> None:
+        super().__init__(name="gpunet-beats", daemon=True)
+        self._session, self._every_s = session, every_s
+        self._ended = threading.Event()
+        self.buried = threading.Event()
+
+    def run(self) -> None:
+        """Beat until told to stop, or buried."""
+        count = 0
+        while not self._ended.wait(self._every_s):
+            count += 1
+            with suppress(StudyUnavailableError):  # the next beat may come through
+                if not self._session.beat(count):
+                    self.buried.set()
+                    return
+
+    def __enter__(self) -> Heart:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self.join(timeout=2 * self._every_s + 5)

@@ -1,0 +1,119 @@
+"""Which trials to end early, by Optuna's pruners, without reading the whole study at every epoch.
+
+The pruner sees a mirror of the study in memory, which takes up what has ended since; it is read anew only after many
+times as long as the last reading took, so that reading never costs more than a few per cent of a worker's time.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from gpunet.search.definition import Pruning
+from gpunet.search.study import Study
+
+READING_PART = 0.02  # of a worker's time, at most
+_LEAST_S = 1.0
+
+
+class Pruner:
+    """Says whether a running trial should end.
+
+    Args:
+        study: its record.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, study: Study, clock: Callable[[], float] = time.monotonic) -> None:
+        self._study, self._clock = study, clock
+        self._optuna: Any = study.optuna
+        self._pruner = pruner_of(self._optuna, study.definition.pruning, study.definition.epochs)
+        self._next_s = -1.0
+        self._mirror: Any = None
+        self._ids: list[int] = []
+        self._ended: set[int] = set()
+
+    def should_prune(self, number: int, trial_id: int, curve: dict[int, float]) -> bool:
+        """Whether the pruner ends the trial now.
+
+        Args:
+            number: of the trial.
+            trial_id: of it, in the study's storage.
+            curve: what it has reported, top-1 in percent by epoch.
+        """
+        if self._pruner is None or not curve:
+            return False
+        self._refresh(number)
+        mirror, storage = self._mirror, self._mirror_storage
+        mirrored = self._ids[number]
+        known = storage.get_trial(mirrored)
+        if known.state.is_finished():  # another worker's word on it, newer than ours
+            return False
+        for epoch, value in curve.items():
+            if epoch not in known.intermediate_values:
+                storage.set_trial_intermediate_value(mirrored, epoch, value)
+        before = dict(known.system_attrs)
+        verdict = bool(self._pruner.prune(mirror, storage.get_trial(mirrored)))
+        # Hyperband notes on a trial which rungs it has reached: the other workers must see it.
+        for key, value in storage.get_trial(mirrored).system_attrs.items():
+            if before.get(key) != value:
+                self._study.storage.set_system_attr(trial_id, key, value)
+        return verdict
+
+    def _refresh(self, number: int) -> None:
+        began_s = self._clock()
+        if self._mirror is None:
+            self._mirror_storage = self._optuna.storages.InMemoryStorage()
+            with _quietly():
+                self._mirror = self._optuna.create_study(
+                    storage=self._mirror_storage, study_name=self._study.name, direction="maximize", pruner=self._pruner
+                )
+        elif began_s < self._next_s and number < len(self._ids):
+            return
+        for frozen in self._study.frozen():
+            self._take_up(frozen)
+        while len(self._ids) <= number:
+            self._ids.append(self._mirror_storage.create_new_trial(self._mirror._study_id))
+        took_s = self._clock() - began_s
+        self._next_s = self._clock() + max(_LEAST_S, took_s / READING_PART)
+
+    def _take_up(self, frozen: Any) -> None:
+        """Let the mirror know of a trial what the study knows."""
+        storage = self._mirror_storage
+        while len(self._ids) <= frozen.number:
+            self._ids.append(storage.create_new_trial(self._mirror._study_id))
+        mirrored = self._ids[frozen.number]
+        if frozen.number in self._ended:
+            return
+        for epoch, value in frozen.intermediate_values.items():
+            storage.set_trial_intermediate_value(mirrored, epoch, value)
+        for key, value in frozen.system_attrs.items():
+            storage.set_trial_system_attr(mirrored, key, value)
+        if frozen.state.is_finished():
+            storage.set_trial_state_values(mirrored, frozen.state, frozen.values)
+            self._ended.add(frozen.number)
+
+
+def pruner_of(optuna: Any, pruning: Pruning, epochs: int) -> Any:
+    """Optuna's pruner; None for none."""
+    if pruning.pruner == "none":
+        return None
+    with _quietly():
+        if pruning.pruner == "median":
+            return optuna.pruners.MedianPruner(
+                n_startup_trials=pruning.startup_trials, n_warmup_steps=pruning.warmup_epochs
+            )
+        return optuna.pruners.HyperbandPruner(
+            min_resource=max(1, pruning.warmup_epochs), max_resource=epochs, reduction_factor=pruning.reduction_factor
+        )
+
+
+class _quietly(warnings.catch_warnings):
+    """Without Optuna's notes that a part of it is experimental."""
+
+    def __enter__(self) -> Any:
+        entered = super().__enter__()
+        warnings.simplefilter("ignore")
+        return entered

@@ -1,0 +1,372 @@
+"""Where studies are kept: SQLite, PostgreSQL or Optuna's gRPC proxy, each behind Optuna's storage, and with patience.
+
+A storage that is locked, restarted, full or read-only for a while is waited for; calls that may be repeated are. What
+must happen once (a trial that is made, a state that is taken) is asked after before it is repeated.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Container
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from gpunet.errors import StudyError, StudyUnavailableError
+from gpunet.files import lock, require
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial, TrialState
+
+PATIENCE_S = 600.0
+_PURPOSE = "to keep a study"
+_SQLITE_TIMEOUT_S = 30.0
+_FIRST_WAIT_S, _MOST_WAIT_S = 0.05, 5.0
+# What no waiting mends.
+_HOPELESS = re.compile(r"malformed|not a database|no such table|password authentication|does not exist", re.IGNORECASE)
+_Result = TypeVar("_Result")
+
+
+class StudyStorage:
+    """Optuna's storage at a URL; every call waits out what passes.
+
+    Args:
+        url: a SQLite file ('search.sqlite', 'sqlite:///search.sqlite'), 'postgresql://USER@HOST/DATABASE', or
+            'grpc://HOST:PORT' of `gpunet search proxy`.
+        reading: only read: a SQLite file need not be writable.
+        patience_s: how long a call goes on trying.
+        on_wait: told once, of each time of waiting, what is waited for.
+        clock, sleep: seconds; tests pass their own.
+
+    Raises:
+        StudyError: (a ValueError) the URL is none of these, or the file is not there (`reading`).
+        StudyUnavailableError: (a RuntimeError) the storage does not answer.
+        MissingDependencyError: (an ImportError) Optuna, or what the URL needs, is not installed.
+    """
+
+    def __init__(
+        self,
+        url: str | Path,
+        *,
+        reading: bool = False,
+        patience_s: float = PATIENCE_S,
+        on_wait: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.optuna: Any = require("optuna", "search", purpose=_PURPOSE)
+        self.url, self.reading, self.patience_s = full_url(url), reading, patience_s
+        self.on_wait, self._clock, self._sleep = on_wait, clock, sleep
+        self.recovered_s = -math.inf  # by the clock, when a call last went through that had failed before
+        self.raw: Any = self._patiently(self._opened)
+
+    # ------------------------------------------------------------------- calls
+
+    def study_id(self, name: str) -> int | None:
+        """The id of a study; None if there is none of that name."""
+        try:
+            return self._patiently(lambda: self.raw.get_study_id_from_name(name))
+        except KeyError:
+            return None
+
+    def made_study(self, name: str) -> int:
+        """The id of a study of one objective to maximise, made if it is not there."""
+        known = self.study_id(name)
+        while known is None:
+            try:
+                known = self._patiently(
+                    lambda: self.raw.create_new_study([self.optuna.study.StudyDirection.MAXIMIZE], name)
+                )
+            except self.optuna.exceptions.DuplicatedStudyError:
+                known = self.study_id(name)
+        return known
+
+    def study_names(self) -> list[str]:
+        """Names of all studies."""
+        return [each.study_name for each in self._patiently(self.raw.get_all_studies)]
+
+    def study_attrs(self, study_id: int) -> dict[str, Any]:
+        """The user attributes of a study."""
+        return self._patiently(lambda: self.raw.get_study_user_attrs(study_id))
+
+    def set_study_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Set one of them."""
+        self._patiently(lambda: self.raw.set_study_user_attr(study_id, key, value))
+
+    def trials(self, study_id: int, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
+        """All trials in the order of their numbers, not to be changed."""
+        return self._patiently(lambda: self.raw.get_all_trials(study_id, deepcopy=False, states=states))
+
+    def trial(self, trial_id: int) -> FrozenTrial:
+        """One trial."""
+        return self._patiently(lambda: self.raw.get_trial(trial_id))
+
+    def trial_id(self, study_id: int, number: int) -> int:
+        """The id of the trial of a number."""
+        return self._patiently(lambda: self.raw.get_trial_id_from_study_id_trial_number(study_id, number))
+
+    def set_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set a user attribute of a trial that has not ended."""
+        self._patiently(lambda: self.raw.set_trial_user_attr(trial_id, key, value))
+
+    def set_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set an attribute that Optuna reads."""
+        self._patiently(lambda: self.raw.set_trial_system_attr(trial_id, key, value))
+
+    def report(self, trial_id: int, step: int, value: float) -> None:
+        """Set an intermediate value."""
+        self._patiently(lambda: self.raw.set_trial_intermediate_value(trial_id, step, value))
+
+    def create(self, study_id: int, template: FrozenTrial, key: str) -> int:
+        """Make a trial, once: one that has `key` among its user attributes' "assignment" is not made again."""
+
+        def make(again: bool) -> int:
+            if again:
+                for each in self.raw.get_all_trials(study_id, deepcopy=False):
+                    if each.user_attrs.get("assignment") == key:
+                        return each._trial_id
+            return self.raw.create_new_trial(study_id, template)
+
+        return self._patiently(make, told=True)
+
+    def take(self, trial_id: int) -> bool:
+        """WAITING to RUNNING; False if another was faster, or the trial does not wait."""
+        running = self.optuna.trial.TrialState.RUNNING
+        try:
+            return self._patiently(lambda: self.raw.set_trial_state_values(trial_id, running))
+        except self.optuna.exceptions.UpdateFinishedTrialError:
+            return False
+
+    def lay_back(self, trial_id: int) -> bool:
+        """RUNNING to WAITING; False if the trial has ended."""
+        return self.finish(trial_id, self.optuna.trial.TrialState.WAITING)
+
+    def finish(self, trial_id: int, state: TrialState, value: float | None = None) -> bool:
+        """End a trial; False if it had ended before, by another's hand."""
+        values = None if value is None else [value]
+
+        def end(again: bool) -> bool:
+            try:
+                self.raw.set_trial_state_values(trial_id, state, values)
+            except self.optuna.exceptions.UpdateFinishedTrialError:
+                # The answer to our own first try may have been lost.
+                return again and self.raw.get_trial(trial_id).state == state
+            return True
+
+        return self._patiently(end, told=True)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        inner = getattr(self.raw, "_backend", self.raw)
+        if hasattr(inner, "engine"):
+            inner.scoped_session.remove()
+            inner.engine.dispose()
+        elif hasattr(inner, "close"):
+            inner.close()
+
+    # ------------------------------------------------------------------ opening
+
+    def _opened(self) -> Any:
+        if self.url.startswith("grpc://"):
+            require("grpc", "cluster", purpose="to reach a study through a proxy")
+            parts = urlsplit(self.url)
+            with _experimental_is_fine():
+                proxy = self.optuna.storages.GrpcStorageProxy(host=parts.hostname, port=parts.port)
+            try:
+                proxy.wait_server_ready(timeout=min(10.0, max(self.patience_s, 0.5)))
+            except ConnectionError:
+                proxy.close()
+                raise
+            return proxy
+        path = sqlite_path(self.url)
+        if path is None:
+            require("psycopg", "cluster", purpose="to keep a study in PostgreSQL")
+            return self.optuna.storages.get_storage(self._database())
+        if self.reading and not path.is_file():
+            raise StudyError(f"{path}: there is no such file.", "gpunet search create makes a study.")
+        if self.reading:
+            return self.optuna.storages.get_storage(self._database())
+        try:
+            with lock(path):  # several processes may make one file at once
+                return self.optuna.storages.get_storage(self._database())
+        except OSError as error:
+            raise StudyUnavailableError(f"{path} cannot be made: {error}", "Give a folder that can be written.") from None
+
+    def _database(self) -> Any:
+        path = sqlite_path(self.url)
+        if path is None:
+            return self.optuna.storages.RDBStorage(
+                self.url, engine_kwargs={"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+            )
+        storage = self.optuna.storages.RDBStorage(
+            self.url, engine_kwargs={"connect_args": {"timeout": min(_SQLITE_TIMEOUT_S, max(self.patience_s, 0.1))}}
+        )
+        if not self.reading:
+            _begin_immediately(storage.engine)
+        return storage
+
+    # ------------------------------------------------------------------ patience
+
+    def _patiently(self, call: Callable[..., _Result], told: bool = False) -> _Result:
+        """The result of a call, tried until it goes through or patience ends; `told`: it is told if it is repeated."""
+        began, wait_s, again = self._clock(), _FIRST_WAIT_S, False
+        while True:
+            try:
+                result = call(again) if told else call()
+                if again:
+                    self.recovered_s = self._clock()
+                return result
+            except Exception as error:
+                reason = passing_reason(error)
+                if reason is None:
+                    raise
+                if _HOPELESS.search(reason) or self._clock() - began + wait_s > self.patience_s:
+                    raise StudyUnavailableError(
+                        f"the study's storage {shown(self.url)} does not serve: {reason}", _advice(reason)
+                    ) from error
+                if not again and self.on_wait is not None:
+                    self.on_wait(f"waiting for the study's storage {shown(self.url)}: {reason}")
+            self._sleep(wait_s * (0.5 + random.random() / 2))
+            wait_s, again = min(2 * wait_s, _MOST_WAIT_S), True
+
+
+def full_url(url: str | Path) -> str:
+    """A URL as SQLAlchemy takes it, of one as users give it.
+
+    Raises:
+        StudyError: it is of no kind that is known.
+    """
+    text = str(url)
+    if "://" not in text:
+        if not text:
+            raise StudyError("a study's storage must be named.", "A SQLite file will do: search.sqlite")
+        return f"sqlite:///{Path(text).expanduser().absolute()}"
+    scheme, _, rest = text.partition("://")
+    if scheme in ("postgresql", "postgres"):
+        return f"postgresql+psycopg://{rest}"
+    if scheme == "grpc":
+        try:
+            parts = urlsplit(text)
+            known = bool(parts.hostname) and parts.port is not None
+        except ValueError:
+            known = False
+        if not known:
+            raise StudyError(f"{text} names no host and port.", "E.g. grpc://storage-host:13000")
+        return text
+    if scheme in ("sqlite", "postgresql+psycopg"):
+        return text
+    raise StudyError(
+        f"{scheme}:// is no storage that gpunet knows.",
+        "Give a SQLite file, postgresql://USER@HOST/DATABASE or grpc://HOST:PORT.",
+    )
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of a SQLite URL; None for others."""
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+
+
+def shown(url: str) -> str:
+    """A URL to print: without its password."""
+    path = sqlite_path(url)
+    return str(path) if path is not None else re.sub(r"(//[^:/@]+):[^@]*@", r"\1:***@", url)
+
+
+def passing_reason(error: BaseException) -> str | None:
+    """What is wrong with the storage, in a line; None for an error that has nothing to do with it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        name, module = type(seen).__name__, type(seen).__module__
+        if module.startswith("sqlalchemy") and name in ("OperationalError", "InterfaceError", "TimeoutError", "DBAPIError"):
+            return str(getattr(seen, "orig", None) or seen).strip().partition("\n")[0]
+        if module.startswith("sqlalchemy") and name in ("IntegrityError", "ProgrammingError", "InternalError"):
+            # Two that make the tables at once; PostgreSQL's 'terminating connection'.
+            return str(getattr(seen, "orig", None) or seen).strip().partition("\n")[0]
+        if hasattr(seen, "code") and hasattr(seen, "details") and module.startswith("grpc"):
+            status = seen.code().name
+            if status in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN", "INTERNAL", "CANCELLED"):
+                return f"{status.lower()}: {(seen.details() or '').strip().partition(chr(10))[0]}"
+        if isinstance(seen, ConnectionError):
+            return str(seen)
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _advice(reason: str) -> str:
+    lower = reason.lower()
+    if "readonly" in lower or "read-only" in lower:
+        return "Make it writable and run the same command again: everything recorded is kept."
+    if "full" in lower or "no space" in lower:
+        return "Make room on its disk and run the same command again: everything recorded is kept."
+    if "malformed" in lower or "not a database" in lower:
+        return "The file is damaged or something else; restore it from a copy."
+    return "When it answers again, run the same command: everything recorded is kept."
+
+
+def _begin_immediately(engine: Any) -> None:
+    """Let every SQLite transaction take the write lock at its beginning.
+
+    Two that both read first and then write would each wait for the other, and SQLite lets one fail at once instead.
+    """
+    event: Any = require("sqlalchemy", "search", purpose=_PURPOSE).event
+
+    def connected(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+
+    def begun(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begun)
+    engine.dispose()  # connections made so far are of the other kind
+
+
+class _experimental_is_fine:
+    """Optuna's proxy calls itself experimental at each use."""
+
+    _lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        import warnings
+
+        self._lock.acquire()
+        self._caught = warnings.catch_warnings()
+        self._caught.__enter__()
+        warnings.filterwarnings("ignore", module="optuna")
+        warnings.simplefilter("ignore")
+
+    def __exit__(self, *error: object) -> None:
+        self._caught.__exit__(None, None, None)
+        self._lock.release()
+
+
+def serve(url: str, host: str, port: int, threads: int = 16) -> None:
+    """A gRPC proxy in front of a database, for workers that cannot reach it, or would be too many for it; does not end.
+
+    Raises:
+        StudyError: (a ValueError) the URL is of a proxy itself, or the port is taken.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    require("grpc", "cluster", purpose="to serve a study")
+    if full_url(url).startswith("grpc://"):
+        raise StudyError(f"{url} is a proxy itself.", "Give the database's URL.")
+    storage = StudyStorage(url)
+    with _experimental_is_fine():
+        run = storage.optuna.storages.run_grpc_proxy_server
+        try:
+            run(storage.raw, host=host, port=port, thread_pool=ThreadPoolExecutor(threads))
+        except RuntimeError as error:
+            raise StudyError(f"{host}:{port} cannot be listened on: {error}", "Choose another port: --port") from None
+
+
+def process_name() -> str:
+    """Who this is, for people: host and process."""
+    import socket
+
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -1,0 +1,311 @@
+"""Study: one Optuna study is the single record of a search; this file reads and writes it.
+
+    study NAME                  user attributes: the definition, the folder, measurements; a trial a network
+    study NAME/workers          a trial a worker's session (gpunet.search.board): nothing of it is a result
+
+A trial is one network all its life, however many workers it passes through: made RUNNING by the first that holds it,
+WAITING while nobody does, and ended once: COMPLETE, PRUNED or FAIL.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpunet.errors import SpecError, StudyError
+from gpunet.files import write_text
+from gpunet.search.definition import StudyDefinition
+from gpunet.search.storage import StudyStorage, shown, sqlite_path
+from gpunet.search.trials import (
+    ASSIGNMENT,
+    ESTIMATED,
+    SESSION,
+    SPEC,
+    VECTOR,
+    TrialRecord,
+    folder_name,
+    is_trial,
+    pareto,
+    ranked,
+    record_of,
+)
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+DEFINITION, STUDY_FOLDER, BUDGET, MEASURED = "definition", "folder", "max_trials", "measured"
+BOARD = "/workers"
+_UNFINISHED_S = 10.0  # that another process may need to write what it has just made
+
+
+class Study:
+    """A search's record; `open_study` and `create_study` make it.
+
+    Args:
+        storage: where it is kept.
+        name: of it.
+        study_id: of Optuna's.
+        definition: what is searched.
+        folder: of the trials' checkpoints.
+    """
+
+    def __init__(
+        self, storage: StudyStorage, name: str, study_id: int, definition: StudyDefinition, folder: Path
+    ) -> None:
+        self.storage, self.name, self.study_id = storage, name, study_id
+        self.definition, self.folder = definition, folder
+        self.optuna = storage.optuna
+        self._distributions = _distributions(self.optuna, definition)
+
+    def __repr__(self) -> str:
+        return f"<Study {self.name} in {shown(self.storage.url)}>"
+
+    # ------------------------------------------------------------------ reading
+
+    def frozen(self) -> list[FrozenTrial]:
+        """Optuna's trials, not to be changed, those of this search alone."""
+        return [each for each in self.storage.trials(self.study_id) if is_trial(each)]
+
+    def trials(self) -> list[TrialRecord]:
+        """All networks, in the order of their numbers, with what was measured of them."""
+        measured = {
+            int(key.rpartition("/")[2]): value
+            for key, value in self.storage.study_attrs(self.study_id).items()
+            if key.startswith(f"{MEASURED}/")
+        }
+        records = [record_of(each) for each in self.frozen()]
+        return [dataclasses.replace(each, measured=measured.get(each.number)) for each in records]
+
+    def best(self) -> TrialRecord:
+        """The most accurate network that was trained to the end.
+
+        Raises:
+            StudyError: (a ValueError) there is none yet.
+        """
+        found = ranked(self.trials())
+        if not found:
+            raise StudyError(f"no trial of the study {self.name} is complete.", "gpunet search worker goes on with it.")
+        return found[0]
+
+    def pareto(self) -> list[TrialRecord]:
+        """Those that no other one beats in both accuracy and latency, the fastest first."""
+        return pareto(self.trials())
+
+    def max_trials(self) -> int:
+        """The budget of trials, as it stands now."""
+        return int(self.storage.study_attrs(self.study_id).get(BUDGET, self.definition.max_trials))
+
+    def trial_folder(self, number: int) -> Path:
+        """Where a trial's checkpoints are, on this machine."""
+        return self.folder / folder_name(number)
+
+    def export(self, path: str | Path) -> None:
+        """Write definition and trials as one JSON file."""
+        body = {
+            "study": self.name,
+            "definition": self.definition.to_dict(),
+            "max_trials": self.max_trials(),
+            "trials": [each.to_dict() for each in self.trials()],
+        }
+        write_text(path, json.dumps(body, indent=1) + "\n")
+
+    # ------------------------------------------------------------------ writing
+
+    def set_max_trials(self, count: int) -> None:
+        """Change the budget: workers that ask from now on reckon with it.
+
+        Raises:
+            StudyError: (a ValueError) it is no integer of 1 or more.
+        """
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise StudyError(f"max_trials must be an integer of 1 or more, but got {count!r}.")
+        self.storage.set_study_attr(self.study_id, BUDGET, count)
+
+    def record_measured(self, number: int, latency_ms: float, conditions: Mapping[str, Any]) -> None:
+        """Keep a latency of a trial's whole network, measured after its training.
+
+        Args:
+            number: of the trial.
+            latency_ms: for the batch that the conditions name.
+            conditions: plain JSON; what makes the figure auditable.
+        """
+        # A trial that has ended takes no attributes, in any of Optuna's storages; its study does.
+        value = {"latency_ms": float(latency_ms), "conditions": dict(conditions)}
+        self.storage.set_study_attr(self.study_id, f"{MEASURED}/{number}", value)
+
+    def create_trial(self, vector: Sequence[int], estimated_ms: float, assignment: str, session: int) -> TrialRecord:
+        """A new trial, held by a session from its beginning; made once, however often the call is repeated."""
+        definition = self.definition
+        spec = definition.space.decode(vector)
+        values = {digit.name: digit.values[index] for digit, index in zip(definition.space.digits, vector, strict=True)}
+        template = self.optuna.trial.FrozenTrial(
+            number=-1, trial_id=-1, state=self.optuna.trial.TrialState.RUNNING, value=None,
+            datetime_start=_now(), datetime_complete=None, params=values, distributions=self._distributions,
+            user_attrs={
+                VECTOR: [int(index) for index in vector],
+                SPEC: spec.to_dict() if hasattr(spec, "to_dict") else dataclasses.asdict(spec),
+                ESTIMATED: float(estimated_ms), ASSIGNMENT: assignment, SESSION: session,
+            },
+            system_attrs={}, intermediate_values={},
+        )  # fmt: skip
+        trial_id = self.storage.create(self.study_id, template, assignment)
+        return record_of(self.storage.trial(trial_id))
+
+    def trial_id(self, number: int) -> int:
+        """Optuna's id of a trial."""
+        return self.storage.trial_id(self.study_id, number)
+
+
+def create_study(
+    url: str | Path,
+    name: str,
+    definition: StudyDefinition,
+    *,
+    folder: str | Path | None = None,
+    storage: StudyStorage | None = None,
+) -> Study:
+    """Make a study, or open the one that is there if it is the same.
+
+    Args:
+        url: see `StudyStorage`.
+        name: unique in the storage.
+        definition: what is searched.
+        folder: of checkpoints, reachable by all workers; beside a SQLite file by default.
+        storage: in place of `url`, one that is open.
+
+    Raises:
+        StudyError: (a ValueError) the name is none, there is a study of that name with another definition, or no
+            folder is given where no file's place says one.
+        StudyUnavailableError: (a RuntimeError) the storage does not serve.
+    """
+    _check_name(name)
+    storage = StudyStorage(url) if storage is None else storage
+    place = _folder(storage, name, folder)
+    study_id = storage.made_study(name)
+    storage.made_study(name + BOARD)
+    attrs = storage.study_attrs(study_id)
+    if DEFINITION not in attrs:
+        # Of two that make one study at once both may come here. What they write is the same, or the second finds, and
+        # is told, that it is not.
+        storage.set_study_attr(study_id, STUDY_FOLDER, str(place))
+        storage.set_study_attr(study_id, DEFINITION, definition.to_dict())
+        storage.set_study_attr(study_id, BUDGET, definition.max_trials)
+    study = _opened(storage, name, study_id, folder, definition.space)
+    if study.definition.identity != definition.identity:
+        raise StudyError(
+            f"{shown(storage.url)} holds another study {name}: its {_differing(study.definition, definition)} differs.",
+            "Give another name, or go on with that one: gpunet search worker.",
+        )
+    return study
+
+
+def open_study(
+    url: str | Path,
+    name: str | None = None,
+    *,
+    folder: str | Path | None = None,
+    reading: bool = False,
+    storage: StudyStorage | None = None,
+    **options: Any,
+) -> Study:
+    """Open a study that is there.
+
+    Args:
+        url: see `StudyStorage`.
+        name: None where the storage holds one only.
+        folder: where its folder is on this machine, if it is not where the study says.
+        reading: see `StudyStorage`.
+        storage: in place of `url`, one that is open.
+        options: of `StudyStorage`.
+
+    Raises:
+        StudyError: (a ValueError) there is none of that name, or several and none named, or it is not gpunet's.
+        StudyUnavailableError: (a RuntimeError) the storage does not serve.
+    """
+    storage = StudyStorage(url, reading=reading, **options) if storage is None else storage
+    if name is None:
+        names = [each for each in storage.study_names() if not each.endswith(BOARD)]
+        if len(names) != 1:
+            what = f"{len(names)} studies: {', '.join(sorted(names))}" if names else "no study"
+            raise StudyError(
+                f"{shown(storage.url)} holds {what}.",
+                "Name one: --name NAME" if names else "gpunet search create makes one.",
+            )
+        name = names[0]
+    study_id = storage.study_id(name)
+    if study_id is None:
+        known = sorted(each for each in storage.study_names() if not each.endswith(BOARD))
+        raise StudyError(
+            f"{shown(storage.url)} holds no study {name}.",
+            f"It holds {', '.join(known)}." if known else "gpunet search create makes one.",
+        )
+    return _opened(storage, name, study_id, folder)
+
+
+def _opened(
+    storage: StudyStorage, name: str, study_id: int, folder: str | Path | None, space: Any = None
+) -> Study:
+    attrs, waited_s = storage.study_attrs(study_id), 0.0
+    while DEFINITION not in attrs and waited_s < _UNFINISHED_S:
+        time.sleep(0.1)
+        waited_s += 0.1
+        attrs = storage.study_attrs(study_id)
+    if DEFINITION not in attrs:
+        raise StudyError(
+            f"the study {name} in {shown(storage.url)} has no definition: gpunet did not make it.",
+            "gpunet search create, with the same name, makes it one of gpunet's.",
+        )
+    try:
+        definition = StudyDefinition.from_dict(attrs[DEFINITION], space)
+    except SpecError as error:
+        raise StudyError(f"the study {name} cannot be read: {error.message}", error.hint) from None
+    return Study(storage, name, study_id, definition, Path(folder or attrs[STUDY_FOLDER]))
+
+
+def _folder(storage: StudyStorage, name: str, folder: str | Path | None) -> Path:
+    if folder is not None:
+        return Path(folder).expanduser().absolute()
+    path = sqlite_path(storage.url)
+    if path is None:
+        raise StudyError(
+            f"{shown(storage.url)} is no file, so nothing says where checkpoints go.",
+            "Give a folder that every worker reaches: --folder DIR",
+        )
+    return path.parent / f"{path.stem}-{name}"
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise StudyError(f"a study's name has letters, digits, '.', '_' and '-' only, but got {name!r}.")
+
+
+def _differing(there: StudyDefinition, here: StudyDefinition) -> str:
+    """The first field in which two definitions differ."""
+    one, other = there.to_dict(), here.to_dict()
+    return next((key for key in one if key not in ("versions", "table", BUDGET) and one[key] != other.get(key)), "kind")
+
+
+def _distributions(optuna: Any, definition: StudyDefinition) -> dict[str, Any]:
+    """Each digit as a parameter of Optuna's: numbers at even distances as integers, anything else by name."""
+    found = {}
+    for digit in definition.space.digits:
+        values = digit.values
+        whole = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+        steps = {high - low for low, high in zip(values, values[1:], strict=False)} if whole else set()
+        if whole and not digit.categorical and len(steps) <= 1:
+            step = steps.pop() if steps else 1
+            found[digit.name] = optuna.distributions.IntDistribution(values[0], values[-1], step=step)
+        else:
+            found[digit.name] = optuna.distributions.CategoricalDistribution(values)
+    return found
+
+
+def _now() -> Any:
+    from datetime import datetime
+
+    return datetime.now()

@@ -1,0 +1,386 @@
+"""A worker: asks for a network, trains it, reports each epoch, tells what came of it, and asks again.
+
+Workers come and go as they like, and none of them is more than the others: whoever asks may have the turn to propose
+for all (`gpunet.search.proposals`). What a worker holds is laid back when it leaves (SIGTERM), and taken from it when
+its beats stop; the next one goes on from the checkpoint.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpunet.errors import (
+    GpunetError,
+    PreemptedError,
+    StudyUnavailableError,
+    TrialLostError,
+    WorkerError,
+)
+from gpunet.search.board import Board, Heart, Session
+from gpunet.search.proposals import Proposals, TurnCosts, fail_trial, failures
+from gpunet.search.pruning import Pruner
+from gpunet.search.study import BOARD, Study
+from gpunet.search.tier import Estimator
+from gpunet.search.trainer import Trained, Trainer
+from gpunet.search.trials import ASSIGNMENT, SECONDS, SESSION, TRIES, WEIGHTS, TrialRecord, record_of
+from gpunet.train.preemption import sigterm_asked
+
+BEAT_S, GRACE_S = 20.0, 120.0
+_FIRST_POLL_S, _MOST_POLL_S, _POLL_GROWTH = 0.02, 5.0, 1.5
+_NEWCOMER_S = 0.3  # that one without an optimiser lets the others go first
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a worker works.
+
+    Args:
+        hours: after so long it takes no further trial, and lays back the one it holds; None for no limit.
+        trials: it leaves after so many of its own; None for no limit.
+        beat_s: between two signs of life.
+        grace_s: without one for so long, a worker is taken for dead; several times `beat_s`.
+        most_poll_s: between two looks for an answer.
+    """
+
+    hours: float | None = None
+    trials: int | None = None
+    beat_s: float = BEAT_S
+    grace_s: float = GRACE_S
+    most_poll_s: float = _MOST_POLL_S
+
+
+@dataclass
+class Costs:
+    """Seconds that a worker spent on anything but training.
+
+    Attributes:
+        asking_s: of each trial, from the wish to the trial that is held.
+        reporting_s: of each epoch reported.
+        telling_s: of each trial told.
+        turns: had by this worker.
+    """
+
+    asking_s: list[float] = field(default_factory=list)
+    reporting_s: list[float] = field(default_factory=list)
+    telling_s: list[float] = field(default_factory=list)
+    turns: list[TurnCosts] = field(default_factory=list)
+
+
+@dataclass
+class Work:
+    """What a worker did.
+
+    Attributes:
+        ended: trials that it ended: complete, pruned or failed.
+        laid_back: trials that it left to others.
+        lost: trials that were taken from it.
+        end: why it left.
+        costs: see `Costs`.
+    """
+
+    ended: int = 0
+    laid_back: int = 0
+    lost: int = 0
+    end: str = ""
+    costs: Costs = field(default_factory=Costs)
+
+
+Say = Callable[[str], None]
+
+
+class Worker:
+    """Works on a study; `work` is the loop.
+
+    Args:
+        study: the record.
+        trainer: trains a network.
+        estimator: of the study's latencies.
+        settings: see `Settings`.
+        say: told what happens, line by line.
+        should_stop: asked often; True makes the worker leave as SIGTERM does.
+        clock, sleep: seconds; tests pass their own.
+
+    Raises:
+        StudyError: (a ValueError) the estimates are not the study's.
+        WorkerError: (a RuntimeError) the settings make no sense.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        trainer: Trainer,
+        estimator: Estimator,
+        settings: Settings | None = None,
+        *,
+        say: Say = lambda line: None,
+        should_stop: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        settings = Settings() if settings is None else settings
+        if not 0 < 2 * settings.beat_s <= settings.grace_s:
+            raise WorkerError(
+                f"grace_s must be at least twice beat_s, but they are {settings.grace_s:g} and {settings.beat_s:g}.",
+                "A worker whose beats are late is taken for dead.",
+            )
+        self.study, self.trainer, self.settings = study, trainer, settings
+        self._say, self._asked, self._clock, self._sleep = say, should_stop, clock, sleep
+        board_id = study.storage.made_study(study.name + BOARD)
+        self.board = Board(study.storage, board_id, settings.grace_s, clock)
+        self.proposals = Proposals(study, self.board, estimator)
+        self._pruner = Pruner(study, clock)
+        self.done = Work()
+        self._ends_s = None if settings.hours is None else clock() + 3600 * settings.hours
+        self._sigterm: Callable[[], bool] = lambda: False
+
+    # ----------------------------------------------------------------- the loop
+
+    def work(self) -> Work:
+        """Work until the study's budget is spent, the worker's own limits are reached, or it is asked to leave.
+
+        Returns:
+            What was done; `end` says why it ended.
+
+        Raises:
+            StudyUnavailableError: (a RuntimeError) the storage does not serve, and patience has ended.
+        """
+        with sigterm_asked() as self._sigterm:
+            while not self.done.end:
+                session = self.board.join()
+                try:
+                    with Heart(session, self.settings.beat_s) as heart:
+                        self._work_in(session, heart)
+                except TrialLostError as error:
+                    self._say(str(error.message))
+                finally:
+                    self._left(session)
+        return self.done
+
+    def _work_in(self, session: Session, heart: Heart) -> None:
+        done, settings = self.done, self.settings
+        while not done.end:
+            if settings.trials is not None and done.ended >= settings.trials:
+                done.end = f"{done.ended} trials done"
+                return
+            began_s = self._clock()
+            held = self._ask(session, heart)
+            if held is None:
+                return
+            done.costs.asking_s.append(self._clock() - began_s)
+            self._train(held, session, heart)
+
+    def _left(self, session: Session) -> None:
+        try:
+            session.leave()
+        except StudyUnavailableError:
+            if not self.done.end:  # there is an error under way that says more
+                return
+            raise
+
+    def _leaves(self) -> str:
+        """Why to leave now; '' to stay."""
+        if self._sigterm():
+            return "asked to leave (SIGTERM)"
+        if self._asked():
+            return "asked to leave"
+        if self._ends_s is not None and self._clock() >= self._ends_s:
+            return f"{self.settings.hours:g} hours are over"
+        return ""
+
+    # ------------------------------------------------------------------- asking
+
+    def _ask(self, session: Session, heart: Heart) -> TrialRecord | None:
+        """The next trial, held by this session; None where there is none for it."""
+        session.wish()
+        began_s, wait_s = self._clock(), _FIRST_POLL_S
+        while True:
+            reason = self._leaves()
+            if reason:
+                self.done.end = reason
+                return None
+            answer = session.heard()
+            if answer is None and (self.proposals.has_optimizer or self._clock() - began_s >= self._newcomer_s()):
+                answer = self._served(session)
+            if answer is not None:
+                if "end" in answer:
+                    self.done.end = answer["end"]
+                    return None
+                held = self._held(answer, session)
+                if held is not None:
+                    return held
+                session.wish()
+                wait_s = _FIRST_POLL_S
+            if heart.buried.is_set():
+                raise TrialLostError("this worker was taken for dead: its beats did not come through.", "It begins anew.")
+            self._sleep(wait_s * (0.75 + random.random() / 2))
+            wait_s = min(wait_s * _POLL_GROWTH, self.settings.most_poll_s)
+
+    def _newcomer_s(self) -> float:
+        return min(_NEWCOMER_S, self.settings.most_poll_s / 4)
+
+    def _served(self, session: Session) -> Mapping[str, Any] | None:
+        """Take the turn, if it is nobody's, serve all, and hear what came of it for this session."""
+        turn = self.board.take_turn()
+        if turn is None:
+            return None
+        try:
+            costs = self.proposals.serve(turn)
+        finally:
+            turn.give_back()
+        if costs.served:
+            self.done.costs.turns.append(costs)
+        return session.heard()
+
+    def _held(self, answer: Mapping[str, Any], session: Session) -> TrialRecord | None:
+        """The trial that an answer names; None if another was faster."""
+        study = self.study
+        if "vector" in answer:
+            return study.create_trial(answer["vector"], answer["estimated_ms"], answer[ASSIGNMENT], session.id)
+        trial_id = study.trial_id(int(answer["trial"]))
+        if not study.storage.take(trial_id):
+            return None
+        study.storage.set_attr(trial_id, SESSION, session.id)
+        return record_of(study.storage.trial(trial_id))
+
+    # ----------------------------------------------------------------- training
+
+    def _train(self, held: TrialRecord, session: Session, heart: Heart) -> None:
+        trial = _Held(self.study, held, session, self._clock, self.done.costs)
+        folder = self.study.trial_folder(held.number)
+        told = f"trial {held.number}, {held.estimated_ms:.3g} ms"
+        self._say(f"{told}: {'begins' if not held.tries else f'goes on after epoch {held.epochs}'}")
+
+        def report(epoch: int, top1_percent: float, _: float) -> bool:
+            if epoch > trial.reported:
+                trial.report(epoch, top1_percent)
+                return self._pruner.should_prune(held.number, trial.id, dict(trial.curve))
+            return False
+
+        def should_stop() -> bool:
+            return heart.buried.is_set() or bool(self._leaves())
+
+        try:
+            trained = self.trainer(
+                held.vector, folder, seed=self.study.definition.seed_of(held.number), report=report,
+                should_stop=should_stop,
+            )  # fmt: skip
+        except PreemptedError:
+            self._not_ended(trial, told, heart, self._leaves() or "left")
+        except TrialLostError:
+            self._lose(told)
+        except StudyUnavailableError:
+            raise
+        except (KeyboardInterrupt, SystemExit):
+            self.done.end = "interrupted"
+            self._not_ended(trial, told, heart, "interrupted")
+            raise
+        except Exception as error:
+            self._fail(trial, told, error)
+        else:
+            if trial.tell(trained):
+                self.done.ended += 1
+                self._say(f"{told}: {'pruned' if trained.pruned else 'complete'}, {trained.top1_percent:.2f} %")
+            else:
+                self._lose(told)
+
+    def _not_ended(self, trial: _Held, told: str, heart: Heart, why: str) -> None:
+        """Lay a trial back that was left before its end."""
+        if heart.buried.is_set() or not trial.lay_back(why):
+            self._lose(told)
+            return
+        self.done.laid_back += 1
+        self._say(f"{told}: laid back after epoch {trial.reported}: {why}")
+
+    def _lose(self, told: str) -> None:
+        self.done.lost += 1
+        self._say(f"{told}: taken up by another worker")
+
+    def _fail(self, trial: _Held, told: str, error: Exception) -> None:
+        """An attempt that failed: the trial is laid back for another, or failed for good."""
+        reason = error.message if isinstance(error, GpunetError) else "".join(traceback.format_exception_only(error))
+        reason = reason.strip()
+        ended = trial.fail(reason)
+        if ended is None:
+            self._lose(told)
+        elif ended:
+            self.done.ended += 1
+            self._say(f"{told}: failed for good: {reason}")
+        else:
+            self.done.laid_back += 1
+            self._say(f"{told}: failed, and will be tried again: {reason}")
+
+
+class _Held:
+    """A trial while a session holds it: every word on it is refused once it has passed to another."""
+
+    def __init__(
+        self, study: Study, record: TrialRecord, session: Session, clock: Callable[[], float], costs: Costs
+    ) -> None:
+        self._study, self._storage, self._record, self._session = study, study.storage, record, session
+        self._clock, self._costs = clock, costs
+        self.id = study.trial_id(record.number)
+        self.curve = dict(record.curve)
+
+    @property
+    def reported(self) -> int:
+        """The last epoch that the record has."""
+        return max(self.curve, default=0)
+
+    def is_mine(self) -> bool:
+        """Whether the session still holds the trial."""
+        frozen = self._storage.trial(self.id)
+        return frozen.state.name == "RUNNING" and frozen.user_attrs.get(SESSION) == self._session.id
+
+    def report(self, epoch: int, top1_percent: float) -> None:
+        """Record an epoch."""
+        began_s = self._clock()
+        try:
+            self._storage.report(self.id, epoch, float(top1_percent))
+        except self._study.optuna.exceptions.UpdateFinishedTrialError:
+            raise TrialLostError(f"trial {self._record.number} was ended by another worker.") from None
+        self.curve[epoch] = top1_percent
+        self._costs.reporting_s.append(self._clock() - began_s)
+
+    def tell(self, trained: Trained) -> bool:
+        """End the trial; False if it is not this session's any more."""
+        began_s = self._clock()
+        states = self._study.optuna.trial.TrialState
+        told = self.is_mine() and self._set(
+            {SECONDS: trained.seconds, WEIGHTS: None if trained.weights is None else trained.weights.name}
+        )
+        if told and trained.pruned:
+            told = self._storage.finish(self.id, states.PRUNED)
+        elif told:
+            told = self._storage.finish(self.id, states.COMPLETE, float(trained.top1_percent))
+        self._costs.telling_s.append(self._clock() - began_s)
+        return told
+
+    def lay_back(self, why: str) -> bool:
+        """Let others take the trial up; False if it is not this session's any more."""
+        return self.is_mine() and self._set({TRIES: self._tries(why)}) and self._storage.lay_back(self.id)
+
+    def fail(self, reason: str) -> bool | None:
+        """Count a failure: True if the trial is failed for good, None if it is not this session's any more."""
+        if not self.is_mine():
+            return None
+        tries = self._tries(reason, failed=True)
+        if failures(tries) >= self._study.definition.max_failures:
+            return True if fail_trial(self._study, self.id, tries, reason) else None
+        return False if self._set({TRIES: tries}) and self._storage.lay_back(self.id) else None
+
+    def _tries(self, end: str, *, failed: bool = False) -> list[dict[str, Any]]:
+        now = {"session": self._session.id, "epochs": self.reported, "end": end}
+        return [*map(dict, self._record.tries), {**now, "failed": True} if failed else now]
+
+    def _set(self, attrs: Mapping[str, Any]) -> bool:
+        try:
+            for key, value in attrs.items():
+                self._storage.set_attr(self.id, key, value)
+        except self._study.optuna.exceptions.UpdateFinishedTrialError:
+            return False
+        return True
