@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -101,9 +102,11 @@ class SearchData:
 
         Raises:
             DataError: (a ValueError) see `ranking`.
+            SpecError: (a ValueError) the validation split is the training split.
         """
-        images = self._training(batch_size).fraction(fraction, seed=self.seed)
-        return self._alike(images, self._open(validation_split or self.validation_split, batch_size))
+        given = dataclasses.replace(self, validation_split=validation_split or self.validation_split)
+        images = given._training(batch_size).fraction(fraction, seed=self.seed)
+        return given._alike(images, given._open(given.validation_split, batch_size))
 
     def _training(self, batch_size: int) -> ImageData:
         from gpunet.train.data import open_training_data

@@ -157,6 +157,20 @@ def test_a_folder_is_of_one_network(tmp_path: Path) -> None:
             trained(made, folder, vector=[0, 0, 0, 0, 0, 0])
 
 
+def test_a_network_is_built_with_what_the_recipe_drops(monkeypatch: pytest.MonkeyPatch) -> None:
+    built, build = [], VitSpace.build
+
+    def recorded(self: VitSpace, vector: Any, **options: Any) -> Any:
+        built.append((list(vector), options))
+        return build(self, vector, **options)
+
+    monkeypatch.setattr(VitSpace, "build", recorded)
+    trainer(VITS, recipe(dropout=0.2, drop_path=0.3)).check()
+    trainer(VITS, recipe()).check()
+    rates = {"drop_rate": 0.2, "drop_path_rate": 0.3}
+    assert built == [([0] * 6, {"num_classes": 10, **rates}), ([0] * 6, {"num_classes": 10})]
+
+
 def test_a_transformer_says_how_it_takes_images() -> None:
     from gpunet.preprocessing import image_config
 
@@ -184,6 +198,8 @@ def test_networks_are_ranked_on_images_that_nobody_trains_on() -> None:
     assert validation.name == "digits (validation), 0.5 of each class"
     whole, validation, _ = DATA.whole()
     assert (len(whole), len(validation), whole.rows) == (1437, 360, None)
+    with pytest.raises(SpecError, match=r"^data.validation_split: 'train' is the training split too"):
+        DATA.whole(validation_split="train")
 
 
 def test_a_trial_does_not_open_the_validation_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
