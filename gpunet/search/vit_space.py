@@ -201,14 +201,20 @@ class VitSpace(DigitSpace):
         )
 
     def build(self, vector: ArrayLike, *, num_classes: int = 1000, **options: Any) -> VisionTransformer:
-        """See `SearchSpace.build`: timm's VisionTransformer; options are its own, such as `drop_path_rate`."""
+        """See `SearchSpace.build`: timm's VisionTransformer, which says how it takes images; options are its own."""
         from timm.models import VisionTransformer
 
         spec = self.decode(vector)
-        return VisionTransformer(
+        model = VisionTransformer(
             img_size=spec.resolution_px, patch_size=spec.patch_px, embed_dim=spec.width, depth=spec.depth,
             num_heads=spec.heads, mlp_ratio=spec.mlp_ratio, num_classes=num_classes, **options,
         )  # fmt: skip
+        # A VisionTransformer that timm did not create by name does not say how it takes images.
+        shape = (options.get("in_chans", IMAGE_CHANNELS), spec.resolution_px, spec.resolution_px)
+        model.pretrained_cfg = {  # type: ignore[assignment]  # to mypy a module holds tensors and modules only
+            "input_size": shape, "crop_pct": 1.0, "first_conv": "patch_embed.proj", "classifier": "head"
+        }  # fmt: skip
+        return model
 
     def to_dict(self) -> dict[str, Any]:
         """See `SearchSpace.to_dict`."""

@@ -82,15 +82,38 @@ class ImageData:
             raise DataError(f"a fraction must be above 0 and at most 1, but got {part!r}.")
         if part == 1:
             return self
+        taken = {index for own in self._shuffled(seed) for index in own[: max(1, round(part * len(own)))]}
+        return self._only(taken, f"{part:g} of each class")
+
+    def split(self, part: float, *, seed: int = 0) -> tuple[ImageData, ImageData]:
+        """The images without a part of them, and that part: the same part of each class, drawn by the seed.
+
+        Both have at least one image of each class; that of a class of only one stays in the first.
+
+        Raises:
+            DataError: (a ValueError) `part` is not in (0, 1), the data is a stream, or no class has two images.
+        """
+        if not 0 < part < 1:
+            raise DataError(f"a part to split off must be above 0 and below 1, but got {part!r}.")
+        off = {
+            index for own in self._shuffled(seed) for index in own[: min(len(own) - 1, max(1, round(part * len(own))))]
+        }
+        if not off:
+            raise DataError(f"{self.name} has no class of two images or more, so no part can be split off.")
+        rest = self._only(set(range(len(self))) - off, f"all but {part:g} of each class")
+        return rest, self._only(off, f"{part:g} of each class")
+
+    def _shuffled(self, seed: int) -> list[list[int]]:
+        """The indices of each class's images, in an order drawn by the seed."""
         places: dict[int, list[int]] = defaultdict(list)
         for index, target in enumerate(self.targets()):
             places[int(target)].append(index)
         generator = np.random.default_rng(seed)
-        taken = [
-            generator.permutation(own)[: max(1, round(part * len(own)))].tolist() for _, own in sorted(places.items())
-        ]
-        rows = tuple(sorted(self.row(index) for own in taken for index in own))
-        return dataclasses.replace(self, name=f"{self.name}, {part:g} of each class", rows=rows)
+        return [generator.permutation(own).tolist() for _, own in sorted(places.items())]
+
+    def _only(self, taken: set[int], which: str) -> ImageData:
+        rows = tuple(sorted(map(self.row, taken)))
+        return dataclasses.replace(self, name=f"{self.name}, {which}", rows=rows)
 
     def for_model(self, num_classes: int, classes: Sequence[str] | None = None) -> ImageData:
         """The same images, their classes numbered as a model does.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import gc
 import io
 import json
@@ -56,6 +57,25 @@ def test_a_fraction_is_the_same_part_of_each_class() -> None:
     for wrong in (0, 1.1, float("nan")):
         with pytest.raises(DataError, match="a fraction must be above 0 and at most 1"):
             data.fraction(wrong)
+
+
+def test_a_part_is_split_off_each_class() -> None:
+    data = open_data("digits").fraction(0.5)
+    rest, part = data.split(0.2, seed=3)
+    assert not set(rest.rows or ()) & set(part.rows or ())
+    assert sorted((*(rest.rows or ()), *(part.rows or ()))) == list(data.rows or ())
+    counts = np.bincount(data.targets())
+    assert np.bincount(part.targets()).tolist() == [round(0.2 * each) for each in counts]
+    assert part.rows == data.split(0.2, seed=3)[1].rows != data.split(0.2, seed=4)[1].rows
+    assert (rest.name, part.name) == tuple(f"{data.name}, {which}0.2 of each class" for which in ("all but ", ""))
+    for tiny, sizes in ((1e-9, (len(data) - 10, 10)), (0.9999, (10, len(data) - 10))):
+        assert tuple(map(len, data.split(tiny))) == sizes
+    single = dataclasses.replace(data, rows=(0,))
+    with pytest.raises(DataError, match="has no class of two images or more, so no part can be split off"):
+        single.split(0.5)
+    for wrong in (0, 1, float("nan")):
+        with pytest.raises(DataError, match="a part to split off must be above 0 and below 1"):
+            data.split(wrong)
 
 
 def test_a_folder_with_splits(tmp_path: Path) -> None:
