@@ -80,6 +80,10 @@ class TrainingError(GpunetError, RuntimeError):
     """A training run cannot start, go on or be resumed."""
 
 
+class FolderInUseError(TrainingError):
+    """Another process is training in the folder."""
+
+
 class PreemptedError(TrainingError):
     """A run was asked to leave, and did, with a checkpoint: the same call goes on from there."""
 

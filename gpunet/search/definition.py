@@ -170,7 +170,8 @@ class StudyDefinition:
         version = body.pop("definition_version", None)
         if version != DEFINITION_VERSION:
             raise SpecError(
-                f"definition_version: {version!r} is not {DEFINITION_VERSION}", "A newer gpunet made this study: upgrade."
+                f"definition_version: {version!r} is not {DEFINITION_VERSION}",
+                "A newer gpunet made this study: upgrade.",
             )
         body["space"] = space_from_dict(body.get("space", {})) if space is None else space
         if body.get("high_ms", 0) is None:

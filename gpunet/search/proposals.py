@@ -104,7 +104,11 @@ class Proposals:
             self.board.answer(asking.pop(0), answer)
         all_proposed = self.exhausted or budget <= len(trials)
         if asking and all_proposed and not to_be_made and not waiting and all(each.ended for each in records):
-            end = "every network of the tier has been tried" if budget > len(trials) else f"all {budget} trials have ended"
+            end = (
+                "every network of the tier has been tried"
+                if budget > len(trials)
+                else f"all {budget} trials have ended"
+            )
             for seat in asking:
                 self.board.answer(seat, {"end": end})
         return TurnCosts(read_s, proposing_s, served + len(vectors), len(vectors))
@@ -121,9 +125,7 @@ class Proposals:
         for frozen, record in zip(trials, records, strict=True):
             if record.ended or record.number in handed:
                 continue
-            if record.state == "waiting":
-                waiting.append(record.number)
-            elif record.session not in alive and self._lay_back(frozen, record):
+            if record.state == "waiting" or (record.session not in alive and self._lay_back(frozen, record)):
                 waiting.append(record.number)
         return waiting
 
@@ -132,7 +134,9 @@ class Proposals:
         study = self.study
         tried = [*record.tries, {"session": record.session, "epochs": record.epochs, "end": LOST}]
         if losses_in_a_row(tried) >= study.definition.max_losses:
-            fail_trial(study, frozen._trial_id, tried, f"{LOST} {study.definition.max_losses} times before an epoch's end")
+            fail_trial(
+                study, frozen._trial_id, tried, f"{LOST} {study.definition.max_losses} times before an epoch's end"
+            )
             return False
         if not _kept(study, frozen._trial_id, {TRIES: tried}):
             return False
@@ -210,4 +214,3 @@ def _kept(study: Study, trial_id: int, attrs: dict[str, Any]) -> bool:
     except study.optuna.exceptions.UpdateFinishedTrialError:
         return False
     return True
-

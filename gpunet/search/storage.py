@@ -195,7 +195,9 @@ class StudyStorage:
             with lock(path):  # several processes may make one file at once
                 return self.optuna.storages.get_storage(self._database())
         except OSError as error:
-            raise StudyUnavailableError(f"{path} cannot be made: {error}", "Give a folder that can be written.") from None
+            raise StudyUnavailableError(
+                f"{path} cannot be made: {error}", "Give a folder that can be written."
+            ) from None
 
     def _database(self) -> Any:
         path = sqlite_path(self.url)
@@ -282,7 +284,12 @@ def passing_reason(error: BaseException) -> str | None:
     seen: BaseException | None = error
     while seen is not None:
         name, module = type(seen).__name__, type(seen).__module__
-        if module.startswith("sqlalchemy") and name in ("OperationalError", "InterfaceError", "TimeoutError", "DBAPIError"):
+        if module.startswith("sqlalchemy") and name in (
+            "OperationalError",
+            "InterfaceError",
+            "TimeoutError",
+            "DBAPIError",
+        ):
             return str(getattr(seen, "orig", None) or seen).strip().partition("\n")[0]
         if module.startswith("sqlalchemy") and name in ("IntegrityError", "ProgrammingError", "InternalError"):
             # Two that make the tables at once; PostgreSQL's 'terminating connection'.

@@ -10,6 +10,7 @@ WAITING while nobody does, and ended once: COMPLETE, PRUNED or FAIL.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 import time
@@ -247,9 +248,7 @@ def open_study(
     return _opened(storage, name, study_id, folder)
 
 
-def _opened(
-    storage: StudyStorage, name: str, study_id: int, folder: str | Path | None, space: Any = None
-) -> Study:
+def _opened(storage: StudyStorage, name: str, study_id: int, folder: str | Path | None, space: Any = None) -> Study:
     attrs, waited_s = storage.study_attrs(study_id), 0.0
     while DEFINITION not in attrs and waited_s < _UNFINISHED_S:
         time.sleep(0.1)
@@ -296,7 +295,7 @@ def _distributions(optuna: Any, definition: StudyDefinition) -> dict[str, Any]:
     for digit in definition.space.digits:
         values = digit.values
         whole = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
-        steps = {high - low for low, high in zip(values, values[1:], strict=False)} if whole else set()
+        steps = {high - low for low, high in itertools.pairwise(values)} if whole else set()
         if whole and not digit.categorical and len(steps) <= 1:
             step = steps.pop() if steps else 1
             found[digit.name] = optuna.distributions.IntDistribution(values[0], values[-1], step=step)

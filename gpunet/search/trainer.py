@@ -13,11 +13,11 @@ class Trained:
     """What a training ended with.
 
     Args:
-        top1_percent: that the network is ranked by.
-        epochs: done, over all attempts.
+        top1_percent: of the weights that were kept, on the images that rank networks.
+        epochs: that were done, over all attempts.
         pruned: whether `report` ended it.
-        weights: file of the weights that were kept; None for none.
-        seconds: of the epochs, over all attempts.
+        weights: safetensors file; None where a trainer keeps none.
+        seconds: of training and scoring, over all attempts.
     """
 
     top1_percent: float
@@ -45,11 +45,11 @@ class Trainer(Protocol):
             vector: choice indices.
             folder: of the checkpoints; it need not be there.
             seed: of the weights and the run.
-            report: called after every epoch with its number (from 1), top-1 in percent and training loss, those that an
-                earlier attempt did included; True ends the training.
+            report: called after every epoch with its number (from 1), top-1 in percent and training loss; a run that
+                goes on, or that had ended already, shows the epochs before first. True ends the training.
             should_stop: asked after every step.
 
         Raises:
-            PreemptedError: (a RuntimeError) `should_stop` said so; a checkpoint is in the folder.
+            PreemptedError: (a RuntimeError) `should_stop`, or SIGTERM: a checkpoint was written. The same call goes on.
         """
         ...

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import DataError, InvalidArgumentError, SpecError, TrainingError
 from gpunet.fields import part_from_dict, part_to_dict
@@ -23,6 +23,7 @@ from gpunet.files import sha256_of, write_text
 from gpunet.search.arguments import checked_integer
 from gpunet.search.search_data import SearchData
 from gpunet.search.space import not_one_of
+from gpunet.search.trainer import Trained
 from gpunet.train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -35,48 +36,6 @@ if TYPE_CHECKING:
 
 TRAINER_VERSION = 1
 NETWORK, CHECKPOINTS = "network.json", "checkpoints"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What training one network came to.
-
-    Args:
-        top1_percent: of the weights that were kept (the best epoch's), on the images that rank networks.
-        epochs: that were done.
-        pruned: `report` ended it.
-        weights: safetensors file; None where a trainer keeps none.
-        seconds: of training and scoring, those before an interruption too.
-    """
-
-    top1_percent: float
-    epochs: int
-    pruned: bool
-    weights: Path | None
-    seconds: float
-
-
-class Trainer(Protocol):
-    """Trains one network of a space."""
-
-    def __call__(
-        self, vector: Sequence[int], folder: Path, *, seed: int,
-        report: Callable[[int, float, float], bool], should_stop: Callable[[], bool],
-    ) -> Trained:  # fmt: skip
-        """Train a vector's network, or go on with it.
-
-        Args:
-            vector: choice indices in the space.
-            folder: of this trial alone; made by the trainer. A trial that was left goes on from its last checkpoint.
-            seed: of the weights and of the run.
-            report: called with epoch (from 1), top-1 in percent and training loss after every epoch; True ends the run.
-                A run that goes on, or that had ended already, shows it the epochs before first: give the same answers.
-            should_stop: asked after every step; True leaves.
-
-        Raises:
-            PreemptedError: should_stop, or SIGTERM: a checkpoint was written. The same call goes on from there.
-        """
-        ...
 
 
 class RecipeTrainer:
@@ -202,6 +161,11 @@ class RecipeTrainer:
         return {"trainer": "recipe", "trainer_version": TRAINER_VERSION, **body}
 
     # -------------------------------------------------------------------- parts
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the data, and of the networks."""
+        return self._ranking[2]
 
     @cached_property
     def _ranking(self) -> tuple[ImageData, ImageData, int]:

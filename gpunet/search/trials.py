@@ -90,7 +90,7 @@ def is_trial(frozen: FrozenTrial) -> bool:
 def record_of(frozen: FrozenTrial) -> TrialRecord:
     """What Optuna's trial says."""
     attrs, state = frozen.user_attrs, _STATES[frozen.state.name]
-    curve = {epoch: value for epoch, value in sorted(frozen.intermediate_values.items())}
+    curve = dict(sorted(frozen.intermediate_values.items()))
     reached = frozen.value if state == "complete" else None
     if state == "pruned" and curve:
         reached = curve[max(curve)]

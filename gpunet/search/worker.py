@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpunet.errors import (
+    FolderInUseError,
     GpunetError,
     PreemptedError,
     StudyUnavailableError,
@@ -216,7 +217,9 @@ class Worker:
                 session.wish()
                 wait_s = _FIRST_POLL_S
             if heart.buried.is_set():
-                raise TrialLostError("this worker was taken for dead: its beats did not come through.", "It begins anew.")
+                raise TrialLostError(
+                    "this worker was taken for dead: its beats did not come through.", "It begins anew."
+                )
             self._sleep(wait_s * (0.75 + random.random() / 2))
             wait_s = min(wait_s * _POLL_GROWTH, self.settings.most_poll_s)
 
@@ -256,10 +259,12 @@ class Worker:
         self._say(f"{told}: {'begins' if not held.tries else f'goes on after epoch {held.epochs}'}")
 
         def report(epoch: int, top1_percent: float, _: float) -> bool:
+            if epoch < trial.reported:
+                return False
             if epoch > trial.reported:
                 trial.report(epoch, top1_percent)
-                return self._pruner.should_prune(held.number, trial.id, dict(trial.curve))
-            return False
+            # Of the last epoch recorded too: the worker before may have died between the answer and its consequence.
+            return self._pruner.should_prune(held.number, trial.id, dict(trial.curve))
 
         def should_stop() -> bool:
             return heart.buried.is_set() or bool(self._leaves())
@@ -270,9 +275,15 @@ class Worker:
                 should_stop=should_stop,
             )  # fmt: skip
         except PreemptedError:
-            self._not_ended(trial, told, heart, self._leaves() or "left")
+            why = self._leaves() or "asked to leave (SIGTERM)"  # which the run may have heard in our place
+            if not heart.buried.is_set():
+                self.done.end = why
+            self._not_ended(trial, told, heart, why)
         except TrialLostError:
             self._lose(told)
+        except FolderInUseError as error:  # the worker before, taken for dead, lives
+            self._not_ended(trial, told, heart, error.message)
+            self._sleep(self.settings.most_poll_s)
         except StudyUnavailableError:
             raise
         except (KeyboardInterrupt, SystemExit):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from gpunet.errors import InvalidArgumentError, TrainingError
+from gpunet.errors import FolderInUseError, InvalidArgumentError, TrainingError
 from gpunet.files import atomic_path, write_text
 from gpunet.preprocessing import num_classes_of
 from gpunet.train.checkpoint import Checkpoints, Position, told, under
@@ -184,7 +184,9 @@ def _alone(out: Path, group: Processes) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise TrainingError(f"another process is training in {out}.", "Wait for it, or give another folder.") from None
+        raise FolderInUseError(
+            f"another process is training in {out}.", "Wait for it, or give another folder."
+        ) from None
     except OSError as error:
         raise TrainingError(
             f"{out} cannot be the folder of a run: {error}", "Give a folder that can be made and written to."

@@ -1,0 +1,40 @@
+"""Options that the actions of `gpunet search` share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpunet.cli import console
+from gpunet.files import require
+
+if TYPE_CHECKING:
+    from gpunet.search.study import Study
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """--study URL, --name, --folder."""
+    parser.add_argument(
+        "--study", metavar="URL", required=True,
+        help="where the study is kept: a SQLite file, postgresql://USER@HOST/DATABASE, or grpc://HOST:PORT of a proxy",
+    )  # fmt: skip
+    parser.add_argument("--name", help="of the study (default: the only one there)")
+    parser.add_argument("--folder", metavar="DIR", type=Path, help="of the checkpoints, reachable by all workers (default: where the study says; beside a SQLite file)")  # fmt: skip # noqa: E501
+
+
+def opened(args: argparse.Namespace, *, reading: bool = False, patience_s: float = 600.0) -> Study:
+    """The study that the command line names."""
+    from gpunet.search.study import open_study
+
+    quiet_optuna()
+    return open_study(
+        args.study, args.name, folder=args.folder, reading=reading, patience_s=10.0 if reading else patience_s,
+        on_wait=console.note,
+    )  # fmt: skip
+
+
+def quiet_optuna() -> None:
+    """Keep Optuna's own news of every study and trial off the terminal: these commands tell what there is to tell."""
+    optuna = require("optuna", "search", purpose="to keep a study")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,0 +1,136 @@
+"""`gpunet search worker | proxy`: the processes that a search is made of."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from gpunet.cli import console
+from gpunet.cli.search_options import add_study, opened, quiet_optuna
+from gpunet.errors import InvalidArgumentError
+
+_FORWARDED = ("study", "name", "folder", "hours", "trials", "table", "device", "data_root", "beat_s", "grace_s",
+              "patience_s", "checkpoint_minutes", "image_workers")  # fmt: skip
+
+
+def add_parsers(actions: Any) -> None:
+    """Add `worker` and `proxy` to the actions of `gpunet search`."""
+    worker = actions.add_parser(
+        "worker",
+        help="work on a study until its budget is spent",
+        description="Ask for a network, train it, report each epoch, tell what came of it, and ask again. Start as "
+        "many as you like, anywhere that reaches the study and its folder; stop them when you like (SIGTERM lays the "
+        "trial back, exit code 75). One that dies is noticed, and its trial goes on elsewhere from its last checkpoint.",
+    )
+    add_study(worker)
+    limits = worker.add_argument_group("until when")
+    limits.add_argument("--hours", type=float, metavar="N", help="then leave, and lay the trial back")
+    limits.add_argument("--trials", type=int, metavar="N", help="of this worker; the study's budget holds anyway")
+    machine = worker.add_argument_group("this machine")
+    machine.add_argument(
+        "--table", metavar="FILE", type=Path, help="the study's latency table (default: where it says)"
+    )
+    machine.add_argument(
+        "--data-root", metavar="DIR", type=Path, help="where the data lies (default: where the study says)"
+    )
+    machine.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+    machine.add_argument("--image-workers", type=int, default=0, metavar="N", help="processes that prepare images (default: 0, none)")  # fmt: skip # noqa: E501
+    machine.add_argument("--checkpoint-minutes", type=float, default=15, metavar="N", help="between two within an epoch (default: 15)")  # fmt: skip # noqa: E501
+    machine.add_argument(
+        "--beat-s", type=float, default=20.0, metavar="N", help="between two signs of life (default: 20)"
+    )
+    machine.add_argument("--grace-s", type=float, default=120.0, metavar="N", help="without one for so long, a worker is taken for dead (default: 120)")  # fmt: skip # noqa: E501
+    machine.add_argument("--patience-s", type=float, default=600.0, metavar="N", help="a storage that does not serve is waited for (default: 600)")  # fmt: skip # noqa: E501
+    many = worker.add_argument_group("many of them")
+    many.add_argument("--workers", type=int, metavar="N", help="start N processes here: one a GPU, or sharing the processor's threads")  # fmt: skip # noqa: E501
+    many.add_argument("--cluster", choices=("ray",), help="start them as tasks of the Ray cluster of this machine")
+    many.add_argument("--address", default="auto", metavar="HOST:PORT", help="of the Ray cluster (default: auto)")
+    many.add_argument(
+        "--gpus-per-worker", type=float, default=0, metavar="N", help="that a Ray task needs (default: 0)"
+    )
+    many.add_argument(
+        "--cpus-per-worker", type=float, default=1, metavar="N", help="that a Ray task needs (default: 1)"
+    )
+    worker.add_argument("--until-eof", action="store_true", help=argparse.SUPPRESS)
+    worker.set_defaults(run=_worker)
+    proxy = actions.add_parser(
+        "proxy",
+        help="serve a database to workers",
+        description="Serve a study's database by Optuna's gRPC proxy, to workers that cannot reach it, or that would "
+        "be too many for it. It keeps nothing: start it again, or several of them, at any time.",
+    )
+    proxy.add_argument("--study", metavar="URL", required=True, help="the database: a SQLite file or postgresql://...")
+    proxy.add_argument("--host", default="localhost", help="to listen on (default: localhost)")
+    proxy.add_argument("--port", type=int, default=13000, metavar="N", help="to listen on (default: 13000)")
+    proxy.add_argument("--threads", type=int, default=16, metavar="N", help="that serve (default: 16)")
+    proxy.set_defaults(run=_proxy)
+
+
+def _worker(args: argparse.Namespace) -> None:
+    if args.cluster or args.workers:
+        _launch(args)
+        return
+    import dataclasses
+
+    from gpunet.search.launch import asked_by_end_of_input
+    from gpunet.search.tables import estimator_of
+    from gpunet.search.training import trainer_from_dict
+    from gpunet.search.worker import Settings, Worker
+
+    study = opened(args, patience_s=args.patience_s)
+    trainer = trainer_from_dict(
+        study.definition.trainer, study.definition.space, device=args.device, workers=args.image_workers,
+        checkpoint_minutes=args.checkpoint_minutes,
+    )  # fmt: skip
+    if args.data_root is not None:
+        trainer.data = dataclasses.replace(trainer.data, root=str(args.data_root))
+    trainer.check()
+    worker = Worker(
+        study, trainer, estimator_of(study.definition, args.table),
+        Settings(hours=args.hours, trials=args.trials, beat_s=args.beat_s, grace_s=args.grace_s),
+        say=lambda line: print(line, flush=True),
+        should_stop=asked_by_end_of_input() if args.until_eof else lambda: False,
+    )  # fmt: skip
+    done = worker.work()
+    print(
+        f"{done.ended} trials ended, {done.laid_back} laid back, {done.lost} taken up by others: {done.end}", flush=True
+    )
+    if done.end.startswith("asked to leave"):
+        raise SystemExit(console.PREEMPTED_EXIT_CODE)
+
+
+def _launch(args: argparse.Namespace) -> None:
+    from gpunet.search.launch import Fleet, Job, gpunet_command, places
+
+    opened(args, patience_s=args.patience_s)  # what is wrong with it is said once
+    if args.workers is not None and args.workers < 1:
+        raise InvalidArgumentError(f"--workers must be 1 or more, but got {args.workers}.")
+    given = ["search", "worker", "--until-eof"]
+    for name in _FORWARDED:
+        value = getattr(args, name)
+        if value is not None:
+            given += [f"--{name.replace('_', '-')}", str(value)]
+    command = gpunet_command(*given)
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    if args.cluster == "ray":
+        from gpunet.search.launch_ray import run_on_ray
+
+        jobs = [Job(f"worker {number}", command) for number in range(args.workers or 1)]
+        asked = run_on_ray(jobs, address=args.address, gpus=args.gpus_per_worker, cpus=args.cpus_per_worker, say=say)
+    else:
+        jobs = [Job(f"worker {n}", command, environment) for n, environment in enumerate(places(args.workers))]
+        asked = Fleet(jobs, say=say).run()
+    if asked:
+        raise SystemExit(console.PREEMPTED_EXIT_CODE)
+
+
+def _proxy(args: argparse.Namespace) -> None:
+    from gpunet.search.storage import serve, shown
+
+    quiet_optuna()
+    print(f"serving {shown(args.study)} at grpc://{args.host}:{args.port}", flush=True)
+    serve(args.study, args.host, args.port, args.threads)

@@ -1,0 +1,122 @@
+"""The same processes as tasks of a Ray cluster: started where there is room, and again elsewhere when a node goes."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gpunet.errors import WorkerError
+from gpunet.files import require
+from gpunet.search.launch import LEFT, Job
+from gpunet.train.preemption import sigterm_asked
+
+_LOOK_S = 0.2
+_KEPT_CHARACTERS = 2000
+
+
+def run_job(command: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
+    """A job's process, in a task: its exit code and the end of what it said. It ends when the task does."""
+    import os
+
+    own = {**os.environ, **environment}
+    process = subprocess.Popen(
+        list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=own
+    )
+    said = ""
+    try:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            said = (said + line)[-_KEPT_CHARACTERS:]
+        return process.wait(), said
+    except BaseException:  # the task is cancelled
+        process.terminate()
+        process.wait()
+        raise
+    finally:
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def run_on_ray(
+    jobs: Sequence[Job],
+    *,
+    address: str = "auto",
+    gpus: float = 0,
+    cpus: float = 1,
+    stop_s: float = 60.0,
+    say: Callable[[str], None] = print,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Run jobs as tasks of a cluster that is there, until all have ended.
+
+    A task whose node or process goes is started again by Ray, on another node, as often as need be.
+
+    Args:
+        jobs: their commands must run on every node: gpunet installed, paths that all reach.
+        address: of the cluster; 'auto' for the one that this machine belongs to.
+        gpus, cpus: that a task needs.
+        stop_s: to let tasks lay their trials back when this process is asked to leave.
+        say: told how tasks end.
+        should_stop: asked often; True leaves as SIGTERM does.
+
+    Returns:
+        Whether it was asked to leave before their end.
+
+    Raises:
+        WorkerError: (a RuntimeError) there is no cluster, or a job ended with an error.
+        MissingDependencyError: (an ImportError) Ray is not installed.
+    """
+    ray: Any = require("ray", "cluster", purpose="to run on a Ray cluster")
+    ours = not ray.is_initialized()
+    if ours:
+        try:
+            ray.init(address=address, log_to_driver=True, logging_level="warning")
+        except ConnectionError as error:
+            raise WorkerError(
+                f"there is no Ray cluster at {address}: {error}", "Start one (ray start --head), or give its address."
+            ) from None
+    try:
+        task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(run_job)
+        waiting = {task.options(name=job.name).remote(list(job.command), dict(job.environment)): job for job in jobs}
+        faults: list[str] = []
+        with sigterm_asked() as sigterm:
+            asked = False
+            while waiting:
+                if sigterm() or should_stop():
+                    asked = True
+                    _cancel(ray, list(waiting), stop_s)
+                    break
+                done, _ = ray.wait(list(waiting), num_returns=1, timeout=_LOOK_S)
+                for each in done:
+                    job = waiting.pop(each)
+                    fault = _fault(ray, each, job)
+                    say(f"{job.name}: {fault or 'has ended'}")
+                    faults += [fault] if fault else []
+    finally:
+        if ours:
+            ray.shutdown()
+    if faults:
+        raise WorkerError("\n".join(faults), "Mend it and run the same command again: it goes on.")
+    return asked
+
+
+def _fault(ray: Any, task: Any, job: Job) -> str:
+    try:
+        code, said = ray.get(task)
+    except ray.exceptions.RayError as error:
+        return f"{job.name} could not be run: {str(error).strip().splitlines()[-1]}"
+    return "" if code in (0, LEFT) else f"{job.name} ended with exit code {code}: {said.strip()[-500:]}"
+
+
+def _cancel(ray: Any, tasks: Sequence[Any], stop_s: float) -> None:
+    for each in tasks:
+        ray.cancel(each, force=False)
+    until_s = time.monotonic() + stop_s
+    left = list(tasks)
+    while left and time.monotonic() < until_s:
+        _, left = ray.wait(left, num_returns=len(left), timeout=min(1.0, max(0.0, until_s - time.monotonic())))
+    for each in left:
+        ray.cancel(each, force=True)
