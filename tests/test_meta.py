@@ -102,8 +102,11 @@ for name in modules:
 
 def test_every_module_imports_on_core_dependencies_alone():
     """With every package of the extras out of reach."""
-    extras = ["openvino", "tensorrt", "tensorrt_rtx", "polygraphy", "botorch", "gpytorch", "sklearn", "optuna", "ray", "grpc", "psycopg", "sqlalchemy", "optuna_dashboard",
-              "matplotlib", "skimage", "tensorboard", "webdataset", "datasets", "hypothesis", "pytest"]  # fmt: skip
+    extras = [
+        "openvino", "tensorrt", "tensorrt_rtx", "polygraphy", "botorch", "gpytorch", "sklearn", "optuna", "ray",
+        "grpc", "psycopg", "sqlalchemy", "optuna_dashboard", "matplotlib", "skimage", "tensorboard", "webdataset",
+        "datasets", "hypothesis", "pytest",
+    ]  # fmt: skip
     done = _run(_IMPORT_ALL, json.dumps([extras, MODULES]))
     assert done.returncode == 0, done.stderr
 

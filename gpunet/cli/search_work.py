@@ -21,7 +21,7 @@ def add_parsers(actions: Any) -> None:
         help="work on a study until its budget is spent",
         description="Ask for a network, train it, report each epoch, tell what came of it, and ask again. Start as "
         "many as you like, anywhere that reaches the study and its folder; stop them when you like (SIGTERM lays the "
-        "trial back, exit code 75). One that dies is noticed, and its trial goes on elsewhere from its last checkpoint.",
+        "trial back, exit code 75). One that dies is noticed; its trial goes on elsewhere from its last checkpoint.",
     )
     add_study(worker)
     limits = worker.add_argument_group("until when")
