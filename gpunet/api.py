@@ -100,6 +100,6 @@ def list_models(*, include_baselines: bool = False, zoo: Zoo = None) -> list[str
 def list_devices(*, zoo: Zoo = None) -> list[str]:
     """Names for `find` and `create` that the zoo has latencies for: chips, boards, and 'local' for this machine."""
     pairs = recorded_devices(catalog(zoo).values())
-    chips = sorted({chip for chip, _ in pairs})
+    chips = sorted({chip for chip, _ in pairs} - {LOCAL})
     boards = sorted({board for _, board in pairs if board and board.lower() not in chips})
     return [*chips, *boards, LOCAL]
