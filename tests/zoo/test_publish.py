@@ -25,6 +25,7 @@ from gpunet.train.small import SMALL
 from gpunet.zoo.catalog import catalog
 from gpunet.zoo.entry import Accuracy, LatencyRecord
 from gpunet.zoo.layout import LAYOUT
+from gpunet.zoo.measured import record_from_measurement
 from gpunet.zoo.publish import publish_entry
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -146,6 +147,16 @@ def test_create_on_this_machine_takes_the_record_it_brings_and_measures_nothing(
     model = _create(zoo)
     assert (model.match.name, model.match.record) == (NAME, record())
     assert torch.equal(model(IMAGES), small_network()(IMAGES))
+    assert not home.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["pytorch", "onnxruntime", "openvino"])
+def test_what_benchmark_measured_is_this_machines(zoo: Path, home: Path, runtime: str) -> None:
+    measured = gpunet.benchmark(small_network(), runtime=runtime, warmup_s=0, min_repeats=3, min_time_s=0)
+    publish_entry(zoo, publication(records=[record_from_measurement(NAME, measured)]))
+    match = _create(zoo, runtime=runtime, max_ms=1e6).match
+    assert (match.name, match.latency_ms, match.record.runtime) == (NAME, measured.latency_ms, runtime)
     assert not home.exists()
 
 
