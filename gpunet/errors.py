@@ -76,6 +76,10 @@ class RecordsError(GpunetError, RuntimeError):
     """Latency records of this machine cannot be read or kept."""
 
 
+class PublishError(GpunetError, RuntimeError):
+    """An entry cannot be uploaded: its folder is not whole, or the hub refused."""
+
+
 class TrainingError(GpunetError, RuntimeError):
     """A training run cannot start, go on or be resumed."""
 
