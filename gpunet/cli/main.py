@@ -1,4 +1,4 @@
-"""The command `gpunet`: find, list, info, pareto, bench, table, train, eval."""
+"""The command `gpunet`: find, list, info, pareto, bench, table, train, eval, report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import gpunet
-from gpunet.cli import bench, console, evaluate, find, info, listing, pareto, table, train
+from gpunet.cli import bench, console, evaluate, find, info, listing, pareto, report, table, train
 
 _SUMMARY = "Convolutional networks tiered by the latency they really have on a device."
 
@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="gpunet", description=_SUMMARY)
     top.add_argument("--version", action="version", version=f"gpunet {gpunet.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (find, listing, info, pareto, bench, table, train, evaluate):
+    for command in (find, listing, info, pareto, bench, table, train, evaluate, report):
         command.add_parser(commands)
     return top
 
