@@ -205,8 +205,8 @@ def progress_chart(tier: TierReport, colour: str, number: int = 0) -> Chart:
         rises = [index for index, value in enumerate(best) if index == 0 or value > best[index - 1]]
         said = (f"{tier.name}, {name}", "trial {} of those that ended")
         steps = [Mark(n + 1, best[n], (said[0], said[1].format(n + 1), _top1(best[n]))) for n in rises]
-        if steps and steps[-1].x < last:
-            steps.append(Mark(last, steps[-1].y))
+        if steps and steps[-1].x < len(best):
+            steps.append(Mark(len(best), best[-1]))
         series.append(Series(name, "steps", tuple(steps), each_colour, radius=3.5, dashed=dashed))
     for index in range(last):
         rows.append((

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from dataclasses import dataclass
@@ -188,6 +189,10 @@ def _labels(
             covered = sum(_distance(spot, box) < 5 for spot in others)
             mistaken = any(_distance(spot, box) < away for spot in others)
             crossed = any(_distance(wall, box) < 1 for wall in walls)
+            if reach > _REACHES[1]:
+                crossed |= any(
+                    _distance(spot, (x, y, x, y)) < 8 for spot in others for x, y in _along(_leader(own, box))
+                )
             cost = 6 * (not inside) + 4 * hidden + 2 * covered + 1.5 * mistaken + 1.5 * crossed + 0.04 * number
             if best is None or cost < best[0]:
                 best = (cost, reach, box)
@@ -196,8 +201,7 @@ def _labels(
         _, reach, box = best
         taken.append(box)
         if reach > _REACHES[1]:
-            end = (min(max(own[0], box[0]), box[2]), min(max(own[1], box[1]), box[3]))
-            shapes.append(Line((own, end), series.colour, 0.8, series=key))
+            shapes.append(dataclasses.replace(_leader(own, box), colour=series.colour, series=key))
         middle, base = (box[0] + box[2]) / 2, box[3] - 4
         shapes.append(Words(middle, base, mark.label, _LABEL, "middle", series.colour, True, series=key))
     return shapes
@@ -214,6 +218,11 @@ def _beside(own: tuple[float, float], place: tuple[float, float], reach: float, 
 def _distance(spot: tuple[float, float], box: _Rectangle) -> float:
     """From a point to a rectangle, px; 0 inside."""
     return math.hypot(max(box[0] - spot[0], 0, spot[0] - box[2]), max(box[1] - spot[1], 0, spot[1] - box[3]))
+
+
+def _leader(own: tuple[float, float], box: _Rectangle) -> Line:
+    """From a point to its label's nearest edge."""
+    return Line((own, (min(max(own[0], box[0]), box[2]), min(max(own[1], box[1]), box[3]))), MUTED, 0.8)
 
 
 def _along(line: Line) -> list[tuple[float, float]]:

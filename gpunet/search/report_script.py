@@ -34,6 +34,9 @@ SCRIPT = """
     tip.style.top = (above > 4 ? above : at.bottom + 10) + "px";
   }
 
+  // What has the focus keeps its tip, wherever the pointer rests.
+  function leave() { if (current && current !== document.activeElement) hide(); }
+
   function seen(mark) { return !mark.classList.contains("off"); }
 
   function nearest(svg, event) {
@@ -49,6 +52,8 @@ SCRIPT = """
     return best || event.target.closest(".mark[data-tip]");
   }
 
+  addEventListener("scroll", () => { if (current) show(current); }, { passive: true });
+
   for (const svg of document.querySelectorAll("svg.plot")) {
     const marks = () => [...svg.querySelectorAll(".mark[data-tip]")].filter(seen);
     const entrance = () => {
@@ -58,9 +63,9 @@ SCRIPT = """
     entrance();
     svg.addEventListener("pointermove", event => {
       const mark = nearest(svg, event);
-      if (mark) show(mark); else hide();
+      if (mark) show(mark); else leave();
     });
-    svg.addEventListener("pointerleave", hide);
+    svg.addEventListener("pointerleave", leave);
     svg.addEventListener("focusin", event => {
       if (event.target.matches(".mark[data-tip]")) show(event.target);
     });
@@ -116,8 +121,8 @@ figure { margin: 8px 0 0; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 8px 24px; }
 svg.plot { display: block; width: 100%; height: auto; font-family: inherit; }
 svg.plot text { font-family: inherit; font-variant-numeric: tabular-nums; }
-svg.plot text.name { paint-order: stroke; stroke: #fff; stroke-width: 3px; stroke-linejoin: round;
-  pointer-events: none; }
+svg.plot text.name { paint-order: stroke; stroke: #fff; stroke-width: 3px; stroke-linejoin: round; }
+svg.plot :not(.mark) { pointer-events: none; }
 .mark[data-tip] { cursor: default; outline: none; }
 .mark.pointed { stroke: #000; stroke-width: 2; opacity: 1; }
 .off { display: none; }
