@@ -11,20 +11,14 @@ from html import escape
 import gpunet
 from gpunet.search.report_architecture import KEY, draw_architecture, most_channels, parts_of
 from gpunet.search.report_chart import Chart
-from gpunet.search.report_charts import (
-    conditions,
-    estimate_chart,
-    pareto_chart,
-    progress_chart,
-    sample_chart,
-    tier_colours,
-    time_text,
-)
+from gpunet.search.report_charts import estimate_chart, progress_chart, sample_chart
 from gpunet.search.report_data import NetworkReport, Report
+from gpunet.search.report_pareto import pareto_chart
 from gpunet.search.report_plot import draw_chart, series_key
 from gpunet.search.report_references import Reference
 from gpunet.search.report_script import SCRIPT, STYLE
 from gpunet.search.report_svg import svg, swatch_svg
+from gpunet.search.report_words import conditions, scaled, tier_colours, time_text
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
@@ -137,8 +131,8 @@ def _winners(report: Report) -> str:
             _figure_text(network.measured_ms),
             _figure_text(network.spread_ms),
             _figure_text(network.estimated_ms),
-            f"{network.parameters / 1e6:.2f}",
-            f"{network.multiply_adds / 1e9:.2f}",
+            scaled(network.parameters, 1e6),
+            scaled(network.multiply_adds, 1e9),
             f"{network.network.resolution_px}",
         )
         for network in report.networks
@@ -205,8 +199,8 @@ def _architecture(network: NetworkReport, number: int, tallest: int) -> str:
     said = [
         f"top-1 {network.top1_percent:.2f} %",
         "not measured" if network.measured_ms is None else f"{time_text(network.measured_ms)} measured",
-        f"{network.parameters / 1e6:.2f} M parameters",
-        f"{network.multiply_adds / 1e9:.2f} G multiply-adds",
+        f"{scaled(network.parameters, 1e6)} M parameters",
+        f"{scaled(network.multiply_adds, 1e9)} G multiply-adds",
         f"input {network.network.resolution_px} px",
     ]
     caption = f"{network.tier}: {', '.join(said)}. {network.note}".rstrip()

@@ -34,13 +34,13 @@ def _check_list(path: str, value: object) -> None:
         raise SpecError(f"{path}: {value!r:.60} is not a list")
 
 
-def check_parts(path: str, parts: object, part_type: type) -> None:
+def check_parts(path: str, parts: Any, part_type: type[Any]) -> None:
     """Raise SpecError unless it is a tuple of parts of this type that hold their own rules."""
     _check_list(path, parts)
-    for index, part in enumerate(parts):  # type: ignore[arg-type]
+    for index, part in enumerate(parts):
         if not isinstance(part, part_type):
             raise SpecError(f"{path}[{index}]: {part!r:.60} is not a {part_type.__name__}")
-        part.check(f"{path}[{index}]")  # type: ignore[attr-defined]
+        part.check(f"{path}[{index}]")
 
 
 def check_unique(path: str, name: str, values: Sequence[object]) -> None:

@@ -63,7 +63,12 @@ def _draw(axes: Any, shape: Shape, order: int) -> None:
             edgecolor=shape.stroke or "none", linewidth=_PT_PER_PX, zorder=order,
         ))  # fmt: skip
     elif isinstance(shape, Dot):
-        paint = {"facecolor": shape.colour, "edgecolor": "none", "alpha": shape.opacity, "zorder": order}
+        paint: dict[str, Any] = {
+            "facecolor": shape.colour,
+            "edgecolor": "none",
+            "alpha": shape.opacity,
+            "zorder": order,
+        }
         if shape.marker == "ring":
             paint |= {"facecolor": "white", "edgecolor": shape.colour, "linewidth": 1.2 * _PT_PER_PX}
         round_one = shape.marker in ("circle", "ring")

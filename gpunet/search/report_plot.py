@@ -180,7 +180,7 @@ def _labels(
         own = frame.x(mark.x), frame.y(mark.y)
         wide = text_width(mark.label, _LABEL, bold=True)
         others = [spot for spot in spots if spot != own]
-        best: tuple[float, float, _Rectangle] | None = None
+        best: tuple[float, int, _Rectangle] | None = None
         for number, (reach, place) in enumerate(itertools.product(_REACHES, _PLACES)):
             box = _beside(own, place, reach, wide)
             inside = frame.left <= box[0] and box[2] <= frame.right and frame.top <= box[1] and box[3] <= frame.bottom
@@ -207,7 +207,7 @@ def _labels(
     return shapes
 
 
-def _beside(own: tuple[float, float], place: tuple[float, float], reach: float, wide: float) -> _Rectangle:
+def _beside(own: tuple[float, float], place: tuple[float, float], reach: int, wide: float) -> _Rectangle:
     """The place of a label of this width, `reach` px from its point in a direction."""
     (x, y), (dx, dy) = own, place
     middle = x + dx * reach + (dx > 0) * wide / 2 - (dx < 0) * wide / 2
