@@ -15,6 +15,7 @@ from gpunet.search.report_references import Reference
 from gpunet.search.report_words import conditions, ms_text, percent_text, tier_colours, time_text, top1_text
 
 _TRIALS = "#8a8a8a"
+_IN_WORDS = {"fail": "failed"}
 
 
 def sample_chart(report: Report) -> Chart:
@@ -64,7 +65,7 @@ def progress_chart(tier: TierReport, colour: str, number: int = 0) -> Chart:
     every = [mark.y for each in series for mark in each.marks]
     states = [trial.state for trial in tier.trials if trial.state != "complete"]
     said = f"{len(found)} of {len(tier.trials)} trials complete"
-    said += "".join(f", {states.count(state)} {state}" for state in sorted(set(states)))
+    said += "".join(f", {states.count(state)} {_IN_WORDS.get(state, state)}" for state in sorted(set(states)))
     said += f"; random search: {len(random_best)} trials." if random_best else "; random search: not known."
     return Chart(
         f"progress-{number + 1}", f"Search progress, {tier.name} ({tier.label})", "trials that ended", "best top-1, %",

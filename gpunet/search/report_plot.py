@@ -15,8 +15,10 @@ _SPANS = 18  # px above the plot for the words of spans
 _TITLE, _LEGEND = 34, 22
 _LABEL = 12
 # Where a label may stand from its point, the preferred first.
-_PLACES = ((-0.7, -0.7), (0.7, 0.7), (1, 0), (-1, 0), (0, -1), (0, 1), (0.7, -0.7), (-0.7, 0.7))
-_REACHES = (9, 17, 28, 42)
+_PLACES = ((-0.7, -0.7), (0.7, 0.7), (1, 0), (-1, 0), (0, -1), (0, 1), (0.7, -0.7), (-0.7, 0.7),
+           (-0.4, -0.9), (-0.9, -0.4), (0.4, 0.9), (0.9, 0.4))  # fmt: skip
+_REACHES = (9, 17, 28, 42, 60, 80)
+_HIDES = 20.0  # the cost of what a label may not do
 _Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -184,20 +186,19 @@ def _labels(
         for number, (reach, place) in enumerate(itertools.product(_REACHES, _PLACES)):
             box = _beside(own, place, reach, wide)
             inside = frame.left <= box[0] and box[2] <= frame.right and frame.top <= box[1] and box[3] <= frame.bottom
-            hidden = sum(_overlap(box, other) for other in taken)
+            hidden = any(_overlap(box, other) for other in taken)
             away = _distance(own, box)
-            covered = sum(_distance(spot, box) < 5 for spot in others)
+            covered = any(_distance(spot, box) < 5 for spot in others)
             mistaken = any(_distance(spot, box) < away for spot in others)
             crossed = any(_distance(wall, box) < 1 for wall in walls)
-            if reach > _REACHES[1]:
-                crossed |= any(
-                    _distance(spot, (x, y, x, y)) < 8 for spot in others for x, y in _along(_leader(own, box))
-                )
-            cost = 6 * (not inside) + 4 * hidden + 2 * covered + 1.5 * mistaken + 1.5 * crossed + 0.04 * number
+            led = _along(_leader(own, box)) if reach > _REACHES[1] else []
+            astray = any(math.dist(spot, each) < 8 for spot in others for each in led)
+            cost = _HIDES * (not inside or hidden or covered) + 3 * astray + 1.5 * mistaken + 1.5 * crossed
+            cost += 0.04 * number
             if best is None or cost < best[0]:
                 best = (cost, reach, box)
-        if best is None or best[0] >= 8:
-            continue  # it would stand on another name: the tip and the table have it
+        if best is None or best[0] >= _HIDES:
+            continue  # it would hide another name or point: the tip and the table have it
         _, reach, box = best
         taken.append(box)
         if reach > _REACHES[1]:

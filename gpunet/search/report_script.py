@@ -118,6 +118,7 @@ figcaption, .note { font-size: 14px; max-width: 90ch; }
 .facts dt { font-size: 13px; color: var(--muted); }
 .facts dd { margin: 0; font-size: 24px; line-height: 1.25; font-weight: 600; }
 figure { margin: 8px 0 0; }
+.pair > * { margin: 0; min-width: 0; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 8px 24px; }
 svg.plot { display: block; width: 100%; height: auto; font-family: inherit; }
 svg.plot text { font-family: inherit; font-variant-numeric: tabular-nums; }
@@ -136,7 +137,8 @@ svg.plot :not(.mark) { pointer-events: none; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 details { margin: 6px 0 0; font-size: 14px; }
 summary { cursor: pointer; color: var(--accent); width: fit-content; }
-.scroll { overflow-x: auto; }
+.scroll, .across { overflow-x: auto; }
+.across { overflow-y: hidden; }
 details .scroll { max-height: 380px; overflow: auto; border: 1px solid var(--rule); margin-top: 8px; }
 table { border-collapse: collapse; font-size: 14px; line-height: 1.4; min-width: min(100%, 420px); }
 th, td { padding: 5px 14px 5px 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--rule);

@@ -15,8 +15,9 @@ def svg(drawing: Drawing) -> str:
     title = escape(f"{drawing.title}: chart with {len(drawing.marks)} marks; its figures are in the table below it.")
     body = "".join(_shape(shape) for shape in drawing.shapes)
     return (
-        f'<svg class="plot" id="{escape(drawing.key)}" viewBox="0 0 {drawing.width:g} {drawing.height:g}" '
-        f'style="max-width:{drawing.width:g}px" role="group" aria-label="{title}">{body}</svg>'
+        f'<div class="across"><svg class="plot" id="{escape(drawing.key)}" '
+        f'viewBox="0 0 {drawing.width:g} {drawing.height:g}" style="max-width:{drawing.width:g}px;min-width:{0.62 * drawing.width:.0f}px" role="group" '
+        f'aria-label="{title}">{body}</svg></div>'
     )
 
 

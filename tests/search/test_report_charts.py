@@ -74,13 +74,13 @@ def test_a_samples_bars_have_the_area_of_its_points():
 def test_progress_is_the_best_so_far_and_ends_with_its_trials():
     points = (
         TrialPoint(0, "complete", 1, 60.0), TrialPoint(1, "pruned", 1, 99.0), TrialPoint(2, "complete", 1, 50.0),
-        TrialPoint(3, "complete", 1, 61.0), TrialPoint(4, "complete", 1, 61.0),
+        TrialPoint(3, "complete", 1, 61.0), TrialPoint(4, "complete", 1, 61.0), TrialPoint(5, "fail", 1, None),
     )  # fmt: skip
     chart = progress_chart(TierReport("only", 1, 2, Sample(0), points, (58.0, 59.0)), "#000000")
     series = _series(chart)
     assert series["search, best so far"] == [(1, 60.0), (3, 61.0), (4, 61.0)]
     assert series["random search, best so far"] == [(1, 58.0), (2, 59.0)]
-    assert chart.caption == "4 of 5 trials complete, 1 pruned; random search: 2 trials."
+    assert chart.caption == "4 of 6 trials complete, 1 failed, 1 pruned; random search: 2 trials."
     assert chart.rows[2] == ("3", "61.00", "61.00", "-")
 
 
