@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpunet.search.report_data import NetworkReport
-from gpunet.search.report_drawing import INK, MUTED, Box, Drawing, Line, Shape, Words
+from gpunet.search.report_drawing import INK, MUTED, Box, Drawing, Line, Shape, Words, fitted
 from gpunet.spec import NetworkSpec
 from gpunet.spec_shapes import LayerShape
 
@@ -114,7 +114,10 @@ def draw_architecture(
     head = 52.0 if alone else 0.0
     shapes: list[Shape] = []
     if alone:
-        shapes += [Words(14, 24, title, 16, bold=True), Words(14, 44, KEY, 12, colour=MUTED)]
+        shapes += [
+            Words(14, 24, fitted(title, 16, _WIDTH - 28, bold=True), 16, bold=True),
+            Words(14, 44, KEY, 12, colour=MUTED),
+        ]
     column = min(150.0, (_WIDTH - 8) / len(parts))
     shapes.append(Line(((4, head + _MIDDLE), (4 + column * len(parts), head + _MIDDLE)), "#bdbdbd", 2))
     for place, part in enumerate(parts):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 Row = tuple[str, ...]
@@ -117,8 +117,3 @@ def tick_text(value: float, decimals: int) -> str:
         if abs(value) >= size:
             return f"{value / (1e3 if unit == 'k' else size):g} {unit}"
     return f"{value + 0.0:.{decimals}f}"
-
-
-def mean(values: Sequence[float]) -> float:
-    """Arithmetic mean of at least one value."""
-    return math.fsum(values) / len(values)

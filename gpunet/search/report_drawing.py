@@ -97,6 +97,15 @@ class Drawing:
         return [shape for shape in self.shapes if not isinstance(shape, Words) and shape.mark]
 
 
+def fitted(text: str, size: float, room: float, *, bold: bool = False) -> str:
+    """A text as it is, or its beginning and '...' where it is wider than `room` px."""
+    if text_width(text, size, bold=bold) <= room:
+        return text
+    while text and text_width(f"{text}...", size, bold=bold) > room:
+        text = text[:-1]
+    return f"{text.rstrip()}..."
+
+
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """About how wide a text is in px, in a wide sans serif: a little more than most fonts need."""
     narrow = sum(each in " .,:;'|!iljtfI()[]" for each in text)

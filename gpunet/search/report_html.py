@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-import gpunet
 from gpunet.search.report_architecture import KEY, draw_architecture, most_channels, parts_of
 from gpunet.search.report_chart import Chart
 from gpunet.search.report_charts import estimate_chart, progress_chart, sample_chart
@@ -46,7 +45,7 @@ def page(report: Report, references: Sequence[Reference] = ()) -> str:
         _section("Latency estimate against measurement", _figure(estimate_chart(report))),
         _section("Architectures", _architectures(report)),
         _section("Conditions", _conditions(report)),
-        f"<footer>Made by gpunet {escape(gpunet.__version__)} from report.json.</footer>",
+        "<footer>Made by <code>gpunet report</code> from report.json.</footer>",
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

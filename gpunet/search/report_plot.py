@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from gpunet.search.report_chart import Chart, Mark, Series, tick_text, ticks
-from gpunet.search.report_drawing import GRID, INK, MUTED, Box, Dot, Drawing, Line, Shape, Words, text_width
+from gpunet.search.report_drawing import GRID, INK, MUTED, Box, Dot, Drawing, Line, Shape, Words, fitted, text_width
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 18, 14, 48
 _SPANS = 18  # px above the plot for the words of spans
@@ -61,7 +61,7 @@ def draw_chart(chart: Chart, *, alone: bool = False) -> Drawing:
     shapes: list[Shape] = []
     head = 0.0
     if alone:
-        shapes.append(Words(14, 24, chart.title, 16, bold=True))
+        shapes.append(Words(14, 24, fitted(chart.title, 16, chart.width - 28, bold=True), 16, bold=True))
         legend, rows = _legend(chart)
         shapes += legend
         head = _TITLE + rows * _LEGEND
@@ -106,11 +106,12 @@ def _legend(chart: Chart) -> tuple[list[Shape], int]:
     shapes: list[Shape] = []
     x, row = 16.0, 0
     for series in chart.shown:
-        wide = 24 + text_width(series.name, 12) + 18
+        name = fitted(series.name, 12, chart.width - 60)
+        wide = 24 + text_width(name, 12) + 18
         if x + wide > chart.width and x > 16:
             x, row = 16.0, row + 1
         y = _TITLE + row * _LEGEND + 12
-        shapes += [*swatch(series, x, y), Words(x + 24, y + 4, series.name, 12)]
+        shapes += [*swatch(series, x, y), Words(x + 24, y + 4, name, 12)]
         x += wide
     return shapes, row + 1
 
@@ -137,7 +138,8 @@ def _axes(chart: Chart, frame: _Frame) -> list[Shape]:
             shapes.append(Words((low + high) / 2, frame.top - 8, words, 12, "middle", INK))
     corner = ((frame.left, frame.top), (frame.left, frame.bottom), (frame.right, frame.bottom))
     shapes.append(Line(corner, MUTED, 1))
-    shapes.append(Words((frame.left + frame.right) / 2, frame.bottom + 38, chart.x_label, 12.5, "middle", INK))
+    x_label = fitted(chart.x_label, 12.5, frame.right - frame.left)
+    shapes.append(Words((frame.left + frame.right) / 2, frame.bottom + 38, x_label, 12.5, "middle", INK))
     shapes.append(Words(18, (frame.top + frame.bottom) / 2, chart.y_label, 12.5, "middle", INK, turned=True))
     return shapes
 

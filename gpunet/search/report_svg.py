@@ -16,7 +16,8 @@ def svg(drawing: Drawing) -> str:
     body = "".join(_shape(shape) for shape in drawing.shapes)
     return (
         f'<div class="across"><svg class="plot" id="{escape(drawing.key)}" '
-        f'viewBox="0 0 {drawing.width:g} {drawing.height:g}" style="max-width:{drawing.width:g}px;min-width:{0.62 * drawing.width:.0f}px" role="group" '
+        f'viewBox="0 0 {drawing.width:g} {drawing.height:g}" '
+        f'style="max-width:{drawing.width:g}px;min-width:{0.62 * drawing.width:.0f}px" role="group" '
         f'aria-label="{title}">{body}</svg></div>'
     )
 

@@ -5,7 +5,7 @@ from report_example import example_report, small_report
 
 from gpunet.search.report_chart import Chart, Mark, Series
 from gpunet.search.report_charts import all_charts
-from gpunet.search.report_drawing import Box, Dot, Drawing, Line, Words, text_width
+from gpunet.search.report_drawing import Box, Dot, Drawing, Line, Words, fitted, text_width
 from gpunet.search.report_plot import draw_chart, series_key
 from gpunet.search.report_references import published
 
@@ -66,6 +66,17 @@ def test_names_stand_clear_of_each_other_of_points_and_of_lines():
         for other in boxes[index + 1 :]:
             assert right <= other[0] or other[2] <= left or bottom <= other[1] or other[3] <= top
         assert not any(left < dot.x < right and top < dot.y < bottom for dot in drawing.marks if isinstance(dot, Dot))
+
+
+def test_texts_that_are_too_long_are_cut_to_fit():
+    series = Series("series " * 40, "points", (Mark(1, 1),), "#000000")
+    drawing = draw_chart(Chart("c", "title " * 40, "label " * 40, "y", (series,), width=520), alone=True)
+    long = [shape for shape in drawing.shapes if isinstance(shape, Words) and len(shape.text) > 30]
+    assert [words.text[:5] for words in long] == ["title", "serie", "label"]
+    for words in long:
+        assert words.text.endswith("...")
+        assert text_width(words.text, words.size, bold=words.bold) < 520
+    assert fitted("short", 12, 100) == "short"
 
 
 def test_a_single_point_and_a_single_bar_have_axes():
