@@ -36,6 +36,10 @@ class EntryError(GpunetError, ValueError):
     """A zoo entry or a latency file cannot be read as one; the message names file and field."""
 
 
+class ReportError(GpunetError, ValueError):
+    """A report's folder cannot be read as one; the message names file and field."""
+
+
 class DataError(GpunetError, ValueError):
     """Training or validation images cannot be had, cannot be read, or are not of the model's classes."""
 

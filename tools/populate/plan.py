@@ -160,7 +160,9 @@ class SearchPlan:
         check_number("search.beat_s", self.beat_s, 0, above=True)
         check_number("search.grace_s", self.grace_s, 2 * self.beat_s)
         if self.recipe.distillation is not None:
-            raise SpecError("search.recipe: it has distillation", "Networks are ranked without; the winner may be distilled.")
+            raise SpecError(
+                "search.recipe: it has distillation", "Networks are ranked without; the winner may be distilled."
+            )
 
 
 @dataclass(frozen=True)
