@@ -363,7 +363,7 @@ def _space(given: object, folder: Path) -> SearchSpace:
 
 def _recipe(part: dict[str, Any], path: str, folder: Path) -> Recipe:
     given = part.pop("recipe", None)
-    changes = {name: part.pop(name) for name in ("epochs", "batch_size") if name in part}
+    changes: dict[str, Any] = {name: part.pop(name) for name in ("epochs", "batch_size") if name in part}
     if isinstance(given, str):
         recipe = recipe_named(folder / given if given.endswith(".json") else given)
     elif isinstance(given, Mapping):
@@ -381,9 +381,3 @@ def _object(given: object, path: str) -> dict[str, Any]:
 
 def _on_gpu(runtime: str | None) -> bool:
     return runtime in ("tensorrt", "tensorrt_rtx")
-
-
-__all__ = [
-    "DevicePlan", "FineTunePlan", "Plan", "PublishPlan", "SearchPlan", "TablePlan", "TiersPlan", 
-    "plan_from_dict", "read_plan",
-]  # fmt: skip

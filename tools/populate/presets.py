@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from gpunet.search.conv_space import ConvSpace, StageChoices
+from gpunet.search.definition import Pruning
 from gpunet.search.search_data import SearchData
 from gpunet.train.recipe import Augmentation, Optimization, Recipe, Schedule
-
-from populate.plan import DevicePlan, FineTunePlan, Plan, PublishPlan, SearchPlan, TablePlan, TiersPlan
+from gpunet.train.recipes import recipe_named
+from populate.plan import FineTunePlan, Plan, PublishPlan, SearchPlan, TablePlan, TiersPlan
 
 
 def demo_space() -> ConvSpace:
@@ -41,3 +43,39 @@ def demo_recipe(epochs: int = 3) -> Recipe:
 def demo_data() -> SearchData:
     """A quarter of the training images to train on, a quarter kept out to rank on."""
     return SearchData("digits", fraction=0.2, holdout=0.25)
+
+
+def demo() -> Plan:
+    """Three tiers, from nothing to published networks in ten minutes on two cores."""
+    return Plan(
+        "demo",
+        demo_space(),
+        SearchPlan(
+            trials=16, random_trials=8, recipe=demo_recipe(), data=demo_data(), pruning=Pruning("median", 1, 6),
+            workers=2, beat_s=2.0, grace_s=30.0,
+        ),
+        FineTunePlan(dataclasses.replace(recipe_named("quick"), epochs=8), candidates=4, tolerance_percent=25.0),
+        table=TablePlan(fraction=0.6, networks=8),
+        tiers=TiersPlan(lowest=0.02, highest=0.98, count=100_000),
+        publish=PublishPlan(licence="apache-2.0", note="A demonstration, on scikit-learn's digits: of no other use."),
+    )  # fmt: skip
+
+
+def demo_small() -> Plan:
+    """The same still smaller, for a test: two tiers, a few trials, all of it trained and measured."""
+    plan = demo()
+    return dataclasses.replace(
+        plan,
+        name="small",
+        space=dataclasses.replace(demo_space(), resolutions_px=(28, 64), stem_filters=(8,)),
+        search=dataclasses.replace(plan.search, trials=3, random_trials=0, recipe=demo_recipe(2)),
+        fine_tune=dataclasses.replace(
+            plan.fine_tune, recipe=dataclasses.replace(plan.fine_tune.recipe, epochs=4), candidates=3
+        ),
+        table=TablePlan(fraction=0.3, networks=3),
+        tiers=TiersPlan(quantiles=(0.5,), lowest=0.02, highest=0.98, count=20_000),
+    )
+
+
+PRESETS: dict[str, Callable[[], Plan]] = {"demo": demo, "demo-small": demo_small}
+"""By name."""
