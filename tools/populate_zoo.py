@@ -24,6 +24,7 @@ from populate.publish_stage import push
 from populate.run import STAGES, populate
 
 from gpunet.cli import console
+from gpunet.cli.search_options import quiet_optuna
 from gpunet.errors import InvalidArgumentError
 
 
@@ -34,8 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.print_plan:
         print(json.dumps(plan.to_dict(), indent=2))
         return
+    if args.cost:
+        _print_costs(plan, args)
+        return
     if args.out is None:
         raise InvalidArgumentError("the folder of state must be named.", "Pass -o DIR: what is done is kept there.")
+    quiet_optuna()
     place = Place(args.out, plan)
 
     def say(line: str) -> None:
@@ -54,6 +59,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise SystemExit(console.FAILED_EXIT_CODE)
 
 
+def _print_costs(plan: Plan, args: argparse.Namespace) -> None:
+    from populate.cost import table_of_costs
+
+    if args.gpus < 1:
+        raise InvalidArgumentError(f"--gpus must be 1 or more, but got {args.gpus}.")
+    rows = [
+        (model, gpu, f"{cost.trial_gpu_hours:.0f}", f"{cost.search_gpu_hours:,.0f}", f"{cost.fine_tune_gpu_hours:.0f}",
+         f"{cost.days:.1f}", None if args.gpu_hour is None else f"{cost.gpu_hours * args.gpu_hour:,.0f}")
+        for model, gpu, cost in table_of_costs(plan, args.gpus)
+    ]  # fmt: skip
+    columns = ["networks like", "GPU", "a trial, GPU hours>", f"{plan.search.trials} trials>", "fine-tuning>",
+               f"days on {args.gpus}>", "cost>"]  # fmt: skip
+    print(console.table(columns, rows))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], epilog="docs/populating.md says what a plan holds."
@@ -63,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--out", metavar="DIR", type=Path, help="the folder of state")
     parser.add_argument("--until", choices=STAGES, default=STAGES[-1], help="stop after this stage (default: the last)")
     parser.add_argument("--print-plan", action="store_true", help="print the plan as JSON, whole, and do nothing")
+    parser.add_argument("--cost", action="store_true", help="print what a tier of the plan takes on ImageNet, by published training throughputs, and do nothing")  # fmt: skip # noqa: E501
+    parser.add_argument("--gpus", metavar="N", type=int, default=64, help="with --cost: that search side by side (default: 64)")  # fmt: skip # noqa: E501
+    parser.add_argument("--gpu-hour", metavar="PRICE", type=float, help="with --cost: price of a GPU for an hour")
     parser.add_argument("--push-to-hub", metavar="REPO", help="upload what was published; of several entries, to REPO-0, REPO-1, ...")  # fmt: skip # noqa: E501
     parser.add_argument("--dry-run", action="store_true", help="with --push-to-hub: only show what would be uploaded")
     parser.add_argument("--private", action="store_true", help="with --push-to-hub: make the repositories private")

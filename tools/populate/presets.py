@@ -73,7 +73,7 @@ def demo_small() -> Plan:
             plan.fine_tune, recipe=dataclasses.replace(plan.fine_tune.recipe, epochs=4), candidates=3
         ),
         table=TablePlan(fraction=0.3, networks=3),
-        tiers=TiersPlan(quantiles=(0.5,), lowest=0.02, highest=0.98, count=20_000),
+        tiers=TiersPlan(quantiles=(0.5,), count=20_000),
     )
 
 

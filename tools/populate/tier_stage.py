@@ -32,7 +32,7 @@ class TierFound:
         low_ms, high_ms: its bounds; None for no upper one.
         candidates: vectors inside.
         count: networks of the sample that fell into it.
-        edges_ms, counts: a histogram of estimates, of a smaller sample.
+        edges_ms, counts: a histogram of estimates, scaled to `count`.
     """
 
     number: int
@@ -75,10 +75,12 @@ def run(context: Context) -> None:
                 "Choose other bounds: tiers.bounds_ms.",
             )
         counts, edges = np.histogram(inside, bins=_BINS)
+        count = int(strata.counts[first + number])
+        counts = counts * count // max(1, len(inside))  # the histogram's sample is another one
         tiers.append(
             {"number": number, "low_ms": low_ms or 0.0, "high_ms": high_ms,
              "candidates": strata.tiers[first + number].candidates.tolist(),
-             "count": int(strata.counts[first + number]), "edges_ms": edges.tolist(), "counts": counts.tolist()}
+             "count": count, "edges_ms": edges.tolist(), "counts": counts.tolist()}
         )  # fmt: skip
         context.say(f"[tiers] {number}: {TierFound(**tiers[-1]).label}, {tiers[-1]['count']:,} of {strata.count:,}")
     write_text(context.place.tiers, json.dumps({"sampled": strata.count, "tiers": tiers}) + "\n")
