@@ -74,7 +74,7 @@ def add_parsers(actions: Any) -> None:
 
 
 def _worker(args: argparse.Namespace) -> None:
-    if args.cluster or args.workers:
+    if args.cluster or args.workers is not None:
         _launch(args)
         return
     from gpunet.search.launch import asked_by_end_of_input

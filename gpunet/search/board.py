@@ -9,7 +9,8 @@ A worker's session is a trial of the study NAME/workers, RUNNING while the worke
     answer      to that wish: {"wish": 3, "vector": [...], "assignment": "..."}, {"wish": 3, "trial": 7} or
                 {"wish": 3, "end": "..."}
 
-The turn is one more trial there, WAITING while it is nobody's. Taking it (WAITING to RUNNING) and burying (RUNNING to
+The turn is one more trial there, WAITING while it is nobody's; it says how often it has been taken, and which session
+holds it, by whose beats it is judged. Taking it (WAITING to RUNNING) and burying (RUNNING to
 FAIL) happen once, whoever else tries: the storage sees to it. Clocks of different machines are never compared.
 """
 
@@ -135,22 +136,29 @@ class Board:
 
     # ----------------------------------------------------------------- the turn
 
-    def take_turn(self) -> Turn | None:
-        """The turn, if it is nobody's; None if it is another's. One that stays another's for too long is taken away."""
+    def take_turn(self, session: Session) -> Turn | None:
+        """The turn, if it is nobody's; None if it is another's. It is taken away from one that is silent for too long.
+
+        Args:
+            session: that asks for it.
+        """
         token = self._token()
-        count = int(token.user_attrs.get(TURN, 0))
+        count, holder = token.user_attrs[TURN]
         if token.state == self._states.WAITING:
             if not self.storage.take(token._trial_id):
                 return None
             with suppress(self.storage.optuna.exceptions.UpdateFinishedTrialError):
-                self.storage.set_attr(token._trial_id, TURN, count + 1)
+                self.storage.set_attr(token._trial_id, TURN, [count + 1, session.id])
                 return Turn(self.storage, token._trial_id, count + 1)
         elif token.state.is_finished() or self._turn_watch.is_silent(
-            token._trial_id, (token.state.name, count), self.storage.recovered_s
+            token._trial_id, (token.state.name, count, self._beat(holder)), self.storage.recovered_s
         ):
             self.storage.finish(token._trial_id, self._states.FAIL)
             self._turn_id = None
         return None
+
+    def _beat(self, session_id: int | None) -> int | None:
+        return None if session_id is None else self.storage.trial(session_id).user_attrs[BEAT]
 
     def _token(self) -> FrozenTrial:
         """The trial that is the turn: of several, the first that has not ended."""
@@ -159,7 +167,7 @@ class Board:
             if tokens:
                 self._turn_id = tokens[0]._trial_id
             else:
-                self._made({KIND: TURN, TURN: 0}, self._states.WAITING)
+                self._made({KIND: TURN, TURN: [0, None]}, self._states.WAITING)
         return self.storage.trial(self._turn_id)
 
     def _unfinished(self) -> list[FrozenTrial]:
@@ -189,11 +197,14 @@ class Turn:
     def is_mine(self) -> bool:
         """Whether nobody has taken it away."""
         token = self._storage.trial(self._trial_id)
-        return token.state.name == "RUNNING" and token.user_attrs.get(TURN) == self._count
+        return token.state.name == "RUNNING" and token.user_attrs[TURN][0] == self._count
 
     def give_back(self) -> None:
         """Let others have it."""
-        self._storage.lay_back(self._trial_id)
+        # Nobody's beats count from here on: whoever takes it next may die before it says who it is.
+        with suppress(self._storage.optuna.exceptions.UpdateFinishedTrialError):
+            self._storage.set_attr(self._trial_id, TURN, [self._count, None])
+            self._storage.lay_back(self._trial_id)
 
 
 class Session:
@@ -209,9 +220,16 @@ class Session:
         self._wishes = 0
 
     def wish(self) -> None:
-        """Ask for work."""
+        """Ask for work.
+
+        Raises:
+            TrialLostError: (a RuntimeError) the session has been buried.
+        """
         self._wishes += 1
-        self._storage.set_attr(self.id, WISH, self._wishes)
+        try:
+            self._storage.set_attr(self.id, WISH, self._wishes)
+        except self._storage.optuna.exceptions.UpdateFinishedTrialError:
+            raise buried() from None
 
     def heard(self) -> Mapping[str, Any] | None:
         """The answer to the latest wish; None while there is none.
@@ -221,7 +239,7 @@ class Session:
         """
         frozen = self._storage.trial(self.id)
         if frozen.state.is_finished():
-            raise TrialLostError("this worker was taken for dead: its beats did not come through.", "It begins anew.")
+            raise buried()
         answer = frozen.user_attrs[ANSWER]
         return answer if answer.get("wish") == self._wishes else None
 
@@ -236,6 +254,11 @@ class Session:
     def leave(self) -> None:
         """End the session."""
         self._storage.finish(self.id, self._storage.optuna.trial.TrialState.COMPLETE)
+
+
+def buried() -> TrialLostError:
+    """The error of a worker whose session was ended by others."""
+    return TrialLostError("this worker was taken for dead: its beats did not come through.", "It begins anew.")
 
 
 class Heart(threading.Thread):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpunet.errors import SpecError, StudyError
-from gpunet.fields import check_name, check_number, check_one_of, part_from_dict, part_to_dict
+from gpunet.fields import check_number, check_one_of, part_from_dict, part_to_dict
 from gpunet.search.space import SearchSpace, space_from_dict
 from gpunet.search.tier import Estimator, Tier
 
@@ -110,7 +110,6 @@ class StudyDefinition:
             raise SpecError(f"table: {self.table!r} is not a path")
         if not isinstance(self.pruning, Pruning):
             raise SpecError(f"pruning: {self.pruning!r} is not of Pruning")
-        check_name("optimizer", self.optimizer)
 
     # ---------------------------------------------------------------- the tier
 
@@ -177,8 +176,11 @@ class StudyDefinition:
         if body.get("high_ms", 0) is None:
             body["high_ms"] = math.inf
         body["pruning"] = part_from_dict(Pruning, body.get("pruning", {}), "pruning")
-        body["candidates"] = tuple(tuple(each) for each in body.get("candidates", ()))
-        body["probes"] = tuple((tuple(vector), float(value)) for vector, value in body.get("probes", ()))
+        try:
+            body["candidates"] = tuple(tuple(each) for each in body.get("candidates", ()))
+            body["probes"] = tuple((tuple(vector), float(value)) for vector, value in body.get("probes", ()))
+        except (TypeError, ValueError):
+            raise SpecError("candidates, probes: lists of vectors are expected, and estimates beside probes") from None
         return part_from_dict(cls, body, "")
 
     @property

@@ -19,7 +19,7 @@ from gpunet.errors import ExhaustedError
 from gpunet.search.board import Board, Seat, Turn
 from gpunet.search.study import Study
 from gpunet.search.tier import Estimator, Tier
-from gpunet.search.trials import ASSIGNMENT, REASON, TRIES, TrialRecord, record_of
+from gpunet.search.trials import ASSIGNMENT, REASON, SESSION, TRIES, TrialRecord, record_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -96,7 +96,7 @@ class Proposals:
         wanted = min(len(asking), max(0, budget - len(trials) - len(to_be_made)))
         vectors = self._proposed(records, [each["vector"] for each in to_be_made], wanted)
         proposing_s = self._clock() - began_s
-        if len(vectors) and not turn.is_mine():
+        if asking and not turn.is_mine():
             return TurnCosts(read_s, proposing_s, served, 0)
         estimates = self.tier.latency_ms(vectors) if len(vectors) else np.zeros(0)
         for vector, estimated_ms in zip(vectors.tolist(), estimates.tolist(), strict=True):
@@ -132,13 +132,16 @@ class Proposals:
     def _lay_back(self, frozen: FrozenTrial, record: TrialRecord) -> bool:
         """Lay a lost worker's trial back; False where it is failed instead, or has ended by itself."""
         study = self.study
+        now = study.storage.trial(frozen._trial_id)
+        if now.state != frozen.state or now.user_attrs.get(SESSION) != record.session:
+            return False  # this turn was taken away, and another's has laid it back
         tried = [*record.tries, {"session": record.session, "epochs": record.epochs, "end": LOST}]
         if losses_in_a_row(tried) >= study.definition.max_losses:
             fail_trial(
                 study, frozen._trial_id, tried, f"{LOST} {study.definition.max_losses} times before an epoch's end"
             )
             return False
-        if not _kept(study, frozen._trial_id, {TRIES: tried}):
+        if not _kept(study, frozen._trial_id, {TRIES: tried, SESSION: None}):
             return False
         return study.storage.lay_back(frozen._trial_id)
 
@@ -150,6 +153,7 @@ class Proposals:
         if count <= 0:
             return none
         optimizer = self._abreast(records, given)
+        self.exhausted = False  # what was proposed to a worker that was lost may be proposed again
         try:
             found = optimizer.ask(count)
         except ExhaustedError:

@@ -6,10 +6,12 @@ must happen once (a trial that is made, a state that is taken) is asked after be
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import random
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Container
@@ -27,8 +29,17 @@ PATIENCE_S = 600.0
 _PURPOSE = "to keep a study"
 _SQLITE_TIMEOUT_S = 30.0
 _FIRST_WAIT_S, _MOST_WAIT_S = 0.05, 5.0
+_SLOW_S = 5.0  # a call that takes longer has waited inside
+# A server that vanished, with no word, is noticed within a minute or so.
+_KEEPALIVES = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
+               "tcp_user_timeout": 60_000}  # fmt: skip
 # What no waiting mends.
-_HOPELESS = re.compile(r"malformed|not a database|no such table|password authentication|does not exist", re.IGNORECASE)
+_HOPELESS = re.compile(
+    r"malformed|not a database|no such table|password authentication|no password supplied|does not exist", re.IGNORECASE
+)
+# SQLAlchemy's; the last three are of two that make the tables at once, and of PostgreSQL's 'terminating connection'.
+_PASSING = ("OperationalError", "InterfaceError", "TimeoutError", "DBAPIError", "DatabaseError", "IntegrityError",
+            "ProgrammingError", "InternalError")  # fmt: skip
 _Result = TypeVar("_Result")
 
 
@@ -61,8 +72,8 @@ class StudyStorage:
     ) -> None:
         self.optuna: Any = require("optuna", "search", purpose=_PURPOSE)
         self.url, self.reading, self.patience_s = full_url(url), reading, patience_s
-        self.on_wait, self._clock, self._sleep = on_wait, clock, sleep
-        self.recovered_s = -math.inf  # by the clock, when a call last went through that had failed before
+        self.on_wait, self.clock, self.sleep = on_wait, clock, sleep
+        self.recovered_s = -math.inf  # by the clock, when a call last went through that had to wait
         self.raw: Any = self._patiently(self._opened)
 
     # ------------------------------------------------------------------- calls
@@ -74,17 +85,15 @@ class StudyStorage:
         except KeyError:
             return None
 
-    def made_study(self, name: str) -> int:
-        """The id of a study of one objective to maximise, made if it is not there."""
-        known = self.study_id(name)
-        while known is None:
-            try:
-                known = self._patiently(
-                    lambda: self.raw.create_new_study([self.optuna.study.StudyDirection.MAXIMIZE], name)
-                )
-            except self.optuna.exceptions.DuplicatedStudyError:
-                known = self.study_id(name)
-        return known
+    def made_study(self, name: str) -> tuple[int, bool]:
+        """The id of a study of one objective to maximise, made if it is not there; and whether this call made it."""
+        directions = [self.optuna.study.StudyDirection.MAXIMIZE]
+        while True:
+            known = self.study_id(name)
+            if known is not None:
+                return known, False
+            with contextlib.suppress(self.optuna.exceptions.DuplicatedStudyError):
+                return self._patiently(lambda: self.raw.create_new_study(directions, name)), True
 
     def study_names(self) -> list[str]:
         """Names of all studies."""
@@ -125,14 +134,20 @@ class StudyStorage:
     def create(self, study_id: int, template: FrozenTrial, key: str) -> int:
         """Make a trial, once: one that has `key` among its user attributes' "assignment" is not made again."""
 
-        def make(again: bool) -> int:
-            if again:
-                for each in self.raw.get_all_trials(study_id, deepcopy=False):
-                    if each.user_attrs.get("assignment") == key:
-                        return each._trial_id
-            return self.raw.create_new_trial(study_id, template)
+        def made() -> list[int]:
+            trials = self.raw.get_all_trials(study_id, deepcopy=False)
+            return [each._trial_id for each in trials if each.user_attrs.get("assignment") == key]
 
-        return self._patiently(make, told=True)
+        def make(again: bool) -> list[int]:
+            if not (again and made()):
+                self.raw.create_new_trial(study_id, template)
+            return made()
+
+        # Optuna too repeats what failed, and does not look whether the first try went through after all.
+        first, *doubled = self._patiently(make, told=True)
+        for each in doubled:
+            self.finish(each, self.optuna.trial.TrialState.FAIL)
+        return first
 
     def take(self, trial_id: int) -> bool:
         """WAITING to RUNNING; False if another was faster, or the trial does not wait."""
@@ -152,11 +167,10 @@ class StudyStorage:
 
         def end(again: bool) -> bool:
             try:
-                self.raw.set_trial_state_values(trial_id, state, values)
+                return bool(self.raw.set_trial_state_values(trial_id, state, values))
             except self.optuna.exceptions.UpdateFinishedTrialError:
                 # The answer to our own first try may have been lost.
                 return again and self.raw.get_trial(trial_id).state == state
-            return True
 
         return self._patiently(end, told=True)
 
@@ -190,6 +204,8 @@ class StudyStorage:
         if self.reading and not path.is_file():
             raise StudyError(f"{path}: there is no such file.", "gpunet search create makes a study.")
         if self.reading:
+            if not _holds_studies(path):  # Optuna would make its tables in whatever file it is
+                raise StudyError(f"{path} holds no study.", "gpunet search create makes one.")
             return self.optuna.storages.get_storage(self._database())
         try:
             with lock(path):  # several processes may make one file at once
@@ -203,7 +219,7 @@ class StudyStorage:
         path = sqlite_path(self.url)
         if path is None:
             return self.optuna.storages.RDBStorage(
-                self.url, engine_kwargs={"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+                self.url, engine_kwargs={"pool_pre_ping": True, "connect_args": dict(_KEEPALIVES)}
             )
         storage = self.optuna.storages.RDBStorage(
             self.url, engine_kwargs={"connect_args": {"timeout": min(_SQLITE_TIMEOUT_S, max(self.patience_s, 0.1))}}
@@ -216,24 +232,25 @@ class StudyStorage:
 
     def _patiently(self, call: Callable[..., _Result], told: bool = False) -> _Result:
         """The result of a call, tried until it goes through or patience ends; `told`: it is told if it is repeated."""
-        began, wait_s, again = self._clock(), _FIRST_WAIT_S, False
+        began_s, wait_s, again = self.clock(), _FIRST_WAIT_S, False
         while True:
             try:
                 result = call(again) if told else call()
-                if again:
-                    self.recovered_s = self._clock()
+                ended_s = self.clock()
+                if again or ended_s - began_s > _SLOW_S:
+                    self.recovered_s = ended_s
                 return result
             except Exception as error:
                 reason = passing_reason(error)
                 if reason is None:
                     raise
-                if _HOPELESS.search(reason) or self._clock() - began + wait_s > self.patience_s:
+                if _HOPELESS.search(reason) or self.clock() - began_s + wait_s > self.patience_s:
                     raise StudyUnavailableError(
                         f"the study's storage {shown(self.url)} does not serve: {reason}", _advice(reason)
                     ) from error
                 if not again and self.on_wait is not None:
                     self.on_wait(f"waiting for the study's storage {shown(self.url)}: {reason}")
-            self._sleep(wait_s * (0.5 + random.random() / 2))
+            self.sleep(wait_s * (0.5 + random.random() / 2))
             wait_s, again = min(2 * wait_s, _MOST_WAIT_S), True
 
 
@@ -260,7 +277,12 @@ def full_url(url: str | Path) -> str:
         if not known:
             raise StudyError(f"{text} names no host and port.", "E.g. grpc://storage-host:13000")
         return text
-    if scheme in ("sqlite", "postgresql+psycopg"):
+    if scheme == "sqlite":
+        path = rest.removeprefix("/")
+        if not rest.startswith("/") or not path or path == ":memory:":
+            raise StudyError(f"{text} names no file.", "E.g. sqlite:///search.sqlite")
+        return f"sqlite:///{Path(path).expanduser().absolute()}"
+    if scheme == "postgresql+psycopg":
         return text
     raise StudyError(
         f"{scheme}:// is no storage that gpunet knows.",
@@ -284,15 +306,7 @@ def passing_reason(error: BaseException) -> str | None:
     seen: BaseException | None = error
     while seen is not None:
         name, module = type(seen).__name__, type(seen).__module__
-        if module.startswith("sqlalchemy") and name in (
-            "OperationalError",
-            "InterfaceError",
-            "TimeoutError",
-            "DBAPIError",
-        ):
-            return str(getattr(seen, "orig", None) or seen).strip().partition("\n")[0]
-        if module.startswith("sqlalchemy") and name in ("IntegrityError", "ProgrammingError", "InternalError"):
-            # Two that make the tables at once; PostgreSQL's 'terminating connection'.
+        if module.startswith("sqlalchemy") and name in _PASSING:
             return str(getattr(seen, "orig", None) or seen).strip().partition("\n")[0]
         if hasattr(seen, "code") and hasattr(seen, "details") and module.startswith("grpc"):
             status = seen.code().name
@@ -300,7 +314,8 @@ def passing_reason(error: BaseException) -> str | None:
                 return f"{status.lower()}: {(seen.details() or '').strip().partition(chr(10))[0]}"
         if isinstance(seen, ConnectionError):
             return str(seen)
-        seen = seen.__cause__ or seen.__context__
+        # Not what it was raised in the midst of: 'there is such a study' comes of an IntegrityError, and is an answer.
+        seen = seen.__cause__
     return None
 
 
@@ -313,6 +328,15 @@ def _advice(reason: str) -> str:
     if "malformed" in lower or "not a database" in lower:
         return "The file is damaged or something else; restore it from a copy."
     return "When it answers again, run the same command: everything recorded is kept."
+
+
+def _holds_studies(path: Path) -> bool:
+    """Whether a file has Optuna's tables; one that cannot be asked may have."""
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as file:
+            return bool(file.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchall())
+    except sqlite3.Error:
+        return True
 
 
 def _begin_immediately(engine: Any) -> None:

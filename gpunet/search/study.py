@@ -13,7 +13,6 @@ import dataclasses
 import itertools
 import json
 import re
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +69,11 @@ class Study:
 
     def frozen(self) -> list[FrozenTrial]:
         """Optuna's trials, not to be changed, those of this search alone."""
-        return [each for each in self.storage.trials(self.study_id) if is_trial(each)]
+        found: dict[str, FrozenTrial] = {}
+        for each in self.storage.trials(self.study_id):
+            if is_trial(each):  # of one that was made twice, because an answer was lost, the first
+                found.setdefault(each.user_attrs[ASSIGNMENT], each)
+        return list(found.values())
 
     def trials(self) -> list[TrialRecord]:
         """All networks, in the order of their numbers, with what was measured of them."""
@@ -187,12 +190,11 @@ def create_study(
     _check_name(name)
     storage = StudyStorage(url) if storage is None else storage
     place = _folder(storage, name, folder)
-    study_id = storage.made_study(name)
+    study_id, mine = storage.made_study(name)
     storage.made_study(name + BOARD)
-    attrs = storage.study_attrs(study_id)
-    if DEFINITION not in attrs:
-        # Of two that make one study at once both may come here. What they write is the same, or the second finds, and
-        # is told, that it is not.
+    # Of those that make one study at once, one writes what it is, and the others wait for that: a definition that
+    # someone has read must not change. It is written for one who died before, or for a study that is not gpunet's.
+    if mine or DEFINITION not in _finished(storage, study_id):
         storage.set_study_attr(study_id, STUDY_FOLDER, str(place))
         storage.set_study_attr(study_id, DEFINITION, definition.to_dict())
         storage.set_study_attr(study_id, BUDGET, definition.max_trials)
@@ -249,11 +251,7 @@ def open_study(
 
 
 def _opened(storage: StudyStorage, name: str, study_id: int, folder: str | Path | None, space: Any = None) -> Study:
-    attrs, waited_s = storage.study_attrs(study_id), 0.0
-    while DEFINITION not in attrs and waited_s < _UNFINISHED_S:
-        time.sleep(0.1)
-        waited_s += 0.1
-        attrs = storage.study_attrs(study_id)
+    attrs = _finished(storage, study_id)
     if DEFINITION not in attrs:
         raise StudyError(
             f"the study {name} in {shown(storage.url)} has no definition: gpunet did not make it.",
@@ -264,6 +262,16 @@ def _opened(storage: StudyStorage, name: str, study_id: int, folder: str | Path 
     except SpecError as error:
         raise StudyError(f"the study {name} cannot be read: {error.message}", error.hint) from None
     return Study(storage, name, study_id, definition, Path(folder or attrs[STUDY_FOLDER]))
+
+
+def _finished(storage: StudyStorage, study_id: int) -> dict[str, Any]:
+    """A study's attributes, its definition among them; after some time, what there is."""
+    until_s = storage.clock() + _UNFINISHED_S
+    attrs = storage.study_attrs(study_id)
+    while DEFINITION not in attrs and storage.clock() < until_s:
+        storage.sleep(0.1)
+        attrs = storage.study_attrs(study_id)
+    return attrs
 
 
 def _folder(storage: StudyStorage, name: str, folder: str | Path | None) -> Path:
@@ -285,7 +293,7 @@ def _check_name(name: object) -> None:
 
 def _differing(there: StudyDefinition, here: StudyDefinition) -> str:
     """The first field in which two definitions differ."""
-    one, other = there.to_dict(), here.to_dict()
+    one, other = json.loads(json.dumps([there.to_dict(), here.to_dict()]))
     return next((key for key in one if key not in ("versions", "table", BUDGET) and one[key] != other.get(key)), "kind")
 
 

@@ -35,7 +35,7 @@ class TrialRecord:
         weights: file in that folder; None before the end.
         tries: what became of each attempt that did not end it.
         reason: of a failure.
-        session: of the worker that holds, or held it.
+        session: of the worker that holds it, or ended it; None while it waits.
         seconds: that its training took, over all attempts that ended well.
     """
 

@@ -7,10 +7,12 @@ its beats stop; the next one goes on from the checkpoint.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +21,11 @@ from gpunet.errors import (
     GpunetError,
     PreemptedError,
     StudyUnavailableError,
+    TrainingError,
     TrialLostError,
     WorkerError,
 )
-from gpunet.search.board import Board, Heart, Session
+from gpunet.search.board import Board, Heart, Session, buried
 from gpunet.search.proposals import Proposals, TurnCosts, fail_trial, failures
 from gpunet.search.pruning import Pruner
 from gpunet.search.study import BOARD, Study
@@ -131,7 +134,7 @@ class Worker:
             )
         self.study, self.trainer, self.settings = study, trainer, settings
         self._say, self._asked, self._clock, self._sleep = say, should_stop, clock, sleep
-        board_id = study.storage.made_study(study.name + BOARD)
+        board_id, _ = study.storage.made_study(study.name + BOARD)
         self.board = Board(study.storage, board_id, settings.grace_s, clock)
         self.proposals = Proposals(study, self.board, estimator)
         self._pruner = Pruner(study, clock)
@@ -156,10 +159,16 @@ class Worker:
                 try:
                     with Heart(session, self.settings.beat_s) as heart:
                         self._work_in(session, heart)
+                except StudyUnavailableError:
+                    raise  # without a farewell, which would be waited for once more: the others notice
                 except TrialLostError as error:
-                    self._say(str(error.message))
-                finally:
-                    self._left(session)
+                    self._say(error.message)
+                except BaseException:
+                    with suppress(StudyUnavailableError):  # the error under way says more
+                        session.leave()
+                    raise
+                else:
+                    session.leave()
         return self.done
 
     def _work_in(self, session: Session, heart: Heart) -> None:
@@ -174,14 +183,6 @@ class Worker:
                 return
             done.costs.asking_s.append(self._clock() - began_s)
             self._train(held, session, heart)
-
-    def _left(self, session: Session) -> None:
-        try:
-            session.leave()
-        except StudyUnavailableError:
-            if not self.done.end:  # there is an error under way that says more
-                return
-            raise
 
     def _leaves(self) -> str:
         """Why to leave now; '' to stay."""
@@ -217,9 +218,7 @@ class Worker:
                 session.wish()
                 wait_s = _FIRST_POLL_S
             if heart.buried.is_set():
-                raise TrialLostError(
-                    "this worker was taken for dead: its beats did not come through.", "It begins anew."
-                )
+                raise buried()
             self._sleep(wait_s * (0.75 + random.random() / 2))
             wait_s = min(wait_s * _POLL_GROWTH, self.settings.most_poll_s)
 
@@ -228,13 +227,17 @@ class Worker:
 
     def _served(self, session: Session) -> Mapping[str, Any] | None:
         """Take the turn, if it is nobody's, serve all, and hear what came of it for this session."""
-        turn = self.board.take_turn()
+        turn = self.board.take_turn(session)
         if turn is None:
             return None
         try:
             costs = self.proposals.serve(turn)
-        finally:
+        except StudyUnavailableError:
+            raise  # the turn is taken away in time
+        except BaseException:
             turn.give_back()
+            raise
+        turn.give_back()
         if costs.served:
             self.done.costs.turns.append(costs)
         return session.heard()
@@ -247,8 +250,10 @@ class Worker:
         trial_id = study.trial_id(int(answer["trial"]))
         if not study.storage.take(trial_id):
             return None
-        study.storage.set_attr(trial_id, SESSION, session.id)
-        return record_of(study.storage.trial(trial_id))
+        with suppress(study.optuna.exceptions.UpdateFinishedTrialError):
+            study.storage.set_attr(trial_id, SESSION, session.id)
+            return record_of(study.storage.trial(trial_id))
+        return None
 
     # ----------------------------------------------------------------- training
 
@@ -293,7 +298,9 @@ class Worker:
         except Exception as error:
             self._fail(trial, told, error)
         else:
-            if trial.tell(trained):
+            if not trained.pruned and not math.isfinite(trained.top1_percent):
+                self._fail(trial, told, TrainingError(f"it ended with a top-1 accuracy of {trained.top1_percent}."))
+            elif trial.tell(trained):
                 self.done.ended += 1
                 self._say(f"{told}: {'pruned' if trained.pruned else 'complete'}, {trained.top1_percent:.2f} %")
             else:
@@ -348,12 +355,20 @@ class _Held:
         return frozen.state.name == "RUNNING" and frozen.user_attrs.get(SESSION) == self._session.id
 
     def report(self, epoch: int, top1_percent: float) -> None:
-        """Record an epoch."""
+        """Record an epoch.
+
+        Raises:
+            TrialLostError: (a RuntimeError) it is not this session's any more.
+        """
         began_s = self._clock()
+        mine = self.is_mine()
         try:
-            self._storage.report(self.id, epoch, float(top1_percent))
+            if mine:
+                self._storage.report(self.id, epoch, float(top1_percent))
         except self._study.optuna.exceptions.UpdateFinishedTrialError:
-            raise TrialLostError(f"trial {self._record.number} was ended by another worker.") from None
+            mine = False
+        if not mine:
+            raise TrialLostError(f"trial {self._record.number} was taken up by another worker.")
         self.curve[epoch] = top1_percent
         self._costs.reporting_s.append(self._clock() - began_s)
 
@@ -373,7 +388,7 @@ class _Held:
 
     def lay_back(self, why: str) -> bool:
         """Let others take the trial up; False if it is not this session's any more."""
-        return self.is_mine() and self._set({TRIES: self._tries(why)}) and self._storage.lay_back(self.id)
+        return self.is_mine() and self._laid_back(self._tries(why))
 
     def fail(self, reason: str) -> bool | None:
         """Count a failure: True if the trial is failed for good, None if it is not this session's any more."""
@@ -382,7 +397,12 @@ class _Held:
         tries = self._tries(reason, failed=True)
         if failures(tries) >= self._study.definition.max_failures:
             return True if fail_trial(self._study, self.id, tries, reason) else None
-        return False if self._set({TRIES: tries}) and self._storage.lay_back(self.id) else None
+        return False if self._laid_back(tries) else None
+
+    def _laid_back(self, tries: list[dict[str, Any]]) -> bool:
+        # Held by nobody before it waits: the next worker may die before it has said that it holds the trial, and this
+        # session, which lives, must not seem to.
+        return self._set({TRIES: tries, SESSION: None}) and self._storage.lay_back(self.id)
 
     def _tries(self, end: str, *, failed: bool = False) -> list[dict[str, Any]]:
         now = {"session": self._session.id, "epochs": self.reported, "end": end}

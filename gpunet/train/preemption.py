@@ -6,20 +6,33 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 
 @contextlib.contextmanager
 def sigterm_asked() -> Iterator[Callable[[], bool]]:
     """Inside the block SIGTERM sets a flag, which the callable reads; in a thread that is not the main one it does not.
 
-    The handler that stood before stands again afterwards.
+    A block around this one hears of it too: this one may look no more when it comes. The handler that stood before
+    stands again afterwards.
     """
-    asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield lambda: False
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    before = signal.getsignal(signal.SIGTERM)
+    handler = _Asked(before if isinstance(before, _Asked) else None)
+    signal.signal(signal.SIGTERM, handler)
     try:
-        yield asked.is_set
+        yield handler.asked.is_set
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+class _Asked:
+    def __init__(self, around: _Asked | None) -> None:
+        self.asked, self._around = threading.Event(), around
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.asked.set()
+        if self._around is not None:
+            self._around(number, frame)
