@@ -153,7 +153,7 @@ def test_when_patience_ends_the_error_says_what_to_do_and_the_same_call_goes_on(
     storage.raw = Failing(raw, "get_all_studies", *[LOCKED] * 1000)
     with pytest.raises(
         StudyUnavailableError, match=r"storage .*search\.sqlite does not serve: database is locked"
-    ) as e:
+    ) as caught:
         storage.study_names()
     assert caught.value.hint == "When it answers again, run the same command: everything recorded is kept."
     assert 30 < time.now_s <= 60

@@ -15,8 +15,9 @@ from gpunet.search.tables import estimator_from_table, estimator_of
 
 def table(path: Path, factor: float = 1.0) -> Path:
     """Of all layers of the space."""
+    keys = SPACE.lookup_plan(num_classes=10).keys()
     with LatencyTable(path, CONDITIONS) as made:
-        for key in SPACE.lookup_plan(num_classes=10).keys():
+        for key in keys:
             made.add(key, figures(factor * roofline_ms(key)))
     return path
 
