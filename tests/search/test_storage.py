@@ -153,9 +153,9 @@ def test_when_patience_ends_the_error_says_what_to_do_and_the_same_call_goes_on(
     storage.raw = Failing(raw, "get_all_studies", *[LOCKED] * 1000)
     with pytest.raises(
         StudyUnavailableError, match=r"storage .*search\.sqlite does not serve: database is locked"
-    ) as e:
+    ) as caught:
         storage.study_names()
-    assert e.value.hint == "When it answers again, run the same command: everything recorded is kept."
+    assert caught.value.hint == "When it answers again, run the same command: everything recorded is kept."
     assert 30 < time.now_s <= 60
     storage.raw = raw
     assert storage.study_names() == []
@@ -454,7 +454,7 @@ def test_what_a_proxy_cannot_serve(file_place: Place) -> None:
     with pytest.raises(StudyError, match="grpc://host:1 is a proxy itself") as caught:
         serve("grpc://host:1", "127.0.0.1", 1)
     assert caught.value.hint == "Give the database's URL."
-    with pytest.raises(StudyError, match="no-such-host.invalid:1 cannot be listened on") as caught:
+    with pytest.raises(StudyError, match=r"no-such-host\.invalid:1 cannot be listened on") as caught:
         serve(file_place.url, "no-such-host.invalid", 1)
     assert caught.value.hint == "Choose another port: --port"
 

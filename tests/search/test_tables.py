@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from estimates import roofline_ms
+from studies import SPACE, definition, every_network
+from tables import CONDITIONS, figures
+
+from gpunet.errors import MissingLatencyError, StudyError, TableError
+from gpunet.latency.table import LatencyTable
+from gpunet.search.tables import estimator_from_table, estimator_of
+
+
+def table(path: Path, factor: float = 1.0) -> Path:
+    """Of all layers of the space."""
+    keys = SPACE.lookup_plan(num_classes=10).keys()
+    with LatencyTable(path, CONDITIONS) as made:
+        for key in keys:
+            made.add(key, figures(factor * roofline_ms(key)))
+    return path
+
+
+def test_a_study_reckons_with_its_table(tmp_path: Path) -> None:
+    path = table(tmp_path / "table.sqlite")
+    made = estimator_from_table(path, SPACE, 10)
+    assert (made.latency_ms(every_network()) > 0).all()
+    told = definition(table=str(path))
+    assert np.array_equal(estimator_of(told).latency_ms(every_network()), made.latency_ms(every_network()))
+    other = table(tmp_path / "other.sqlite", 2.0)
+    assert (estimator_of(told, other).latency_ms(every_network()) > made.latency_ms(every_network())).all()
+
+
+def test_a_study_without_a_table() -> None:
+    with pytest.raises(StudyError, match="the study names no latency table") as caught:
+        estimator_of(definition())
+    assert caught.value.hint == "Give the one that it was made with: --table FILE"
+
+
+def test_tables_that_do_not_serve(tmp_path: Path) -> None:
+    with pytest.raises(TableError):
+        estimator_from_table(tmp_path / "nowhere.sqlite", SPACE, 10)
+    with LatencyTable(tmp_path / "empty.sqlite", CONDITIONS):
+        pass
+    with pytest.raises(MissingLatencyError):
+        estimator_from_table(tmp_path / "empty.sqlite", SPACE, 10)
