@@ -1,7 +1,8 @@
 """Which trials to end early, by Optuna's pruners, without reading the whole study at every epoch.
 
-The pruner sees a mirror of the study in memory, which takes up what has ended since; it is read anew only after many
-times as long as the last reading took, so that reading never costs more than a few per cent of a worker's time.
+The pruner sees a mirror of the study in memory, which takes up what has ended since. It is read at a trial's beginning,
+and anew only after many times as long as the last reading took: so reading never costs more than a few per cent of a
+worker's time, and that of hundreds of workers no more than a part of the storage's.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from gpunet.search.definition import Pruning
 from gpunet.search.study import Study
 
 READING_PART = 0.02  # of a worker's time, at most
+ALL_READING_PART = 0.2  # of the storage's time, at most, by all workers together
 _LEAST_S = 1.0
 
 
@@ -72,12 +74,14 @@ class Pruner:
                 )
         elif began_s < self._next_s and number < len(self._ids):
             return
-        for frozen in self._study.frozen():
+        found = self._study.frozen()
+        for frozen in found:
             self._take_up(frozen)
         while len(self._ids) <= number:
             self._ids.append(self._mirror_storage.create_new_trial(self._mirror._study_id))
         took_s = self._clock() - began_s
-        self._next_s = self._clock() + max(_LEAST_S, took_s / READING_PART)
+        workers = len(found) - len(self._ended)  # that hold a trial
+        self._next_s = self._clock() + max(_LEAST_S, took_s / READING_PART, workers * took_s / ALL_READING_PART)
 
     def _take_up(self, frozen: Any) -> None:
         """Let the mirror know of a trial what the study knows."""

@@ -32,7 +32,7 @@ from gpunet.search.trials import ASSIGNMENT, SECONDS, SESSION, TRIES, WEIGHTS, T
 from gpunet.train.preemption import sigterm_asked
 
 BEAT_S, GRACE_S = 20.0, 120.0
-_FIRST_POLL_S, _MOST_POLL_S, _POLL_GROWTH = 0.02, 5.0, 1.5
+_FIRST_POLL_S, _MOST_POLL_S, _POLL_GROWTH = 0.05, 5.0, 2.0
 _NEWCOMER_S = 0.3  # that one without an optimiser lets the others go first
 
 
