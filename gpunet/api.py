@@ -34,6 +34,9 @@ def create(
 ) -> GPUNet:
     """The most accurate network that keeps a latency budget on a device; ties go to the faster.
 
+    On 'local', networks are measured from the most accurate down, and no further than the first that fits. A published
+    entry of `zoo` brings its record to the machine that it was measured on, and is not measured again.
+
     Args:
         device, max_ms, min_top1, max_params, batch_size, runtime, precision, include_nominal, include_baselines, zoo:
             the conditions of `gpunet.find`; max_ms in milliseconds for the whole batch, None for no budget.
@@ -100,6 +103,6 @@ def list_models(*, include_baselines: bool = False, zoo: Zoo = None) -> list[str
 def list_devices(*, zoo: Zoo = None) -> list[str]:
     """Names for `find` and `create` that the zoo has latencies for: chips, boards, and 'local' for this machine."""
     pairs = recorded_devices(catalog(zoo).values())
-    chips = sorted({chip for chip, _ in pairs})
+    chips = sorted({chip for chip, _ in pairs} - {LOCAL})
     boards = sorted({board for _, board in pairs if board and board.lower() not in chips})
     return [*chips, *boards, LOCAL]

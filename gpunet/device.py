@@ -53,6 +53,8 @@ class Device:
         return chip == self.chip and (self.board is None or board == self.board)
 
 
+THIS_MACHINE = Device(LOCAL, None, "this machine")
+
 CHIPS = (
     Chip("gv100", "NVIDIA GV100 (Volta: Quadro GV100, V100, Titan V)", "7.0", ("v100", "volta", "titan v", "dgx-1")),
     Chip("t4", "NVIDIA TU104 (Turing: T4)", "7.5", ("tu104",)),
@@ -100,7 +102,7 @@ def resolve(name: str, recorded: Iterable[tuple[str, str]] = ()) -> Device:
         raise InvalidArgumentError(f"device must be a name such as 'gv100', but got {name!r}.", _MEASURE)
     asked, core = _squash(name), _core(name)
     if asked == LOCAL:
-        return Device(LOCAL, None, "this machine")
+        return THIS_MACHINE
     pairs = list(recorded)
     titles = {chip.name: chip.title for chip in CHIPS}
     names = {_squash(alias): chip.name for chip in CHIPS for alias in (chip.name, *chip.aliases)}

@@ -36,6 +36,10 @@ class EntryError(GpunetError, ValueError):
     """A zoo entry or a latency file cannot be read as one; the message names file and field."""
 
 
+class ReportError(GpunetError, ValueError):
+    """A report's folder cannot be read as one; the message names file and field."""
+
+
 class DataError(GpunetError, ValueError):
     """Training or validation images cannot be had, cannot be read, or are not of the model's classes."""
 
@@ -74,6 +78,10 @@ class CheckpointError(WeightsError):
 
 class RecordsError(GpunetError, RuntimeError):
     """Latency records of this machine cannot be read or kept."""
+
+
+class PublishError(GpunetError, RuntimeError):
+    """An entry cannot be uploaded: its folder is not whole, or the hub refused."""
 
 
 class TrainingError(GpunetError, RuntimeError):

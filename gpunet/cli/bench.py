@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpunet.cli import console, options, trtexec
-from gpunet.cli.comparison import Point, Verdict, swapped, verdicts
+from gpunet.cli.comparison import Verdict, swapped, verdicts
 from gpunet.cli.subjects import RUNS_PER_ROUND, Subject, measured, subjects
+from gpunet.frontier import Point
 
 if TYPE_CHECKING:
     from gpunet.runtime.measurement import Measurement

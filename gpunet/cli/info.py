@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from gpunet.cli import console, options
+from gpunet.spec_table import parts_of
 
 if TYPE_CHECKING:
     from gpunet.spec import NetworkSpec
@@ -81,53 +82,28 @@ def _weights(entry: Entry) -> Iterator[str]:
 
 
 def _stages(spec: NetworkSpec, in_chans: int, num_classes: int) -> str:
-    layers = spec.layer_shapes(in_channels=in_chans, num_classes=num_classes)
-    rows = []
-    for number, stage in enumerate(spec.stages):
-        own = [layer for layer in layers if layer.name.startswith(f"stages[{number}]")]
-        extras = [
-            "squeeze-excitation" if stage.squeeze_excitation else "",
-            "" if stage.pad_strided else "strided layer not padded",
-        ]
-        rows.append(
-            (
-                f"stage {number}",
-                stage.type,
-                stage.layers,
-                stage.kernel_size,
-                stage.stride,
-                None if stage.type == "conv" else f"{stage.expansion:g}",
-                stage.filters,
-                own[-1].out_px if own else None,
-                stage.activation,
-                console.millions(sum(layer.parameters for layer in own)),
-                console.billions(sum(layer.multiply_adds for layer in own)),
-                ", ".join(filter(None, extras)),
-            )
-        )
-    outside = [
+    rows = [
         (
-            layer.name,
-            layer.kind,
-            1,
-            layer.kernel_size,
-            layer.stride,
-            None,
-            layer.out_channels,
-            layer.out_px,
-            layer.activation or None,
-            console.millions(layer.parameters),
-            console.billions(layer.multiply_adds),
-            "",
+            part.name,
+            part.kind,
+            part.layers,
+            part.kernel_size,
+            part.stride,
+            None if part.expansion is None else f"{part.expansion:g}",
+            part.filters,
+            part.out_px,
+            part.activation,
+            console.millions(part.parameters),
+            console.billions(part.multiply_adds),
+            part.extras,
         )
-        for layer in layers
-        if not layer.name.startswith("stages[") and layer.kind != "pool"
+        for part in parts_of(spec, in_chans=in_chans, num_classes=num_classes)
     ]
     columns = (
         "part", "type", "layers>", "kernel>", "stride>", "expansion>", "filters>", "out px>", "activation",
         "params M>", "multiply-adds G>", "",
     )  # fmt: skip
-    return console.table(columns, [outside[0], *rows, *outside[1:]])
+    return console.table(columns, rows)
 
 
 def _records(entry: Entry) -> str:

@@ -1,4 +1,4 @@
-"""The command `gpunet`: find, list, info, pareto, bench, table, train, eval, search."""
+"""The command `gpunet`: find, list, info, pareto, bench, table, train, eval, search, report, publish."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import gpunet
-from gpunet.cli import bench, console, evaluate, find, info, listing, pareto, search, table, train
+from gpunet.cli import (
+    bench,
+    console,
+    evaluate,
+    find,
+    info,
+    listing,
+    pareto,
+    publish,
+    report,
+    search,
+    table,
+    train,
+)
 
 _SUMMARY = "Convolutional networks tiered by the latency they really have on a device."
 
@@ -18,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="gpunet", description=_SUMMARY)
     top.add_argument("--version", action="version", version=f"gpunet {gpunet.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (find, listing, info, pareto, bench, table, train, evaluate, search):
+    for command in (find, listing, info, pareto, bench, table, train, evaluate, search, report, publish):
         command.add_parser(commands)
     return top
 

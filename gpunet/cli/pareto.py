@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.cli import console, options
-from gpunet.cli.comparison import Point, dominator, frontier
+from gpunet.frontier import Point, dominator, frontier
 
 if TYPE_CHECKING:
     from gpunet.zoo.query import Match

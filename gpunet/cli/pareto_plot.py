@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunet.cli.comparison import Point, frontier
 from gpunet.errors import InvalidArgumentError
 from gpunet.files import require
+from gpunet.frontier import Point, frontier
 from gpunet.pictures import SUFFIXES, save_figure
 
 if TYPE_CHECKING:

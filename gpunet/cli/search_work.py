@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpunet.cli import console
 from gpunet.cli.search_options import add_study, opened, quiet_optuna
 from gpunet.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from gpunet.latency.estimate import Estimator
+    from gpunet.search.definition import StudyDefinition
+    from gpunet.search.worker import Work
 
 _FORWARDED = ("study", "name", "folder", "hours", "trials", "table", "device", "data_root", "beat_s", "grace_s",
               "patience_s", "checkpoint_minutes", "image_workers")  # fmt: skip
@@ -23,10 +29,10 @@ def add_parsers(actions: Any) -> None:
         "many as you like, anywhere that reaches the study and its folder; stop them when you like (SIGTERM lays the "
         "trial back, exit code 75). One that dies is noticed; its trial goes on elsewhere from its last checkpoint.",
     )
-    add_study(worker)
+    add_study(worker, several=True)
     limits = worker.add_argument_group("until when")
     limits.add_argument("--hours", type=float, metavar="N", help="then leave, and lay the trial back")
-    limits.add_argument("--trials", type=int, metavar="N", help="of this worker; the study's budget holds anyway")
+    limits.add_argument("--trials", type=int, metavar="N", help="of this worker, in each study")
     machine = worker.add_argument_group("this machine")
     machine.add_argument(
         "--table", metavar="FILE", type=Path, help="the study's latency table (default: where it says)"
@@ -71,45 +77,69 @@ def _worker(args: argparse.Namespace) -> None:
     if args.cluster or args.workers:
         _launch(args)
         return
+    from gpunet.search.launch import asked_by_end_of_input
+
+    stop = asked_by_end_of_input() if args.until_eof else lambda: False
+    estimates: list[tuple[StudyDefinition, Estimator]] = []
+    for name in args.name or [None]:
+        done = _work_on(name, args, stop, estimates)
+        many = "" if name is None or len(args.name) == 1 else f"{name}: "
+        told = f"{done.ended} trials ended, {done.laid_back} laid back, {done.lost} taken up by others: {done.end}"
+        print(f"{many}{told}", flush=True)
+        if done.end.startswith("asked to leave"):
+            raise SystemExit(console.PREEMPTED_EXIT_CODE)
+
+
+def _work_on(
+    name: str | None,
+    args: argparse.Namespace,
+    stop: Callable[[], bool],
+    estimates: list[tuple[StudyDefinition, Estimator]],
+) -> Work:
+    """Work on one study; `estimates` keeps those of the study before, which has mostly the same."""
     import dataclasses
 
-    from gpunet.search.launch import asked_by_end_of_input
     from gpunet.search.tables import estimator_of
     from gpunet.search.training import trainer_from_dict
     from gpunet.search.worker import Settings, Worker
 
-    study = opened(args, patience_s=args.patience_s)
+    study = opened(args, name=name, patience_s=args.patience_s)
+    definition = study.definition
     trainer = trainer_from_dict(
-        study.definition.trainer, study.definition.space, device=args.device, workers=args.image_workers,
+        definition.trainer, definition.space, device=args.device, workers=args.image_workers,
         checkpoint_minutes=args.checkpoint_minutes,
     )  # fmt: skip
     if args.data_root is not None:
         trainer.data = dataclasses.replace(trainer.data, root=str(args.data_root))
     trainer.check()
+    same = [
+        known for before, known in estimates if (before.space, before.table) == (definition.space, definition.table)
+    ]
+    estimator = same[0] if same else estimator_of(definition, args.table)
+    estimates[:] = [(definition, estimator)]
     worker = Worker(
-        study, trainer, estimator_of(study.definition, args.table),
+        study, trainer, estimator,
         Settings(hours=args.hours, trials=args.trials, beat_s=args.beat_s, grace_s=args.grace_s),
-        say=lambda line: print(line, flush=True),
-        should_stop=asked_by_end_of_input() if args.until_eof else lambda: False,
+        say=lambda line: print(line, flush=True), should_stop=stop,
     )  # fmt: skip
     done = worker.work()
-    print(
-        f"{done.ended} trials ended, {done.laid_back} laid back, {done.lost} taken up by others: {done.end}", flush=True
-    )
-    if done.end.startswith("asked to leave"):
-        raise SystemExit(console.PREEMPTED_EXIT_CODE)
+    study.storage.close()
+    return done
 
 
 def _launch(args: argparse.Namespace) -> None:
     from gpunet.search.launch import Fleet, Job, gpunet_command, places
 
-    opened(args, patience_s=args.patience_s)  # what is wrong with it is said once
+    for name in args.name or [None]:  # what is wrong with one is said once
+        opened(args, name=name, patience_s=args.patience_s).storage.close()
     if args.workers is not None and args.workers < 1:
         raise InvalidArgumentError(f"--workers must be 1 or more, but got {args.workers}.")
     given = ["search", "worker", "--until-eof"]
     for name in _FORWARDED:
         value = getattr(args, name)
-        if value is not None:
+        if isinstance(value, list):
+            given += [f"--{name}", *value]
+        elif value is not None:
             given += [f"--{name.replace('_', '-')}", str(value)]
     command = gpunet_command(*given)
 

@@ -1,7 +1,8 @@
 """The zoo's entries and their latency records, read from JSON and CSV.
 
 A zoo folder holds entries as `*.json`, or as one folder each with an `entry.json`, and beside them latency records
-as `*.csv`. The package's own zoo (gpunet/zoo/data) and a user's are read by the same code.
+as `*.csv`. Folders whose name begins with a dot are passed over: an entry that is being written is in one. The
+package's own zoo (gpunet/zoo/data) and a user's are read by the same code.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from gpunet.errors import EntryError, InvalidArgumentError, UnknownModelError
 from gpunet.files import atomic_path
 from gpunet.zoo.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource
+from gpunet.zoo.layout import ENTRY
 
 DATA = Path(__file__).parent / "data"
 FORMAT, FORMAT_VERSION = "gpunet-entry", 1
@@ -26,8 +28,12 @@ ROLES = ("released", "baseline", "own")
 Zoo = str | Path | Iterable[str | Path] | None
 
 
-def _read_entry(path: Path) -> Entry | None:
-    """The entry in a JSON file; None for JSON that does not call itself one."""
+def read_entry(path: Path) -> Entry | None:
+    """The entry in a JSON file, without its records; None for JSON that does not call itself one.
+
+    Raises:
+        EntryError: it cannot be read as one; the message names file and key.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -106,10 +112,14 @@ def append_records(path: str | Path, records: Iterable[LatencyRecord]) -> None:
         EntryError: the file that is there cannot be read as latency records.
     """
     path = Path(path)
-    kept = read_records(path) if path.exists() else []
+    write_records(path, [*(read_records(path) if path.exists() else ()), *records])
+
+
+def write_records(path: str | Path, records: Iterable[LatencyRecord]) -> None:
+    """Write records as a latency CSV, in place of what is there; atomically."""
     rows = [
         {**record.to_dict(), "conditions": json.dumps(dict(record.conditions)) if record.conditions else ""}
-        for record in (*kept, *records)
+        for record in records
     ]
     with atomic_path(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [f.name for f in fields(LatencyRecord)], lineterminator="\n")
@@ -133,8 +143,9 @@ def _scan(folder: Path) -> tuple[list[Entry], list[LatencyRecord]]:
     """The entries and records of one zoo folder, and of the entry folders in it."""
     if not folder.is_dir():
         raise EntryError(f"zoo folder {folder} does not exist.", "Give the folder that holds your entries.")
-    places = [folder, *sorted(child for child in folder.iterdir() if (child / "entry.json").is_file())]
-    entries = [entry for place in places for path in sorted(place.glob("*.json")) if (entry := _read_entry(path))]
+    children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+    places = [folder, *(child for child in children if (child / ENTRY).is_file())]
+    entries = [entry for place in places for path in sorted(place.glob("*.json")) if (entry := read_entry(path))]
     records = [record for place in places for path in sorted(place.glob("*.csv")) for record in read_records(path)]
     return entries, records
 

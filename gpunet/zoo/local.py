@@ -2,7 +2,9 @@
 
 A file `measurements/<fingerprint>.json` in gpunet's home folder holds the measurements of one processor or GPU,
 system, number of threads, runtime, runtime version and precision. It is written anew after each network, so that a
-process that is stopped loses one at most. To find records again loads neither torch nor onnx nor a runtime.
+process that is stopped loses one at most. An entry may bring its own: a record made of a measurement on a machine of
+this fingerprint, as a published entry holds it, is as good as one measured here. To find records again loads neither
+torch nor onnx nor a runtime.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from gpunet import files
-from gpunet.device import LOCAL
 from gpunet.machine import Fingerprint, fingerprint
 from gpunet.runtime import Runtime
 from gpunet.runtime.base import check_precision, check_threads
@@ -32,6 +33,7 @@ from gpunet.zoo.local_file import (
     records_path,
     write,
 )
+from gpunet.zoo.measured import fingerprint_of, measurement_from_record, record_from_measurement
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,6 +57,9 @@ def local_records(
 ) -> list[LatencyRecord]:
     """Latency records of these entries on this machine; what has not been measured yet is measured now.
 
+    What this machine's own file holds comes first, then a record that the entry brings and that was made of a
+    measurement under this fingerprint (`gpunet.zoo.measured`); of several of those the slowest.
+
     A network whose repeats say that the machine was not quiet is measured a second time, and the lower of the two is
     kept, since whatever else runs only ever adds time. Two processes do not measure at once: the second waits, and
     finds the records of the first.
@@ -72,7 +77,8 @@ def local_records(
         clock: seconds, monotonic; tests pass their own.
 
     Returns:
-        A record an entry, in their order: chip 'local', the processor's or GPU's name as board, the median.
+        A record an entry, in their order: chip 'local', the processor's or GPU's name as board, the median; or the
+        record that the entry brings, as it stands there.
 
     Warns:
         NoisyMachineWarning: some figures are uncertain, whether measured now or kept; names the networks.
@@ -96,9 +102,10 @@ def local_records(
         on_gpu=chosen.device == "gpu",
     )
     wanted = {key_of(entry, batch_size): entry for entry in entries if entry.buildable}
+    brought = {} if refresh else _brought(wanted, here, batch_size)
     path = records_path(here)
     found = read_or_empty(path, here)
-    if refresh or not found.keys() >= wanted.keys():
+    if refresh or not found.keys() | brought.keys() >= wanted.keys():
         measure_one = functools.partial(
             _measure_entry,
             runtime=chosen,
@@ -117,10 +124,33 @@ def local_records(
                 found[key] = measurement
                 write(path, here, found)
 
-            missing = {key: entry for key, entry in wanted.items() if refresh or key not in found}
+            known = set() if refresh else found.keys() | brought.keys()
+            missing = {key: entry for key, entry in wanted.items() if key not in known}
             _measure_all(missing, measure_one, keep, progress=progress)
-    _warn_of_noise({entry.name: found[key] for key, entry in wanted.items()})
-    return [_record(entry, here, found[key]) for key, entry in wanted.items()]
+    own = {
+        key: record_from_measurement(entry.name, found[key], board=here.processor)
+        for key, entry in wanted.items()
+        if key in found
+    }
+    records = {**brought, **own}
+    _warn_of_noise(records[key] for key in wanted)
+    return [records[key] for key in wanted]
+
+
+def _brought(wanted: Mapping[str, Entry], here: Fingerprint, batch_size: int) -> dict[str, LatencyRecord]:
+    """The records, by key, that the entries bring along and that are of this machine; the slowest of each."""
+    found: dict[str, LatencyRecord] = {}
+    for key, entry in wanted.items():
+        of_here = [
+            record
+            for record in entry.records
+            if record.batch_size == batch_size
+            and fingerprint_of(record) == here
+            and measurement_from_record(record) is not None
+        ]
+        if of_here:
+            found[key] = max(of_here, key=lambda record: record.latency_ms)
+    return found
 
 
 def key_of(entry: Entry, batch_size: int) -> str:
@@ -146,12 +176,13 @@ def _measure_all(
             advance(f"measured {entry.name}", 1)
 
 
-def _warn_of_noise(found: Mapping[str, Measurement]) -> None:
+def _warn_of_noise(records: Iterable[LatencyRecord]) -> None:
     """Say which figures are uncertain: at each use, not only when they were measured."""
+    measured = ((record.model, measurement_from_record(record)) for record in records)
     noisy = [
         f"{name} (spread {each.spread_percent:.0f} %, waited {each.conditions.get('waited_percent') or 0:.0f} %)"
-        for name, each in found.items()
-        if each.noisy
+        for name, each in measured
+        if each is not None and each.noisy
     ]
     if noisy:
         warnings.warn(
@@ -209,24 +240,3 @@ def _bar(total: int, *, shown: bool) -> Iterator[Callable[[str, int], None]]:
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bar:
         task = bar.add_task("measuring", total=total)
         yield lambda text, done: bar.update(task, description=text, advance=done, refresh=True)
-
-
-def _record(entry: Entry, here: Fingerprint, measurement: Measurement) -> LatencyRecord:
-    said = dict(measurement.conditions)
-    figures = {k: v for k, v in measurement.to_dict().items() if k not in ("conditions", "measurement_version")}
-    return LatencyRecord(
-        model=entry.name,
-        chip=LOCAL,
-        board=here.processor,
-        batch_size=measurement.batch_size,
-        precision=here.precision,
-        runtime=here.runtime,
-        runtime_version=here.runtime_version,
-        statistic="median",
-        latency_ms=measurement.latency_ms,
-        throughput_ips=measurement.throughput_ips,
-        kind="measured",
-        source=f"measured on this machine by gpunet {said.get('gpunet_version')} at {said.get('date')}",
-        threads=here.threads,
-        conditions={**said, **figures},
-    )

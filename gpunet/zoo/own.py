@@ -15,8 +15,7 @@ from gpunet.files import sha256_of, write_text
 from gpunet.preprocessing import image_config, num_classes_of
 from gpunet.zoo.catalog import FORMAT, FORMAT_VERSION
 from gpunet.zoo.entry import Accuracy
-
-ENTRY = "entry.json"
+from gpunet.zoo.layout import ENTRY
 
 
 def write_entry(

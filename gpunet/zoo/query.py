@@ -6,13 +6,14 @@ Nominal figures, a tier's label for example, count only when asked for.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpunet.device import LOCAL, Device, resolve
+from gpunet.device import LOCAL, THIS_MACHINE, Device, resolve
 from gpunet.errors import InvalidArgumentError, NothingFitsError, UnknownDeviceError
 from gpunet.runtime import canonical
 from gpunet.zoo.catalog import Zoo, catalog
@@ -155,21 +156,37 @@ def find(
 def best(query: Query, zoo: Zoo = None) -> Match:
     """The first Match of `find`.
 
+    On 'local' the networks are looked at from the most accurate down, and those below the first that fits are not
+    measured: they could not be the answer.
+
     Raises:
         NothingFitsError: (a LookupError) naming the nearest networks and their figures.
     """
-    everything = candidates(query, zoo)
-    fitting = [match for match in everything if satisfies(match, query)]
-    if fitting:
-        return fitting[0]
-    raise _nothing_fits(query, everything, zoo)
+    device = device_named(query.device, zoo)
+    entries = _entries(query, zoo)
+    groups = [entries]
+    if device == THIS_MACHINE:
+        able = sorted((entry for entry in entries if _may_satisfy(entry, query)), key=_inaccuracy)
+        groups = [list(group) for _, group in itertools.groupby(able, key=_inaccuracy)]
+    for group in groups:
+        fitting = [match for match in _matches(group, device, query) if satisfies(match, query)]
+        if fitting:
+            return fitting[0]
+    raise _nothing_fits(query, _matches(entries, device, query), zoo)
+
+
+def _inaccuracy(entry: Entry) -> float:
+    """Sorts the most accurate first; a network whose accuracy nobody measured comes last."""
+    return -(entry.top1_percent or 0.0)
 
 
 def satisfies(match: Match, query: Query) -> bool:
     """Whether a candidate keeps the query's three bounds."""
-    entry = match.entry
-    if query.max_ms is not None and match.latency_ms > query.max_ms:
-        return False
+    return (query.max_ms is None or match.latency_ms <= query.max_ms) and _may_satisfy(match.entry, query)
+
+
+def _may_satisfy(entry: Entry, query: Query) -> bool:
+    """Whether a network keeps the bounds that are not its latency's."""
     if query.min_top1 is not None and (entry.top1_percent is None or entry.top1_percent < query.min_top1):
         return False
     return query.max_params is None or (entry.parameters is not None and entry.parameters <= query.max_params)
@@ -185,18 +202,26 @@ def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False, ref
     Raises:
         InvalidArgumentError: (a ValueError) refresh for another device, besides those of `find`.
     """
-    entries = [
-        entry
-        for entry in catalog(zoo).values()
-        if (query.include_baselines or entry.role != "baseline") and (figures_only or entry.buildable)
-    ]
     device = device_named(query.device, zoo)
-    if refresh and device.chip != LOCAL:
+    if refresh and device != THIS_MACHINE:
         raise InvalidArgumentError(
             f"refresh measures this machine anew, but the device is {query.device!r}.",
             "Leave it out, or ask for 'local'.",
         )
-    if device.chip == LOCAL:
+    return _matches(_entries(query, zoo, figures_only=figures_only), device, query, refresh=refresh)
+
+
+def _entries(query: Query, zoo: Zoo, *, figures_only: bool = False) -> list[Entry]:
+    return [
+        entry
+        for entry in catalog(zoo).values()
+        if (query.include_baselines or entry.role != "baseline") and (figures_only or entry.buildable)
+    ]
+
+
+def _matches(entries: list[Entry], device: Device, query: Query, *, refresh: bool = False) -> list[Match]:
+    """A Match for each network with records that apply, the most accurate first, ties to the faster."""
+    if device == THIS_MACHINE:
         records = _local_records(entries, query, refresh=refresh)
     else:
         records = {entry.name: [r for r in entry.records if device.covers(r.chip, r.board)] for entry in entries}
@@ -205,7 +230,7 @@ def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False, ref
         applying = tuple(r for r in records.get(entry.name, ()) if applies(r, query))
         if applying:
             matches.append(Match(entry, max(applying, key=lambda record: record.latency_ms), applying))
-    matches.sort(key=lambda match: (-(match.top1_percent or 0.0), match.latency_ms, match.name))
+    matches.sort(key=lambda match: (_inaccuracy(match.entry), match.latency_ms, match.name))
     return matches
 
 
@@ -233,7 +258,7 @@ def device_named(name: str, zoo: Zoo = None) -> Device:
     """
     pairs = recorded_devices(catalog(zoo).values())
     device = resolve(name, pairs)
-    if device.chip != LOCAL and not any(device.covers(*pair) for pair in pairs):
+    if device != THIS_MACHINE and not any(device.covers(*pair) for pair in pairs):
         known = ", ".join(sorted({chip for chip, _ in pairs}))
         raise UnknownDeviceError(
             f"the zoo has no latency for {device.title}.",

@@ -9,7 +9,7 @@ import gpunet
 from gpunet.cli import export
 from gpunet.cli.main import main, parser
 
-COMMANDS = ["find", "list", "info", "pareto", "bench"]
+COMMANDS = ["find", "list", "info", "pareto", "bench", "report"]
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -167,7 +167,7 @@ class Server:
                 else:
                     send(self, answer)
 
-            do_HEAD = do_GET
+            do_HEAD = do_POST = do_GET
 
             def log_message(self, *args: Any) -> None:
                 pass

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -24,6 +24,7 @@ from gpunet.runtime.timing import Measurement, NoisyMachineWarning
 from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec
 from gpunet.zoo.entry import Entry, LatencyRecord
 from gpunet.zoo.local import DamagedRecordsWarning, local_records, records_path
+from gpunet.zoo.measured import measurement_from_record, record_from_measurement
 
 RUNTIME = "pytorch"  # the quickest to load a network; what is tested here is what happens around it
 
@@ -438,3 +439,69 @@ def test_measurements_survive_the_file() -> None:
     _path, data = _good_file()
     (value,) = data["records"].values()
     assert Measurement.from_dict(value).conditions["model"] == "one"
+
+
+# ----------------------------------------------- records that an entry brings
+
+
+def _bringing(*records: LatencyRecord) -> Entry:
+    return dataclasses.replace(ONE, records=records)
+
+
+def _brought(latency_ms: float = 7.0, **conditions: Any) -> LatencyRecord:
+    """What a published entry holds of this machine: measured in another home folder, once read from its file."""
+    (record,) = _measure([ONE])
+    assert record_from_measurement("one", cast(Measurement, measurement_from_record(record))) == record
+    records_path(_here()).unlink()
+    return dataclasses.replace(record, latency_ms=latency_ms, conditions={**record.conditions, **conditions})
+
+
+def test_a_record_that_an_entry_brings_of_this_machine_is_not_measured_again() -> None:
+    brought, builder = _brought(), Builder()
+    assert _measure([_bringing(brought), TWO], builder)[0] == brought
+    assert builder.built == ["two"]
+    assert not any("one " in key for key in json.loads(records_path(_here()).read_text())["records"])
+
+
+def test_of_several_that_it_brings_the_slowest() -> None:
+    records = [_brought(each) for each in (7.0, 9.0, 8.0)]
+    assert _measure([_bringing(*records)], Builder("one", AssertionError()))[0].latency_ms == 9.0
+
+
+def test_what_this_machine_measured_itself_comes_first() -> None:
+    brought = _brought()
+    _measure([ONE])
+    assert _measure([_bringing(brought)], Builder("one", AssertionError()))[0].latency_ms == pytest.approx(50)
+
+
+def test_refresh_measures_what_an_entry_brings_too() -> None:
+    brought, builder = _brought(), Builder()
+    assert _measure([_bringing(brought)], builder, refresh=True)[0].latency_ms == pytest.approx(50)
+    assert builder.built == ["one"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"board": "another processor"},
+        {"batch_size": 2},
+        {"precision": "fp16"},
+        {"runtime": "openvino"},
+        {"runtime_version": "0.1"},
+        {"threads": 64},
+        {"kind": "estimated"},
+        {"statistic": "mean"},
+        {"conditions": {}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_record_of_another_machine_or_of_other_conditions_does_not_count(change: dict[str, Any]) -> None:
+    brought, builder = dataclasses.replace(_brought(), **change), Builder()
+    assert _measure([_bringing(brought)], builder)[0].latency_ms == pytest.approx(50)
+    assert builder.built == ["one"]
+
+
+def test_a_record_that_says_it_is_uncertain_is_warned_of() -> None:
+    brought = _bringing(_brought(spread_percent=40.0))
+    with pytest.warns(NoisyMachineWarning, match=r"one \(spread 40 %"):
+        _measure([brought], Builder("one", AssertionError()))

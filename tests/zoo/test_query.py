@@ -7,6 +7,7 @@ from test_catalog import ENTRY, RECORD, write_zoo
 
 import gpunet
 from gpunet.errors import InvalidArgumentError, NothingFitsError, UnknownDeviceError
+from gpunet.zoo.entry import LatencyRecord
 from gpunet.zoo.query import Query, best, candidates
 
 
@@ -132,3 +133,79 @@ def test_a_match_prints_its_record_and_its_kind() -> None:
     match = gpunet.find("a100", max_ms=0.5)[0]
     assert str(match).startswith("gpunet_p0: top-1 80.3 %; 0.45 ms measured (")
     assert match.to_dict()["record"]["latency_ms"] == 0.45
+
+
+# ----------------------------------------------------------------- this machine
+
+
+@pytest.fixture
+def measured(monkeypatch) -> list[list[str]]:
+    """What this machine is asked to measure, call by call; each network takes a tenth of its input's side."""
+    asked: list[list[str]] = []
+
+    def local_records(entries, *, batch_size, **how):
+        asked.append([entry.name for entry in entries])
+        return [
+            LatencyRecord(entry.name, "local", "mine", batch_size, "fp32", "openvino", "1", "median",
+                          entry.input_px / 10, "measured", "me")
+            for entry in entries
+        ]  # fmt: skip
+
+    monkeypatch.setattr("gpunet.zoo.local.local_records", local_records)
+    return asked
+
+
+def test_on_this_machine_only_what_could_be_the_answer_is_measured(measured) -> None:
+    match = best(Query("local", max_ms=50))  # d2, of 83.6 %, takes 52.8 ms; d1, of 82.5 %, 45.6
+    assert (match.name, match.latency_ms) == ("gpunet_d1", 45.6)
+    assert measured == [["gpunet_d2"], ["gpunet_d1"]]
+
+
+@pytest.mark.parametrize("max_ms", [23, 29, 33, 40, 50, 60])
+@pytest.mark.parametrize("bounds", [{}, {"min_top1": 80.4}, {"max_params": 20e6}, {"include_baselines": True}])
+def test_that_is_the_answer_of_having_measured_them_all(measured, max_ms, bounds) -> None:
+    query = Query("local", max_ms=max_ms, **bounds)
+    everything = gpunet.find("local", max_ms=max_ms, **bounds)
+    if everything:
+        assert best(query) == everything[0]
+    else:
+        with pytest.raises(NothingFitsError):
+            best(query)
+
+
+def test_ties_on_this_machine_go_to_the_faster(measured, tmp_path) -> None:
+    for name, side in (("wide", 96), ("slim", 64)):
+        spec = {**ENTRY["spec"], "resolution_px": side}
+        accuracy = {"top1_percent": 90.0, "dataset": "mine", "source": "me"}
+        write_zoo(tmp_path, entry={**ENTRY, "name": name, "spec": spec, "accuracy": accuracy}, records=(),
+                  name=f"{name}.json")  # fmt: skip
+    assert best(Query("local", max_ms=50), tmp_path).name == "slim"
+    assert measured == [["slim", "wide"]]
+
+
+def test_what_breaks_another_bound_is_not_measured(measured) -> None:
+    assert best(Query("local", max_ms=60, max_params=11e6)).name == "gpunet_d1"
+    assert measured == [["gpunet_d1"]]
+
+
+def test_where_nothing_fits_on_this_machine_the_nearest_of_all_are_named(measured) -> None:
+    with pytest.raises(NothingFitsError) as caught:
+        best(Query("local", max_ms=20, min_top1=83))
+    assert "gpunet_p1" in caught.value.hint
+    assert len(measured[-1]) == 7
+
+
+def test_records_of_somebodys_machine_are_found_by_its_name_and_measure_nothing(measured, tmp_path) -> None:
+    zoo = write_zoo(tmp_path, records=[{**RECORD, "chip": "local", "board": "Some CPU (family 6)", "threads": "4"}])
+    for name in ("Some CPU (family 6)", "some cpu"):
+        assert names(gpunet.find(name, zoo=zoo)) == ["tiny"]
+    assert measured == []
+    assert names(gpunet.find("local", zoo=zoo))[-1] == "tiny"
+    assert len(measured[0]) == 8
+
+
+def test_such_a_machine_is_listed_once_and_local_once(tmp_path) -> None:
+    zoo = write_zoo(tmp_path, records=[{**RECORD, "chip": "local", "board": "Some CPU (family 6)", "threads": "4"}])
+    devices = gpunet.list_devices(zoo=zoo)
+    assert devices.count("local") == 1
+    assert "Some CPU (family 6)" in devices

@@ -1,0 +1,64 @@
+"""Stage 4, in a process of its own: train a tier's winner to its end (paper, section 4.1); torchrun may start several.
+
+python -m populate.fine_tune STATE TIER TRIAL
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpunet.cli import console
+from gpunet.search.study import open_study
+from gpunet.search.training import RecipeTrainer
+from populate.place import Place
+from populate.plan import Plan, plan_from_dict
+
+if TYPE_CHECKING:
+    from gpunet.train.distill import Teacher
+
+
+def fine_tune(plan: Plan, place: Place, study_name: str, tier: int, trial: int) -> None:
+    """Train, or go on; `winners/tier-N/trial-NNNNN` holds the run."""
+    study = open_study(place.storage, study_name)
+    record = next(each for each in study.trials() if each.number == trial)
+    trainer = RecipeTrainer(
+        plan.space, plan.fine_tune.recipe, plan.search.data,
+        teacher=(lambda: teacher_of(plan)) if plan.fine_tune.teacher else None,
+    )  # fmt: skip
+    result = trainer.fine_tune(
+        list(record.vector), study.trial_folder(trial) / (record.weights or "model.safetensors"),
+        run_folder(place, tier, trial), plan.fine_tune.recipe, seed=study.definition.seed_of(trial),
+    )  # fmt: skip
+    if os.environ.get("RANK", "0") == "0":
+        print(f"trial {trial}: {result.best.top1_percent:.2f} % after epoch {result.best.epoch}", flush=True)
+
+
+def run_folder(place: Place, tier: int, trial: int) -> Path:
+    """Of a winner's fine-tuning."""
+    return place.winner_folder(tier) / f"trial-{trial:05d}"
+
+
+def teacher_of(plan: Plan) -> Teacher:
+    """The plan's teacher."""
+    from gpunet.cli.networks import network_named
+    from gpunet.train.distill import Teacher
+
+    given, recipe = plan.fine_tune, plan.fine_tune.recipe
+    weights = None if given.teacher_weights is None else Path(given.teacher_weights)
+    network = network_named(str(given.teacher), pretrained=True, weights=weights, timm_too=True)
+    return Teacher(network, image_px=None if recipe.distillation is None else recipe.distillation.teacher_px)
+
+
+def main() -> None:
+    """Run as a process."""
+    folder, study_name, tier, trial = sys.argv[1:]
+    plan = plan_from_dict(json.loads((Path(folder) / "plan.json").read_text(encoding="utf-8")))
+    fine_tune(plan, Place(folder, plan), study_name, int(tier), int(trial))
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,383 @@
+"""Plan: what a device's zoo is to be, as frozen, checked data; read from TOML, YAML or JSON.
+
+A wrong value is refused with its path: ``search.trials: 0 is out of range; it is at least 1``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from gpunet.cli.table_subjects import load_space
+from gpunet.errors import InvalidArgumentError, SpecError
+from gpunet.fields import check_name, check_number, check_one_of, part_from_dict, part_to_dict
+from gpunet.files import require
+from gpunet.search.definition import OPTIMIZERS, Pruning
+from gpunet.search.search_data import SearchData
+from gpunet.search.space import SearchSpace, space_from_dict
+from gpunet.train.recipe import Recipe
+from gpunet.train.recipes import recipe_named
+
+PLAN_VERSION = 1
+CLUSTERS = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class DevicePlan:
+    """What the zoo is for: the machine that this runs on.
+
+    Args:
+        chip: name that `gpunet.find` will know it by: 'local' for this machine alone, or a chip's, e.g. 'h100'.
+        runtime: 'tensorrt', 'openvino', ...; None for the best installed.
+        precision: 'fp32' or 'fp16'.
+        batch_size: images a run.
+        threads: that compute; None for all available, which is what `gpunet.find('local')` asks about.
+    """
+
+    chip: str = "local"
+    runtime: str | None = None
+    precision: str = "fp32"
+    batch_size: int = 1
+    threads: int | None = None
+
+    def check(self) -> None:
+        """Raise SpecError where a value breaks its rule."""
+        check_name("device.chip", self.chip)
+        if self.runtime is not None:
+            check_name("device.runtime", self.runtime)
+        check_one_of("device.precision", self.precision, ("fp32", "fp16"))
+        check_number("device.batch_size", self.batch_size, 1, whole=True)
+        if self.threads is not None:
+            check_number("device.threads", self.threads, 1, whole=True)
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """The latency table.
+
+    Args:
+        fraction: of the space's layers that are measured, those that networks have most of; the rest is learned.
+        networks: random networks measured whole, to calibrate on.
+        jobs: builders at once: one a GPU, or one a thread with `device.threads` 1.
+    """
+
+    fraction: float = 1.0
+    networks: int = 12
+    jobs: int = 1
+
+    def check(self) -> None:
+        """Raise SpecError where a value breaks its rule."""
+        check_number("table.fraction", self.fraction, 0, 1, above=True)
+        check_number("table.networks", self.networks, 0, whole=True)
+        check_number("table.jobs", self.jobs, 1, whole=True)
+
+
+@dataclass(frozen=True)
+class TiersPlan:
+    """How the space is cut by latency.
+
+    Args:
+        bounds_ms: between the tiers; None for quantiles.
+        quantiles: of the sample's estimates, between the tiers, where there are no bounds.
+        lowest, highest: quantiles that the first tier begins and the last ends at; 0 and 1 for no limit.
+        count: networks that are sampled.
+        seed: of the sample.
+    """
+
+    bounds_ms: tuple[float, ...] | None = None
+    quantiles: tuple[float, ...] = (1 / 3, 2 / 3)
+    lowest: float = 0.0
+    highest: float = 1.0
+    count: int = 1_000_000
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise SpecError where a value breaks its rule, and take lists for tuples."""
+        for name in ("bounds_ms", "quantiles"):
+            given: Any = getattr(self, name)
+            if given is None and name == "bounds_ms":
+                continue
+            if not isinstance(given, (list, tuple)):
+                raise SpecError(f"tiers.{name}: {given!r} is not a list of numbers")
+            for value in given:
+                check_number(f"tiers.{name}", value, 0, math.inf if name == "bounds_ms" else 1, above=True)
+            if list(given) != sorted(set(given)):
+                raise SpecError(f"tiers.{name}: {list(given)!r} does not rise")
+            object.__setattr__(self, name, tuple(float(value) for value in given))
+        check_number("tiers.lowest", self.lowest, 0, 1, below=True)
+        check_number("tiers.highest", self.highest, self.lowest, 1, above=True)
+        check_number("tiers.count", self.count, 1000, whole=True)
+        check_number("tiers.seed", self.seed, 0, whole=True)
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """How each tier is searched.
+
+    Args:
+        trials: the budget of a tier.
+        random_trials: of random search beside it, to compare with; 0 for none.
+        recipe: that ranks networks: a name, a file, or the recipe itself.
+        data: the images.
+        optimizer, pruning: see `gpunet.search.StudyDefinition`.
+        workers: processes here; None for one a GPU, or one.
+        cluster: 'local', or 'ray' for the Ray cluster that this machine belongs to.
+        gpus_per_worker: that a Ray task needs.
+        storage: of the studies, for workers on other machines; None for a SQLite file in the folder of state.
+        seed: of the search.
+        beat_s, grace_s: see `gpunet search worker`.
+    """
+
+    trials: int
+    recipe: Recipe
+    data: SearchData
+    random_trials: int = 0
+    optimizer: str = "lamcts"
+    pruning: Pruning = field(default=Pruning("median"))
+    workers: int | None = None
+    cluster: str = "local"
+    gpus_per_worker: float = 1
+    storage: str | None = None
+    seed: int = 0
+    beat_s: float = 20.0
+    grace_s: float = 120.0
+
+    def check(self) -> None:
+        """Raise SpecError where a value breaks its rule."""
+        check_number("search.trials", self.trials, 1, whole=True)
+        check_number("search.random_trials", self.random_trials, 0, whole=True)
+        check_one_of("search.optimizer", self.optimizer, OPTIMIZERS)
+        check_one_of("search.cluster", self.cluster, CLUSTERS)
+        if self.workers is not None:
+            check_number("search.workers", self.workers, 1, whole=True)
+        check_number("search.gpus_per_worker", self.gpus_per_worker, 0)
+        check_number("search.seed", self.seed, 0, whole=True)
+        check_number("search.beat_s", self.beat_s, 0, above=True)
+        check_number("search.grace_s", self.grace_s, 2 * self.beat_s)
+        if self.recipe.distillation is not None:
+            raise SpecError(
+                "search.recipe: it has distillation", "Networks are ranked without; the winner may be distilled."
+            )
+
+
+@dataclass(frozen=True)
+class FineTunePlan:
+    """How a tier's winner is trained to its end.
+
+    Args:
+        recipe: of the second stage.
+        teacher: for a recipe with distillation: a name of the zoo's or timm's, or an entry's folder.
+        teacher_weights: a file of its weights; None for its own.
+        processes: that train together (torchrun), one a GPU.
+        candidates: of a tier, that are measured whole before one is chosen.
+        tolerance_percent: below the tier's lower bound, that a measured network may be; the upper one is a promise.
+    """
+
+    recipe: Recipe
+    teacher: str | None = None
+    teacher_weights: str | None = None
+    processes: int = 1
+    candidates: int = 5
+    tolerance_percent: float = 5.0
+
+    def check(self) -> None:
+        """Raise SpecError where a value breaks its rule."""
+        check_number("fine_tune.processes", self.processes, 1, whole=True)
+        check_number("fine_tune.candidates", self.candidates, 1, whole=True)
+        check_number("fine_tune.tolerance_percent", self.tolerance_percent, 0, 100)
+        if (self.recipe.distillation is not None) != (self.teacher is not None):
+            raise SpecError("fine_tune.teacher: it goes with a recipe that has distillation, and such a recipe with it")
+
+
+@dataclass(frozen=True)
+class PublishPlan:
+    """What the entries say.
+
+    Args:
+        name: of an entry, with {tier} for the tier's number from 0.
+        licence: of the weights.
+        note: for the model card.
+    """
+
+    name: str = "{plan}_{tier}"
+    licence: str = "not stated"
+    note: str = ""
+
+    def check(self) -> None:
+        """Raise SpecError where a value breaks its rule."""
+        check_name("publish.name", self.name)
+        check_name("publish.licence", self.licence)
+        if "{tier}" not in self.name:
+            raise SpecError(f"publish.name: {self.name!r} lacks {{tier}}: every tier's network needs a name of its own")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A zoo for a device; see the parts.
+
+    Args:
+        name: short, of letters, digits, '-' and '_'.
+        space: what is searched.
+        search, fine_tune, device, table, tiers, publish: see their classes.
+
+    Raises:
+        SpecError: (a ValueError) naming the path of the fault.
+    """
+
+    name: str
+    space: SearchSpace
+    search: SearchPlan
+    fine_tune: FineTunePlan
+    device: DevicePlan = field(default=DevicePlan())
+    table: TablePlan = field(default=TablePlan())
+    tiers: TiersPlan = field(default=TiersPlan())
+    publish: PublishPlan = field(default=PublishPlan())
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", self.name):
+            raise SpecError(f"name: {self.name!r} is not of letters, digits, '-' and '_'")
+        for part in (self.device, self.table, self.tiers, self.search, self.fine_tune, self.publish):
+            part.check()
+        if self.table.jobs > 1 and self.device.threads != 1 and not _on_gpu(self.device.runtime):
+            raise SpecError("table.jobs: builders that share processors measure each other", "Set device.threads to 1.")
+
+    def entry_name(self, tier: int) -> str:
+        """The name of a tier's entry."""
+        return self.publish.name.replace("{tier}", str(tier)).replace("{plan}", self.name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        search = part_to_dict(self.search)
+        search.update(recipe=self.search.recipe.to_dict(), data=part_to_dict(self.search.data))
+        fine_tune = {**part_to_dict(self.fine_tune), "recipe": self.fine_tune.recipe.to_dict()}
+        body = {each.name: part_to_dict(getattr(self, each.name)) for each in fields(self) if each.name in _PARTS}
+        body.update(search=search, fine_tune=fine_tune)
+        return {"plan_version": PLAN_VERSION, "name": self.name, "space": self.space.to_dict(), **body}
+
+
+_PARTS = ("device", "table", "tiers", "publish", "search", "fine_tune")
+_TYPES: dict[str, Any] = {"device": DevicePlan, "table": TablePlan, "tiers": TiersPlan, "publish": PublishPlan}
+
+
+def plan_from_dict(data: Mapping[str, Any], folder: Path | None = None) -> Plan:
+    """A plan from what a file says.
+
+    Args:
+        data: a plan's dict, as `Plan.to_dict` writes it, or shorter: a space and recipes by name or file, a recipe's
+            changes beside it (`epochs`, `batch_size`).
+        folder: that files are named from.
+
+    Raises:
+        SpecError: naming the path of the fault.
+    """
+    if not isinstance(data, Mapping):
+        raise SpecError(f"plan: {data!r} is not an object")
+    body = dict(data)
+    version = body.pop("plan_version", PLAN_VERSION)
+    if version != PLAN_VERSION:
+        raise SpecError(f"plan_version: {version!r} is not {PLAN_VERSION}", "A newer gpunet wrote this plan: upgrade.")
+    for name in ("space", "search", "fine_tune"):
+        if name not in body:
+            raise SpecError(f"{name}: missing", "Add it.")
+    folder = Path() if folder is None else folder
+    body["space"] = _space(body["space"], folder)
+    for name, kind in _TYPES.items():
+        if name in body:
+            body[name] = part_from_dict(kind, body[name], name)
+    search = _object(body["search"], "search")
+    search["recipe"] = _recipe(search, "search", folder)
+    if isinstance(search.get("data"), str):
+        search["data"] = {"data": search["data"]}
+    search["data"] = part_from_dict(SearchData, search.get("data", {}), "search.data")
+    if "pruning" in search:
+        search["pruning"] = part_from_dict(Pruning, search["pruning"], "search.pruning")
+    body["search"] = part_from_dict(SearchPlan, search, "search")
+    fine_tune = _object(body["fine_tune"], "fine_tune")
+    fine_tune["recipe"] = _recipe(fine_tune, "fine_tune", folder)
+    body["fine_tune"] = part_from_dict(FineTunePlan, fine_tune, "fine_tune")
+    return part_from_dict(Plan, body, "")
+
+
+def read_plan(path: str | Path) -> Plan:
+    """A plan from a TOML, YAML or JSON file.
+
+    Raises:
+        SpecError: (a ValueError) it cannot be read, or naming the path of the fault.
+    """
+    path = Path(path).expanduser()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"plan: cannot read {path}: {error}", "Give a TOML, YAML or JSON file.") from None
+    return plan_from_dict(_parsed(text, path), path.parent)
+
+
+def _parsed(text: str, path: Path) -> Any:
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".json":
+            return json.loads(text)
+        if suffix in (".yaml", ".yml"):
+            yaml: Any = require("yaml", "search", purpose="to read a YAML plan")
+            try:
+                return yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise ValueError(str(error)) from None
+        if suffix == ".toml":
+            return _toml().loads(text)
+    except ValueError as error:  # of JSON and of TOML too
+        raise SpecError(f"plan: {path} is not {suffix[1:].upper()}: {error}") from None
+    raise SpecError(f"plan: {path} is of no known kind", "Its name must end in .toml, .yaml or .json.")
+
+
+def _toml() -> Any:
+    try:
+        import tomllib
+    except ModuleNotFoundError:  # Python 3.10
+        return require("tomli", "search", purpose="to read a TOML plan on Python 3.10")
+    return tomllib
+
+
+def _space(given: object, folder: Path) -> SearchSpace:
+    if isinstance(given, str):
+        given = {"name": given}
+    if isinstance(given, Mapping) and "name" in given:
+        odd = sorted(set(given) - {"name", "resolutions_px"})
+        if odd:
+            raise SpecError(f"space.{odd[0]}: unknown key", "Known keys: name, resolutions_px.")
+        name = str(given["name"])
+        place = name if name in ("paper", "release") else str(folder / name)
+        try:
+            return load_space(place, given.get("resolutions_px"))
+        except InvalidArgumentError as error:
+            raise SpecError(f"space: {error.message}", error.hint) from None
+    if not isinstance(given, Mapping):
+        raise SpecError(f"space: {given!r} is not a name, a file or an object")
+    return space_from_dict(given)
+
+
+def _recipe(part: dict[str, Any], path: str, folder: Path) -> Recipe:
+    given = part.pop("recipe", None)
+    changes: dict[str, Any] = {name: part.pop(name) for name in ("epochs", "batch_size") if name in part}
+    if isinstance(given, str):
+        recipe = recipe_named(folder / given if given.endswith(".json") else given)
+    elif isinstance(given, Mapping):
+        recipe = Recipe.from_dict(given)
+    else:
+        raise SpecError(f"{path}.recipe: {given!r} is not a recipe's name, a file or an object")
+    return Recipe.from_dict({**recipe.to_dict(), **changes})
+
+
+def _object(given: object, path: str) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise SpecError(f"{path}: {given!r} is not an object")
+    return dict(given)
+
+
+def _on_gpu(runtime: str | None) -> bool:
+    return runtime in ("tensorrt", "tensorrt_rtx")

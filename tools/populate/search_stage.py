@@ -1,0 +1,77 @@
+"""Stage 3, the search: a study a tier, worked on by processes of this machine, of a cluster, or of whoever joins."""
+
+from __future__ import annotations
+
+from gpunet.search.definition import Pruning, StudyDefinition, defined
+from gpunet.search.launch import Job, gpunet_command, places
+from gpunet.search.study import Study, create_study, open_study
+from gpunet.search.tables import estimator_from_table
+from populate.context import Context
+from populate.tier_stage import TierFound, tiers_of
+
+
+def study_name(context: Context, tier: int, *, random: bool = False) -> str:
+    """Of a tier's study, or of random search beside it."""
+    return f"{context.plan.name}-tier-{tier}{'-random' if random else ''}"
+
+
+def study_of(context: Context, tier: int, *, random: bool = False) -> Study:
+    """A tier's study, as it stands.
+
+    Raises:
+        StudyError: it has not been made.
+    """
+    return open_study(context.place.storage, study_name(context, tier, random=random))
+
+
+def run(context: Context) -> None:
+    """Make the studies that are missing, and work on those that have trials left."""
+    plan, place = context.plan, context.place
+    estimator = estimator_from_table(place.table, plan.space, context.num_classes)
+    left = []
+    for tier in tiers_of(context):
+        for random in (False, True) if plan.search.random_trials else (False,):
+            trials = plan.search.random_trials if random else plan.search.trials
+            definition = _definition(context, tier, estimator, trials, random=random)
+            name = study_name(context, tier.number, random=random)
+            study = create_study(place.storage, name, definition, folder=place.search_folder(name))
+            if study.max_trials() != trials:
+                study.set_max_trials(trials)
+            records = study.trials()
+            ended = sum(each.ended for each in records)
+            context.say(f"[search] {name}: {ended} of {trials} trials have ended")
+            if ended < trials:
+                left.append(name)
+            study.storage.close()
+    if left:
+        _work(context, left)
+
+
+def _definition(context: Context, tier: TierFound, estimator: object, trials: int, *, random: bool) -> StudyDefinition:
+    plan = context.plan
+    return defined(
+        plan.space, estimator, tier.low_ms, float("inf") if tier.high_ms is None else tier.high_ms,  # type: ignore[arg-type]
+        candidates=tier.candidates, trainer=context.trainer.to_dict(), epochs=plan.search.recipe.epochs,
+        max_trials=trials, num_classes=context.num_classes, table=str(context.place.table),
+        optimizer="random" if random else plan.search.optimizer, seed=plan.search.seed,
+        pruning=Pruning() if random else plan.search.pruning,
+    )  # fmt: skip
+
+
+def _work(context: Context, studies: list[str]) -> None:
+    search = context.plan.search
+    command = gpunet_command(
+        "search", "worker", "--study", context.place.storage, "--name", *studies, "--until-eof",
+        "--table", str(context.place.table), "--beat-s", f"{search.beat_s:g}", "--grace-s", f"{search.grace_s:g}",
+    )  # fmt: skip
+    if search.cluster == "ray":
+        from gpunet.errors import PreemptedError
+        from gpunet.search.launch_ray import run_on_ray
+
+        jobs = [Job(f"worker {number}", command) for number in range(search.workers or 1)]
+        if run_on_ray(jobs, gpus=search.gpus_per_worker, say=lambda line: context.say(f"[search] {line}")):
+            raise PreemptedError("asked to leave in the stage search.", "The same command goes on from there.")
+        return
+    context.run_jobs(
+        "search", [Job(f"worker {n}", command, environment) for n, environment in enumerate(places(search.workers))]
+    )

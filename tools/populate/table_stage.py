@@ -1,0 +1,36 @@
+"""Stage 1, the latency table: the layers of the space measured on this machine, as far as they are missing."""
+
+from __future__ import annotations
+
+from gpunet.latency.sampling import choose_keys
+from gpunet.latency.table import LatencyTable
+from gpunet.search.launch import Job, gpunet_command, visible_gpus
+from populate.context import Context
+
+
+def is_done(context: Context) -> bool:
+    """Whether nothing is missing."""
+    plan, path = context.plan, context.place.table
+    if not path.exists():
+        return False
+    keys = choose_keys(plan.space.lookup_plan(num_classes=context.num_classes), plan.table.fraction)
+    with LatencyTable(path) as table:
+        return not table.missing(keys) and len(table.networks()) >= plan.table.networks
+
+
+def run(context: Context) -> None:
+    """Measure, by the command that users have."""
+    plan, device, table = context.plan, context.plan.device, context.plan.table
+    options = ["--space", str(context.place.space), "--classes", str(context.num_classes)]
+    options += ["--fraction", repr(table.fraction), "--networks", str(table.networks)]
+    options += ["--precision", device.precision, "--batch-size", str(device.batch_size)]
+    if device.runtime is not None:
+        options += ["--runtime", device.runtime]
+    if device.threads is not None:
+        options += ["--threads", str(device.threads)]
+    many = plan.table.jobs
+    if many > 1 and len(visible_gpus()) > 1:
+        command = gpunet_command("table", "shards", str(context.place.table), "--shards", str(many), *options)
+    else:
+        command = gpunet_command("table", "build", str(context.place.table), *options, "--jobs", str(many))
+    context.run_jobs("table", [Job("table", command)])

@@ -1,0 +1,205 @@
+"""Stages 4 to 6: of a tier's best networks the first that measures inside it, fine-tuned, exported, measured whole.
+
+Latency does not depend on weights, so candidates are measured before any is fine-tuned; the file that is exported in
+the end is measured again, and if that lies outside, the next candidate takes its place.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gpunet
+from gpunet.runtime.measurement import Measurement
+from gpunet.runtime.timing import NoisyMachineWarning
+from gpunet.search.launch import Job, places
+from gpunet.search.study import Study
+from gpunet.search.trials import TrialRecord, ranked
+from gpunet.zoo.file_session import available_runtime
+from populate.context import Context
+from populate.fine_tune import run_folder
+from populate.place import read_json, write_json
+from populate.search_stage import study_name, study_of
+from populate.tier_stage import TierFound, tiers_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_TRIES = 3  # of a measurement while the machine is not quiet
+_TARGETS = {"openvino": ("openvino", ".xml"), "tensorrt": ("tensorrt", ".engine"), "tensorrt_rtx": ("tensorrt_rtx", ".engine")}  # fmt: skip # noqa: E501
+
+
+@dataclass(frozen=True)
+class Winner:
+    """A tier's network, ready to be published.
+
+    Args:
+        tier: it won.
+        trial: of the tier's study.
+        vector: choice indices.
+        weights: file of the fine-tuned weights.
+        artefact: the exported file.
+        measurement: of that file.
+        estimated_ms: by the table.
+        top1_percent, top5_percent: on the validation images; top5 None for fewer than 6 classes.
+        images: how many those are.
+        data: their name.
+    """
+
+    tier: TierFound
+    trial: int
+    vector: tuple[int, ...]
+    weights: Path
+    artefact: Path
+    measurement: Measurement
+    estimated_ms: float
+    top1_percent: float
+    top5_percent: float | None
+    images: int
+    data: str
+
+
+def run(context: Context) -> None:
+    """Find every tier's winner, as far as there is one."""
+    for tier in tiers_of(context):
+        if winner_of(context, tier) is None:
+            _find(context, tier)
+
+
+def winner_of(context: Context, tier: TierFound) -> Winner | None:
+    """A tier's winner; None while there is none."""
+    said = read_json(_file(context, tier))
+    if not said or said.get("winner") is None or said["recipe"] != context.plan.fine_tune.recipe.to_dict():
+        return None
+    body, folder = said["winner"], context.place.folder
+    if not all((folder / body[name]).is_file() for name in ("weights", "artefact")):
+        return None
+    return Winner(
+        tier, body["trial"], tuple(body["vector"]), folder / body["weights"], folder / body["artefact"],
+        Measurement.from_dict(body["measurement"]), body["estimated_ms"], body["top1_percent"], body["top5_percent"],
+        body["images"], body["data"],
+    )  # fmt: skip
+
+
+def fits(context: Context, tier: TierFound, measured_ms: float) -> bool:
+    """Whether a measured latency lies in a tier: the upper bound is a promise, the lower one has a tolerance."""
+    low_ms = tier.low_ms * (1 - context.plan.fine_tune.tolerance_percent / 100)
+    return low_ms <= measured_ms and (tier.high_ms is None or measured_ms < tier.high_ms)
+
+
+def _find(context: Context, tier: TierFound) -> None:
+    study = study_of(context, tier.number)
+    candidates = ranked(study.trials())[: context.plan.fine_tune.candidates]
+    inside = [each for each in candidates if _candidate_fits(context, tier, study, each)]
+    rejected: list[dict[str, Any]] = []
+    for record in inside:
+        _fine_tune(context, tier, record)
+        found = _exported(context, tier, record)
+        if fits(context, tier, found["measurement"]["latency_ms"]):
+            _keep(context, tier, found, rejected)
+            context.say(
+                f"[winner] tier {tier.number}: trial {record.number}, {found['top1_percent']:.2f} %, "
+                f"{found['measurement']['latency_ms']:.3g} ms measured"
+            )
+            return
+        context.say(_outside(tier, record.number, found["measurement"]["latency_ms"], "exported"))
+        rejected.append({"trial": record.number, "measured_ms": found["measurement"]["latency_ms"]})
+    _keep(context, tier, None, rejected)
+    what = f"none of the {len(candidates)} best networks" if candidates else "no network"
+    context.say(f"[winner] tier {tier.number} ({tier.label}): {what} measures inside it; it gets no entry")
+
+
+def _candidate_fits(context: Context, tier: TierFound, study: Study, record: TrialRecord) -> bool:
+    measured_ms = record.measured_ms
+    if measured_ms is None:
+        model = network_of(context, record.vector)
+        measurement = _measured(context, model)
+        measured_ms = measurement.latency_ms
+        study.record_measured(record.number, measured_ms, measurement.to_dict())
+    if fits(context, tier, measured_ms):
+        return True
+    context.say(_outside(tier, record.number, measured_ms, f"estimated {record.estimated_ms:.3g} ms"))
+    return False
+
+
+def _outside(tier: TierFound, trial: int, measured_ms: float, what: str) -> str:
+    return f"[winner] tier {tier.number} ({tier.label}): trial {trial} measures {measured_ms:.3g} ms ({what}): outside; the next is taken"  # noqa: E501
+
+
+def network_of(context: Context, vector: tuple[int, ...]) -> nn.Module:
+    """A vector's network, untrained, in evaluation mode."""
+    return context.plan.space.build(list(vector), num_classes=context.num_classes).eval()
+
+
+def _measured(context: Context, model: nn.Module | Path) -> Measurement:
+    """Latency here; of a machine that is not quiet, the least of several measurements."""
+    device = context.plan.device
+    found: list[Measurement] = []
+    for _ in range(_TRIES):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoisyMachineWarning)
+            how: dict[str, Any] = {"batch_size": device.batch_size, "threads": device.threads}
+            if not isinstance(model, Path):
+                how |= {"runtime": device.runtime, "precision": device.precision}
+            found.append(gpunet.benchmark(model, **how))
+        if not found[-1].noisy:
+            return found[-1]
+    best = min(found, key=lambda each: each.latency_ms)
+    context.say(f"[winner] the machine is not quiet: {best}")
+    return best
+
+
+def _fine_tune(context: Context, tier: TierFound, record: TrialRecord) -> None:
+    """In a process of its own, or several that train together."""
+    from populate import fine_tune
+
+    script = [fine_tune.__name__, str(context.place.folder), study_name(context, tier.number), str(tier.number),
+              str(record.number)]  # fmt: skip
+    processes = context.plan.fine_tune.processes
+    command = [sys.executable, "-m", *script]
+    if processes > 1:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes),
+                   "-m", *script]  # fmt: skip
+    environment = {} if processes > 1 else places(1)[0]
+    environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+    context.run_jobs("fine-tune", [Job(f"tier {tier.number}", command, environment)])
+
+
+def _exported(context: Context, tier: TierFound, record: TrialRecord) -> dict[str, Any]:
+    """Export the fine-tuned network, proved; measure the file, and score the network."""
+    from gpunet.export.deploy import deploy
+    from gpunet.preprocessing import image_config
+    from gpunet.train.evaluate import evaluate, runner_from_model
+    from gpunet.zoo.weights import load_weights
+
+    device, folder = context.plan.device, run_folder(context.place, tier.number, record.number)
+    model, weights = network_of(context, record.vector), folder / "model.safetensors"
+    load_weights(model, weights)
+    runtime = available_runtime(device.runtime).name
+    target, suffix = _TARGETS.get(runtime, ("onnx", ".onnx"))
+    artefact = folder / f"model{suffix}"
+    deploy(model.eval(), artefact, target=target, precision=device.precision, batch_size=device.batch_size)
+    measurement = _measured(context, artefact)
+    data = context.plan.search.data
+    _, scored, num_classes = data.whole(context.plan.fine_tune.recipe.batch_size)
+    score = evaluate(runner_from_model(model), scored, image_config(model), num_classes)
+    home = context.place.folder
+    return {
+        "trial": record.number, "vector": list(record.vector), "weights": str(weights.relative_to(home)),
+        "artefact": str(artefact.relative_to(home)), "measurement": measurement.to_dict(),
+        "estimated_ms": record.estimated_ms, "top1_percent": score.top1_percent, "top5_percent": score.top5_percent,
+        "images": score.images, "data": scored.name,
+    }  # fmt: skip
+
+
+def _file(context: Context, tier: TierFound) -> Path:
+    return context.place.winner_folder(tier.number) / "winner.json"
+
+
+def _keep(context: Context, tier: TierFound, winner: dict[str, Any] | None, rejected: list[dict[str, Any]]) -> None:
+    body = {"winner": winner, "rejected": rejected, "recipe": context.plan.fine_tune.recipe.to_dict()}
+    write_json(_file(context, tier), body)

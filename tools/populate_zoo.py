@@ -1,0 +1,85 @@
+"""Fill the zoo for a device: table, tiers, search, fine-tuning, export, measurement, publication, one command.
+
+    python tools/populate_zoo.py --preset demo -o demo-zoo     # all of it in small, on this machine's processor
+    python tools/populate_zoo.py plan.toml -o h100             # a plan of your own; run it again after anything
+    python tools/populate_zoo.py plan.toml -o h100 --until tiers
+    python tools/populate_zoo.py plan.toml -o h100 --push-to-hub me/h100 --dry-run
+
+Every stage skips what is done, so that the same command goes on after an end of any kind. SIGTERM leaves with exit code
+75, trials laid back. docs/populating.md shows a plan for a GPU and ImageNet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from populate.context import Context
+from populate.place import Place
+from populate.plan import Plan, read_plan
+from populate.presets import PRESETS
+from populate.publish_stage import push
+from populate.run import STAGES, populate
+
+from gpunet.cli import console
+from gpunet.errors import InvalidArgumentError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the tool with these arguments (default: the process's)."""
+    args = _parser().parse_args(arguments)
+    plan = _plan(args)
+    if args.print_plan:
+        print(json.dumps(plan.to_dict(), indent=2))
+        return
+    if args.out is None:
+        raise InvalidArgumentError("the folder of state must be named.", "Pass -o DIR: what is done is kept there.")
+    place = Place(args.out, plan)
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    with place.held():
+        context = Context(plan, place, say)
+        done = populate(context, args.until)
+        if args.push_to_hub:
+            push(context, done.entries, args.push_to_hub, dry_run=args.dry_run, private=args.private)
+    if args.until == STAGES[-1]:
+        print(f"\n{len(done.entries)} of {done.tiers} tiers have an entry. Use them:\n")
+        print(f"    gpunet find --device {plan.device.chip} --zoo {place.zoo}")
+        print(f"    gpunet.create({plan.device.chip!r}, max_ms=..., zoo={str(place.zoo)!r})")
+        if len(done.entries) < done.tiers:
+            raise SystemExit(console.FAILED_EXIT_CODE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0], epilog="docs/populating.md says what a plan holds."
+    )
+    parser.add_argument("plan", metavar="PLAN", nargs="?", type=Path, help="a TOML, YAML or JSON file")
+    parser.add_argument("--preset", choices=sorted(PRESETS), help="in place of a plan")
+    parser.add_argument("-o", "--out", metavar="DIR", type=Path, help="the folder of state")
+    parser.add_argument("--until", choices=STAGES, default=STAGES[-1], help="stop after this stage (default: the last)")
+    parser.add_argument("--print-plan", action="store_true", help="print the plan as JSON, whole, and do nothing")
+    parser.add_argument("--push-to-hub", metavar="REPO", help="upload what was published; of several entries, to REPO-0, REPO-1, ...")  # fmt: skip # noqa: E501
+    parser.add_argument("--dry-run", action="store_true", help="with --push-to-hub: only show what would be uploaded")
+    parser.add_argument("--private", action="store_true", help="with --push-to-hub: make the repositories private")
+    return parser
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    if (args.plan is None) == (args.preset is None):
+        raise InvalidArgumentError(
+            "a plan or a preset must be given, and not both.", f"PLAN, or --preset {' | '.join(sorted(PRESETS))}"
+        )
+    if args.push_to_hub and args.until not in ("publish", "report"):
+        raise InvalidArgumentError(
+            f"--push-to-hub needs the stage publish, but --until is {args.until}.", "Leave it out."
+        )
+    return PRESETS[args.preset]() if args.preset else read_plan(args.plan)
+
+
+if __name__ == "__main__":
+    console.run(main)
