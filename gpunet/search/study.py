@@ -61,6 +61,7 @@ class Study:
         self.storage, self.name, self.study_id = storage, name, study_id
         self.definition, self.folder = definition, folder
         self.optuna = storage.optuna
+        self._ids: dict[int, int] = {}  # Optuna's, by number, of trials that this process has held
 
     def __repr__(self) -> str:
         return f"<Study {self.name} in {shown(self.storage.url)}>"
@@ -153,12 +154,15 @@ class Study:
             },
             system_attrs={}, intermediate_values={},
         )  # fmt: skip
-        trial_id = self.storage.create(self.study_id, template, assignment)
-        return record_of(self.storage.trial(trial_id))
+        made = self.storage.trial(self.storage.create(self.study_id, template, assignment))
+        self._ids[made.number] = made._trial_id
+        return record_of(made)
 
     def trial_id(self, number: int) -> int:
         """Optuna's id of a trial."""
-        return self.storage.trial_id(self.study_id, number)
+        if number not in self._ids:
+            self._ids[number] = self.storage.trial_id(self.study_id, number)
+        return self._ids[number]
 
 
 def create_study(

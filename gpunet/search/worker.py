@@ -232,6 +232,9 @@ class Worker:
         if turn is None:
             return None
         try:
+            answer = session.heard()  # the turn before may have served this session after it had looked
+            if answer is not None:
+                return answer
             costs = self.proposals.serve(turn)
         finally:
             turn.give_back()
