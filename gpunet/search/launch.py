@@ -36,11 +36,13 @@ class Job:
         name: what its lines begin with.
         command: program and arguments; it should end when its standard input does.
         environment: variables, beside those of this process.
+        done_codes: exit codes of one that has done its part.
     """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    done_codes: tuple[int, ...] = (0,)
 
 
 @dataclass
@@ -128,11 +130,11 @@ class Fleet:
                 still.append(each)
                 continue
             self._finished(each)
-            crashed = code not in (0, LEFT, _USAGE)
-            if crashed and each.starts <= self.restarts:
+            done = code in (*each.job.done_codes, LEFT)
+            if not done and code != _USAGE and each.starts <= self.restarts:
                 self._say(f"{each.job.name}: ended with exit code {code}; it is started again")
                 still.append(self._started(each.job, each.starts))
-            elif code not in (0, LEFT):
+            elif not done:
                 said = "\n".join(each.lines[-3:]) or "(it said nothing)"
                 faults.append(f"{each.job.name} ended with exit code {code}: {said}")
         self._running = still

@@ -132,7 +132,7 @@ def _fault(ray: Any, task: Any, job: Job) -> str:
         code, said = ray.get(task)
     except ray.exceptions.RayError as error:
         return f"{job.name} could not be run: {str(error).strip().splitlines()[-1]}"
-    return "" if code in (0, LEFT) else f"{job.name} ended with exit code {code}: {said.strip()[-500:]}"
+    return "" if code in (*job.done_codes, LEFT) else f"{job.name} ended with exit code {code}: {said.strip()[-500:]}"
 
 
 def _cancel(ray: Any, tasks: Sequence[Any], stop_s: float) -> None:
