@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunet.cli import console
+from gpunet.cli import console, launching
 from gpunet.cli.search_options import add_study, opened, quiet_optuna
 from gpunet.errors import InvalidArgumentError
 
@@ -50,14 +50,7 @@ def add_parsers(actions: Any) -> None:
     machine.add_argument("--patience-s", type=float, default=600.0, metavar="N", help="a storage that does not serve is waited for (default: 600)")  # fmt: skip # noqa: E501
     many = worker.add_argument_group("many of them")
     many.add_argument("--workers", type=int, metavar="N", help="start N processes here: one a GPU, or sharing the processor's threads")  # fmt: skip # noqa: E501
-    many.add_argument("--cluster", choices=("ray",), help="start them as tasks of the Ray cluster of this machine")
-    many.add_argument("--address", default="auto", metavar="HOST:PORT", help="of the Ray cluster (default: auto)")
-    many.add_argument(
-        "--gpus-per-worker", type=float, default=0, metavar="N", help="that a Ray task needs (default: 0)"
-    )
-    many.add_argument(
-        "--cpus-per-worker", type=float, default=1, metavar="N", help="that a Ray task needs (default: 1)"
-    )
+    launching.add_cluster(many, "worker")
     worker.add_argument("--until-eof", action="store_true", help=argparse.SUPPRESS)
     worker.set_defaults(run=_worker)
     proxy = actions.add_parser(
@@ -128,7 +121,7 @@ def _work_on(
 
 
 def _launch(args: argparse.Namespace) -> None:
-    from gpunet.search.launch import Fleet, Job, gpunet_command, places
+    from gpunet.search.launch import Job, gpunet_command, places
 
     for name in args.name or [None]:  # what is wrong with one is said once
         opened(args, name=name, patience_s=args.patience_s).storage.close()
@@ -143,19 +136,8 @@ def _launch(args: argparse.Namespace) -> None:
             given += [f"--{name.replace('_', '-')}", str(value)]
     command = gpunet_command(*given)
 
-    def say(line: str) -> None:
-        print(line, flush=True)
-
-    if args.cluster == "ray":
-        from gpunet.search.launch_ray import run_on_ray
-
-        jobs = [Job(f"worker {number}", command) for number in range(args.workers or 1)]
-        asked = run_on_ray(jobs, address=args.address, gpus=args.gpus_per_worker, cpus=args.cpus_per_worker, say=say)
-    else:
-        jobs = [Job(f"worker {n}", command, environment) for n, environment in enumerate(places(args.workers))]
-        asked = Fleet(jobs, say=say).run()
-    if asked:
-        raise SystemExit(console.PREEMPTED_EXIT_CODE)
+    found: list[dict[str, str]] = [{}] * (args.workers or 1) if args.cluster else places(args.workers)
+    launching.run_jobs(args, [Job(f"worker {number}", command, place) for number, place in enumerate(found)])
 
 
 def _proxy(args: argparse.Namespace) -> None:

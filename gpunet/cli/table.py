@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunet.cli import console, options, table_build, table_report
+from gpunet.cli import console, options, table_build, table_report, table_shards
 from gpunet.cli.table_subjects import spec_named
 from gpunet.errors import InvalidArgumentError, TableError
 
@@ -26,6 +26,7 @@ def add_parser(commands: Any) -> None:
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     table_build.add_parser(actions)
+    table_shards.add_parser(actions)
     show = actions.add_parser("show", help="what a table holds, and under which conditions")
     show.add_argument("table", metavar="TABLE", type=Path)
     show.add_argument("--layers", action="store_true", help="every layer with its figures")

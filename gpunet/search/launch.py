@@ -20,10 +20,12 @@ from gpunet.machine import available_threads
 from gpunet.train.preemption import sigterm_asked
 
 LEFT = 75  # exit code of a process that was asked to leave
+_USAGE = 2  # and of one that was started wrongly: it would end so again
 _RESTARTS = 3
 _KILL_AFTER_S = 60.0
 _LOOK_S = 0.05
 _KEPT_LINES = 20
+_LAST_WORDS_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,13 @@ class Job:
         name: what its lines begin with.
         command: program and arguments; it should end when its standard input does.
         environment: variables, beside those of this process.
+        done_codes: exit codes of one that has done its part.
     """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    done_codes: tuple[int, ...] = (0,)
 
 
 @dataclass
@@ -76,18 +80,18 @@ class Fleet:
             Whether it was asked to leave (SIGTERM, or `should_stop`) before their end.
 
         Raises:
-            WorkerError: (a RuntimeError) one ended with an error, or crashed too often; the others were let end.
+            WorkerError: (a RuntimeError) one cannot be started, ended with an error, or crashed too often; the others
+                were let end.
         """
         faults: list[str] = []
+        asked = False
         with sigterm_asked() as sigterm:
             try:
-                self._running = [self._started(job, 0) for job in self.jobs]
-                asked = False
-                while self._running:
-                    if not asked and (sigterm() or should_stop()):
-                        asked = True
-                        self._ask_to_leave()
-                    faults += self._looked_after(asked)
+                for job in self.jobs:
+                    self._running.append(self._started(job, 0))
+                while self._running and not asked:
+                    asked = sigterm() or should_stop()
+                    faults += [] if asked else self._looked_after()
                     time.sleep(_LOOK_S)
             finally:
                 self._ask_to_leave()
@@ -97,22 +101,27 @@ class Fleet:
         return asked
 
     def _started(self, job: Job, starts: int) -> _Running:
-        process = subprocess.Popen(
-            job.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors="replace", env={**os.environ, **job.environment},
-        )  # fmt: skip
+        try:
+            process = subprocess.Popen(
+                job.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                errors="replace", env={**os.environ, **job.environment},
+            )  # fmt: skip
+        except OSError as error:
+            raise WorkerError(f"{job.name} cannot be started: {error}", "Is its program installed?") from None
         lines: list[str] = []
         reader = threading.Thread(target=self._read, args=(job, process.stdout, lines), daemon=True)
         reader.start()
         return _Running(job, process, lines, reader, starts + 1)
 
-    def _read(self, job: Job, stream: IO[str] | None, lines: list[str]) -> None:
-        for line in stream or ():
-            lines.append(line.rstrip())
-            del lines[:-_KEPT_LINES]
-            self._say(f"{job.name}: {line.rstrip()}")
+    def _read(self, job: Job, stream: IO[str], lines: list[str]) -> None:
+        # It closes what it reads: a process of the process may hold the other end longer, and would block who closes.
+        with stream:
+            for line in stream:
+                lines.append(line.rstrip())
+                del lines[:-_KEPT_LINES]
+                self._say(f"{job.name}: {line.rstrip()}")
 
-    def _looked_after(self, asked: bool) -> list[str]:
+    def _looked_after(self) -> list[str]:
         """Faults of those that have ended since; those that crashed are started again."""
         faults, still = [], []
         for each in self._running:
@@ -120,13 +129,12 @@ class Fleet:
             if code is None:
                 still.append(each)
                 continue
-            each.reader.join(timeout=5)
-            self._close(each)
-            crashed = code not in (0, LEFT, 2)
-            if crashed and not asked and each.starts <= self.restarts:
+            self._finished(each)
+            done = code in (*each.job.done_codes, LEFT)
+            if not done and code != _USAGE and each.starts <= self.restarts:
                 self._say(f"{each.job.name}: ended with exit code {code}; it is started again")
                 still.append(self._started(each.job, each.starts))
-            elif code not in (0, LEFT) and not asked:
+            elif not done:
                 said = "\n".join(each.lines[-3:]) or "(it said nothing)"
                 faults.append(f"{each.job.name} ended with exit code {code}: {said}")
         self._running = still
@@ -146,15 +154,15 @@ class Fleet:
             except subprocess.TimeoutExpired:
                 each.process.kill()
                 each.process.wait()
-            each.reader.join(timeout=5)
-            self._close(each)
+            self._finished(each)
         self._running = []
 
     @staticmethod
-    def _close(each: _Running) -> None:
-        for stream in (each.process.stdin, each.process.stdout):
-            if stream is not None:
-                stream.close()
+    def _finished(each: _Running) -> None:
+        """Hear the last of a process that has ended."""
+        each.reader.join(timeout=_LAST_WORDS_S)
+        if each.process.stdin is not None:
+            each.process.stdin.close()
 
 
 def places(count: int | None = None, *, gpus: int | None = None) -> list[dict[str, str]]:

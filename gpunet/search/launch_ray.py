@@ -12,32 +12,54 @@ from gpunet.files import require
 from gpunet.search.launch import LEFT, Job
 from gpunet.train.preemption import sigterm_asked
 
+STOP_S = 60.0
 _LOOK_S = 0.2
-_KEPT_CHARACTERS = 2000
+_LAST_WORDS_S = 5.0
+_KEPT_LINES, _KEPT_CHARACTERS = 20, 2000
 
 
-def run_job(command: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
-    """A job's process, in a task: its exit code and the end of what it said. It ends when the task does."""
+def run_job(command: Sequence[str], environment: dict[str, str], stop_s: float = STOP_S) -> tuple[int, str]:
+    """A job's process, in a task: its exit code and the end of what it said. It ends when the task does.
+
+    Args:
+        command, environment: see `gpunet.search.launch.Job`.
+        stop_s: between asking the process to leave and killing it, when the task is cancelled.
+    """
     import os
+    import threading
 
     own = {**os.environ, **environment}
     process = subprocess.Popen(
-        list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=own
-    )
-    said = ""
+        list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        errors="replace", env=own,
+    )  # fmt: skip
+    said: list[str] = []
+
+    def read() -> None:
+        with process.stdout as stream:  # type: ignore[union-attr]  # it is a pipe
+            for line in stream:
+                print(line, end="", flush=True)
+                said.append(line)
+                del said[:-_KEPT_LINES]
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
     try:
-        for line in process.stdout or ():
-            print(line, end="", flush=True)
-            said = (said + line)[-_KEPT_CHARACTERS:]
-        return process.wait(), said
-    except BaseException:  # the task is cancelled
-        process.terminate()
-        process.wait()
-        raise
-    finally:
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
+        # Ray cancels a task by an exception between two instructions of Python: one that waits in the system, for a
+        # line or for the process, would never see it.
+        while process.poll() is None:
+            time.sleep(_LOOK_S)
+    finally:  # the task is cancelled, if the process has not ended
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(timeout=stop_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+    reader.join(timeout=_LAST_WORDS_S)
+    process.stdin.close()  # type: ignore[union-attr]
+    return process.returncode, "".join(said)[-_KEPT_CHARACTERS:]
 
 
 def run_on_ray(
@@ -46,7 +68,7 @@ def run_on_ray(
     address: str = "auto",
     gpus: float = 0,
     cpus: float = 1,
-    stop_s: float = 60.0,
+    stop_s: float = STOP_S,
     say: Callable[[str], None] = print,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> bool:
@@ -80,7 +102,9 @@ def run_on_ray(
             ) from None
     try:
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(run_job)
-        waiting = {task.options(name=job.name).remote(list(job.command), dict(job.environment)): job for job in jobs}
+        waiting = {
+            task.options(name=job.name).remote(list(job.command), dict(job.environment), stop_s): job for job in jobs
+        }
         faults: list[str] = []
         with sigterm_asked() as sigterm:
             asked = False
@@ -108,13 +132,13 @@ def _fault(ray: Any, task: Any, job: Job) -> str:
         code, said = ray.get(task)
     except ray.exceptions.RayError as error:
         return f"{job.name} could not be run: {str(error).strip().splitlines()[-1]}"
-    return "" if code in (0, LEFT) else f"{job.name} ended with exit code {code}: {said.strip()[-500:]}"
+    return "" if code in (*job.done_codes, LEFT) else f"{job.name} ended with exit code {code}: {said.strip()[-500:]}"
 
 
 def _cancel(ray: Any, tasks: Sequence[Any], stop_s: float) -> None:
     for each in tasks:
         ray.cancel(each, force=False)
-    until_s = time.monotonic() + stop_s
+    until_s = time.monotonic() + stop_s + _LAST_WORDS_S
     left = list(tasks)
     while left and time.monotonic() < until_s:
         _, left = ray.wait(left, num_returns=len(left), timeout=min(1.0, max(0.0, until_s - time.monotonic())))

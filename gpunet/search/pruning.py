@@ -1,11 +1,13 @@
 """Which trials to end early, by Optuna's pruners, without reading the whole study at every epoch.
 
-The pruner sees a mirror of the study in memory, which takes up what has ended since; it is read anew only after many
-times as long as the last reading took, so that reading never costs more than a few per cent of a worker's time.
+The pruner sees a mirror of the study in memory, which takes up what has ended since. It is read at a trial's beginning,
+and anew only after many times as long as the last reading took: so reading never costs more than a few per cent of a
+worker's time, and that of hundreds of workers no more than a part of the storage's.
 """
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from gpunet.search.definition import Pruning
 from gpunet.search.study import Study
 
 READING_PART = 0.02  # of a worker's time, at most
+ALL_READING_PART = 0.2  # of the storage's time, at most, by all workers together
 _LEAST_S = 1.0
 
 
@@ -30,7 +33,7 @@ class Pruner:
         self._study, self._clock = study, clock
         self._optuna: Any = study.optuna
         self._pruner = pruner_of(self._optuna, study.definition.pruning, study.definition.epochs)
-        self._next_s = -1.0
+        self._next_s = self._next_at_begin_s = -math.inf
         self._mirror: Any = None
         self._ids: list[int] = []
         self._ended: set[int] = set()
@@ -70,20 +73,27 @@ class Pruner:
                 self._mirror = self._optuna.create_study(
                     storage=self._mirror_storage, study_name=self._study.name, direction="maximize", pruner=self._pruner
                 )
-        elif began_s < self._next_s and number < len(self._ids):
+        elif began_s < (self._next_s if number < len(self._ids) else self._next_at_begin_s):
+            self._known_until(number)
             return
-        for frozen in self._study.frozen():
+        found = self._study.frozen()
+        for frozen in found:
             self._take_up(frozen)
+        self._known_until(number)
+        now_s = self._clock()
+        took_s, workers = now_s - began_s, len(found) - len(self._ended)  # that hold a trial
+        self._next_at_begin_s = now_s + max(_LEAST_S, took_s / READING_PART)
+        self._next_s = max(self._next_at_begin_s, now_s + workers * took_s / ALL_READING_PART)
+
+    def _known_until(self, number: int) -> None:
+        """Let the mirror have trials up to this one."""
         while len(self._ids) <= number:
             self._ids.append(self._mirror_storage.create_new_trial(self._mirror._study_id))
-        took_s = self._clock() - began_s
-        self._next_s = self._clock() + max(_LEAST_S, took_s / READING_PART)
 
     def _take_up(self, frozen: Any) -> None:
         """Let the mirror know of a trial what the study knows."""
         storage = self._mirror_storage
-        while len(self._ids) <= frozen.number:
-            self._ids.append(storage.create_new_trial(self._mirror._study_id))
+        self._known_until(frozen.number)
         mirrored = self._ids[frozen.number]
         if frozen.number in self._ended:
             return

@@ -60,7 +60,7 @@ class Study:
         self.storage, self.name, self.study_id = storage, name, study_id
         self.definition, self.folder = definition, folder
         self.optuna = storage.optuna
-        self._distributions = _distributions(self.optuna, definition)
+        self._ids: dict[int, int] = {}  # Optuna's, by number, of trials that this process has held
 
     def __repr__(self) -> str:
         return f"<Study {self.name} in {shown(self.storage.url)}>"
@@ -146,10 +146,10 @@ class Study:
         """A new trial, held by a session from its beginning; made once, however often the call is repeated."""
         definition = self.definition
         spec = definition.space.decode(vector)
-        values = {digit.name: digit.values[index] for digit, index in zip(definition.space.digits, vector, strict=True)}
+        # No parameters of Optuna's: dozens a trial cost a database, a proxy and every reader seven times as much.
         template = self.optuna.trial.FrozenTrial(
             number=-1, trial_id=-1, state=self.optuna.trial.TrialState.RUNNING, value=None,
-            datetime_start=_now(), datetime_complete=None, params=values, distributions=self._distributions,
+            datetime_start=_now(), datetime_complete=None, params={}, distributions={},
             user_attrs={
                 VECTOR: [int(index) for index in vector],
                 SPEC: spec.to_dict() if hasattr(spec, "to_dict") else dataclasses.asdict(spec),
@@ -157,12 +157,15 @@ class Study:
             },
             system_attrs={}, intermediate_values={},
         )  # fmt: skip
-        trial_id = self.storage.create(self.study_id, template, assignment)
-        return record_of(self.storage.trial(trial_id))
+        made = self.storage.trial(self.storage.create(self.study_id, template, assignment))
+        self._ids[made.number] = made._trial_id
+        return record_of(made)
 
     def trial_id(self, number: int) -> int:
         """Optuna's id of a trial."""
-        return self.storage.trial_id(self.study_id, number)
+        if number not in self._ids:
+            self._ids[number] = self.storage.trial_id(self.study_id, number)
+        return self._ids[number]
 
 
 def create_study(

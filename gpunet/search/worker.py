@@ -35,7 +35,7 @@ from gpunet.search.trials import ASSIGNMENT, SECONDS, SESSION, TRIES, WEIGHTS, T
 from gpunet.train.preemption import sigterm_asked
 
 BEAT_S, GRACE_S = 20.0, 120.0
-_FIRST_POLL_S, _MOST_POLL_S, _POLL_GROWTH = 0.02, 5.0, 1.5
+_FIRST_POLL_S, _MOST_POLL_S, _POLL_GROWTH = 0.05, 5.0, 2.0
 _NEWCOMER_S = 0.3  # that one without an optimiser lets the others go first
 
 
@@ -231,6 +231,9 @@ class Worker:
         if turn is None:
             return None
         try:
+            answer = session.heard()  # the turn before may have served this session after it had looked
+            if answer is not None:
+                return answer
             costs = self.proposals.serve(turn)
         except StudyUnavailableError:
             raise  # the turn is taken away in time

@@ -1,0 +1,52 @@
+"""What commands share that start many processes: on this machine, or as tasks of a Ray cluster."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gpunet.cli import console
+
+if TYPE_CHECKING:
+    from gpunet.search.launch import Job
+
+
+def add_cluster(group: Any, kind: str) -> None:
+    """--cluster, --address and what a task needs.
+
+    Args:
+        group: of the parser.
+        kind: what a process is, in the options' names and words: 'worker'.
+    """
+    group.add_argument("--cluster", choices=("ray",), help="start them as tasks of the Ray cluster of this machine")
+    group.add_argument("--address", default="auto", metavar="HOST:PORT", help="of the Ray cluster (default: auto)")
+    for what, default in (("gpus", 0), ("cpus", 1)):
+        group.add_argument(
+            f"--{what}-per-{kind}", dest=f"{what}_per_task", type=float, default=default, metavar="N",
+            help=f"that a Ray task needs (default: {default})",
+        )  # fmt: skip
+
+
+def run_jobs(args: argparse.Namespace, jobs: Sequence[Job]) -> None:
+    """Run jobs where the options say, to their end; exit 75 when asked to leave before it.
+
+    Raises:
+        WorkerError: (a RuntimeError) one ended with an error, or crashed too often.
+    """
+    if args.cluster == "ray":
+        from gpunet.search.launch_ray import run_on_ray
+
+        asked = run_on_ray(
+            jobs, address=args.address, gpus=args.gpus_per_task, cpus=args.cpus_per_task, say=_say
+        )
+    else:
+        from gpunet.search.launch import Fleet
+
+        asked = Fleet(jobs, say=_say).run()
+    if asked:
+        raise SystemExit(console.PREEMPTED_EXIT_CODE)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
