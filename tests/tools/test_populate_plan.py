@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
-from gpunet.errors import InvalidArgumentError, SpecError
-from gpunet.search.paper import PAPER_SPACE
 from populate.place import Place, first_difference
 from populate.plan import Plan, plan_from_dict, read_plan
 from populate.presets import PRESETS
+
+from gpunet.errors import InvalidArgumentError, SpecError
+from gpunet.search.paper import PAPER_SPACE
 
 ROOT = Path(__file__).parents[2]
 LEAST = {
@@ -48,7 +49,8 @@ def test_the_guides_plan_is_the_papers():
 def test_toml_yaml_and_json_say_the_same(tmp_path: Path):
     (tmp_path / "plan.json").write_text(json.dumps(LEAST))
     (tmp_path / "plan.yaml").write_text(
-        "name: x\nspace: paper\nsearch: {trials: 5, recipe: paper-rank, data: digits}\nfine_tune: {recipe: paper-finetune}\n"
+        "name: x\nspace: paper\nsearch: {trials: 5, recipe: paper-rank, data: digits}\n"
+        "fine_tune: {recipe: paper-finetune}\n"
     )
     (tmp_path / "plan.toml").write_text(
         'name = "x"\nspace = "paper"\n[search]\ntrials = 5\nrecipe = "paper-rank"\ndata = "digits"\n'
@@ -140,9 +142,10 @@ def test_a_folder_keeps_to_its_plan(tmp_path: Path, plan: Plan):
     with Place(tmp_path / "state", more).held():
         pass
     other = dataclasses.replace(plan, search=dataclasses.replace(plan.search, seed=5))
-    with pytest.raises(InvalidArgumentError, match=r"begun with another plan: search\.seed has changed"), Place(
-        tmp_path / "state", other
-    ).held():
+    with (
+        pytest.raises(InvalidArgumentError, match=r"begun with another plan: search\.seed has changed"),
+        Place(tmp_path / "state", other).held(),
+    ):
         pass
 
 
