@@ -1,4 +1,4 @@
-"""tools/populate_zoo.py from nothing to a queried, re-checked network: the demo, reduced, really trained and measured."""
+"""tools/populate_zoo.py from nothing to a queried, re-checked network: the demo, reduced, really trained, measured."""
 
 from __future__ import annotations
 
