@@ -251,4 +251,4 @@ def test_a_plan_that_is_not_there():
 
 def test_a_plan_is_printed_whole(capsys: pytest.CaptureFixture[str]):
     populate_zoo.main(["--preset", "demo", "--print-plan"])
-    assert json.loads(capsys.readouterr().out)["search"]["recipe"]["epochs"] == 3
+    assert json.loads(capsys.readouterr().out)["search"]["recipe"]["epochs"] == 2
