@@ -52,17 +52,17 @@ def test_the_median_ends_what_is_worse(place: Place) -> None:
     assert Pruner(place.open(), Time()).should_prune(bad.number, bad.id, bad.curve)
 
 
-def test_hyperband_shares_its_rungs_between_workers(place: Place) -> None:
+def test_hyperband_shares_its_rungs_between_workers(file_place: Place) -> None:
     pruning = Pruning("hyperband", warmup_epochs=1, reduction_factor=2)
-    study = place.create(definition(pruning=pruning, epochs=8, max_trials=40))
-    other = place.open()
+    study = file_place.create(definition(pruning=pruning, epochs=4, max_trials=40))
+    other = file_place.open()
     time = Time()
     pruners = [Pruner(study, time), Pruner(other, time)]
     verdicts = {}
-    for row in range(24):
+    for row in range(12):
         worker = row % 2
         run = Run((study, other)[worker], pruners[worker], made((study, other)[worker], row))
-        for epoch in range(1, 9):
+        for epoch in range(1, 5):
             time.now_s += 1000  # every mirror is read anew
             if run.report(epoch, (90.0 if row % 4 == 0 else 20.0) + epoch):
                 verdicts[row] = epoch
@@ -78,7 +78,7 @@ def test_hyperband_shares_its_rungs_between_workers(place: Place) -> None:
     # A verdict leans on rungs that the other worker noted: each sees those of all trials in its mirror.
     time.now_s += 1000
     pruners[0].should_prune(0, study.trial_id(0), {1: 1.0})
-    last = Run(study, pruners[0], made(study, 24))
+    last = Run(study, pruners[0], made(study, 12))
     last.report(1, 99.0)
     mirrored = pruners[0]._mirror.get_trials(deepcopy=False)
     noted = {each.number for each in mirrored if any("completed_rung" in key for key in each.system_attrs)}
@@ -99,10 +99,10 @@ def test_the_study_is_read_again_only_after_many_times_as_long(
 
     monkeypatch.setattr(study, "frozen", slow)
     run = Run(study, Pruner(study, time), made(study, 0))
-    for epoch in range(1, 200):
+    for epoch in range(1, 61):
         run.report(epoch, 1.0)
-        time.now_s += 1.0
-    assert len(readings) == pytest.approx(200 * READING_PART / 2, abs=2)
+        time.now_s += 5.0
+    assert len(readings) == pytest.approx(60 * 5 * READING_PART / 2, abs=1)
     made(study, 1)
     Run(study, run.pruner, 1).report(1, 1.0)  # a trial that the mirror does not have yet
     assert len(run.pruner._ids) == 2
