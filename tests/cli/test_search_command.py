@@ -200,7 +200,7 @@ def test_create(create: list[str], table: Path, tmp_path: Path, capsys: pytest.C
     (["--table", "{tmp}/nowhere.sqlite"], TableError, "nowhere"),
     (["--space", "{tmp}/nowhere.json"], InvalidArgumentError, "--space"),
     (["--data", "{tmp}/nowhere"], DataError, "nowhere"),
-    (["--high-ms", "0"], GpunetError, "high"),
+    (["--high-ms", "0"], InvalidArgumentError, "bounds in ms must rise, but are 0, 0"),
     (["--low-ms", "1000"], StudyError, "no network of the space has an estimate 1000 ms or more"),
     (["--trials", "0"], SpecError, "max_trials: "),
     (["--recipe", "gpunet_d2", "--epochs", "1"], InvalidArgumentError, "has distillation, which would rank students"),
