@@ -53,6 +53,7 @@ def test_the_median_ends_what_is_worse(place: Place) -> None:
 
 
 def test_hyperband_shares_its_rungs_between_workers(file_place: Place) -> None:
+    file_place.name = "hyperband"  # it draws a trial's bracket by the study's name
     pruning = Pruning("hyperband", warmup_epochs=1, reduction_factor=2)
     study = file_place.create(definition(pruning=pruning, epochs=4, max_trials=40))
     other = file_place.open()
@@ -88,7 +89,7 @@ def test_hyperband_shares_its_rungs_between_workers(file_place: Place) -> None:
 def test_the_study_is_read_again_only_after_many_times_as_long(
     file_place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = file_place.create(definition(pruning=Pruning("median")))
+    study = file_place.create(definition(pruning=Pruning("median"), epochs=100))
     time, readings = Time(), []
     frozen = study.frozen
 
@@ -115,6 +116,15 @@ def test_a_trial_that_another_has_ended_is_not_pruned(file_place: Place) -> None
     study.storage.finish(run.id, TrialState.FAIL)
     late = Pruner(study, Time())
     assert not late.should_prune(0, run.id, {1: 1.0})
+
+
+def test_a_trial_that_was_trained_to_its_end_is_not_pruned(file_place: Place) -> None:
+    study = file_place.create(definition(pruning=Pruning("median", startup_trials=1), epochs=2))
+    good = Run(study, Pruner(study, Time()), made(study, 0))
+    assert [good.report(1, 50.0), good.report(2, 60.0)] == [False, False]
+    good.end()
+    bad = Run(study, Pruner(study, Time()), made(study, 1))
+    assert [bad.report(1, 10.0), bad.report(2, 20.0)] == [True, False]
 
 
 def test_no_pruner_and_no_curve(file_place: Place) -> None:
