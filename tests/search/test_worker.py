@@ -160,27 +160,29 @@ def test_the_papers_optimizer(file_place: Place) -> None:
     checked(study, 12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
 def test_bad_trials_are_pruned(pruner: str, file_place: Place) -> None:
     file_place.name = pruner  # hyperband draws a trial's bracket by the study's name
-    study = file_place.create(definition(pruning=Pruning(pruner, 1, 2, 2), max_trials=20, epochs=8))
+    study = file_place.create(definition(pruning=Pruning(pruner, 1, 2, 2), max_trials=12, epochs=5))
     clock = Time()
 
     def before(_: Sequence[int], epoch: int) -> None:
         clock.now_s += 1000  # the pruner's mirror is read anew
 
-    done = worker(study, Trainer(before, 8), clock=clock, sleep=clock.sleep).work()
+    patient = Settings(beat_s=1.0, grace_s=1e9, most_poll_s=0.02)  # its beats are by another clock
+    done = worker(study, Trainer(before, 5), patient, clock=clock, sleep=clock.sleep).work()
     trials = study.trials()
     states = Counter(each.state for each in trials)
-    assert done.ended == 20
+    assert done.ended == 12
     assert states["pruned"] > 0
     assert states["complete"] > 0
-    assert states["pruned"] + states["complete"] == 20
+    assert states["pruned"] + states["complete"] == 12
     for each in trials:
-        assert (len(each.curve) < 8) == (each.state == "pruned")
-    best = max(trials, key=lambda each: accuracy(each.vector, 8))
+        assert (len(each.curve) < 5) == (each.state == "pruned")
+    best = max(trials, key=lambda each: accuracy(each.vector, 5))
     assert study.best().number == best.number or best.state == "pruned"
-    assert study.best().top1_percent > sum(accuracy(each.vector, 8) for each in trials) / 20
+    assert study.best().top1_percent > sum(accuracy(each.vector, 5) for each in trials) / 12
 
 
 # --------------------------------------------------------------------------- refusals
@@ -265,7 +267,7 @@ def test_a_worker_with_limits(file_place: Place) -> None:
     def before(_: Sequence[int], epoch: int) -> None:
         time.now_s += 1000
 
-    hours = Settings(beat_s=1.0, grace_s=HANG_GUARD_S, hours=1.0)
+    hours = Settings(beat_s=1.0, grace_s=1e9, hours=1.0)
     done = worker(study, Trainer(before), hours, clock=time, sleep=time.sleep).work()
     assert (done.ended, done.laid_back, done.end) == (1, 1, "1 hours are over")
     assert [each.state for each in study.trials()] == ["complete"] * 3 + ["waiting"]
