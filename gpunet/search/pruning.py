@@ -48,6 +48,8 @@ class Pruner:
         """
         if self._pruner is None or not curve:
             return False
+        if max(curve) >= self._study.definition.epochs:  # it has been trained to its end: nothing is saved
+            return False
         self._refresh(number)
         mirror, storage = self._mirror, self._mirror_storage
         mirrored = self._ids[number]

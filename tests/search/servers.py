@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-HANG_GUARD_S = 120.0
+HANG_GUARD_S = 300.0
 
 
 def postgresql_programs() -> Path | None:

@@ -52,17 +52,18 @@ def test_the_median_ends_what_is_worse(place: Place) -> None:
     assert Pruner(place.open(), Time()).should_prune(bad.number, bad.id, bad.curve)
 
 
-def test_hyperband_shares_its_rungs_between_workers(place: Place) -> None:
+def test_hyperband_shares_its_rungs_between_workers(file_place: Place) -> None:
+    file_place.name = "hyperband"  # it draws a trial's bracket by the study's name
     pruning = Pruning("hyperband", warmup_epochs=1, reduction_factor=2)
-    study = place.create(definition(pruning=pruning, epochs=8, max_trials=40))
-    other = place.open()
+    study = file_place.create(definition(pruning=pruning, epochs=4, max_trials=40))
+    other = file_place.open()
     time = Time()
     pruners = [Pruner(study, time), Pruner(other, time)]
     verdicts = {}
-    for row in range(24):
+    for row in range(12):
         worker = row % 2
         run = Run((study, other)[worker], pruners[worker], made((study, other)[worker], row))
-        for epoch in range(1, 9):
+        for epoch in range(1, 5):
             time.now_s += 1000  # every mirror is read anew
             if run.report(epoch, (90.0 if row % 4 == 0 else 20.0) + epoch):
                 verdicts[row] = epoch
@@ -78,7 +79,7 @@ def test_hyperband_shares_its_rungs_between_workers(place: Place) -> None:
     # A verdict leans on rungs that the other worker noted: each sees those of all trials in its mirror.
     time.now_s += 1000
     pruners[0].should_prune(0, study.trial_id(0), {1: 1.0})
-    last = Run(study, pruners[0], made(study, 24))
+    last = Run(study, pruners[0], made(study, 12))
     last.report(1, 99.0)
     mirrored = pruners[0]._mirror.get_trials(deepcopy=False)
     noted = {each.number for each in mirrored if any("completed_rung" in key for key in each.system_attrs)}
@@ -88,7 +89,7 @@ def test_hyperband_shares_its_rungs_between_workers(place: Place) -> None:
 def test_the_study_is_read_again_only_after_many_times_as_long(
     file_place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = file_place.create(definition(pruning=Pruning("median")))
+    study = file_place.create(definition(pruning=Pruning("median"), epochs=100))
     time, readings = Time(), []
     frozen = study.frozen
 
@@ -99,10 +100,10 @@ def test_the_study_is_read_again_only_after_many_times_as_long(
 
     monkeypatch.setattr(study, "frozen", slow)
     run = Run(study, Pruner(study, time), made(study, 0))
-    for epoch in range(1, 200):
+    for epoch in range(1, 61):
         run.report(epoch, 1.0)
-        time.now_s += 1.0
-    assert len(readings) == pytest.approx(200 * READING_PART / 2, abs=2)
+        time.now_s += 5.0
+    assert len(readings) == pytest.approx(60 * 5 * READING_PART / 2, abs=1)
     made(study, 1)
     Run(study, run.pruner, 1).report(1, 1.0)  # a trial that the mirror does not have yet
     assert len(run.pruner._ids) == 2
@@ -115,6 +116,15 @@ def test_a_trial_that_another_has_ended_is_not_pruned(file_place: Place) -> None
     study.storage.finish(run.id, TrialState.FAIL)
     late = Pruner(study, Time())
     assert not late.should_prune(0, run.id, {1: 1.0})
+
+
+def test_a_trial_that_was_trained_to_its_end_is_not_pruned(file_place: Place) -> None:
+    study = file_place.create(definition(pruning=Pruning("median", startup_trials=1), epochs=2))
+    good = Run(study, Pruner(study, Time()), made(study, 0))
+    assert [good.report(1, 50.0), good.report(2, 60.0)] == [False, False]
+    good.end()
+    bad = Run(study, Pruner(study, Time()), made(study, 1))
+    assert [bad.report(1, 10.0), bad.report(2, 20.0)] == [True, False]
 
 
 def test_no_pruner_and_no_curve(file_place: Place) -> None:
