@@ -38,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=positive, metavar="N", help="(default: 300, or 3 for --faults)")
     parser.add_argument("--trials", type=positive, metavar="N", help="(default: 1000, or 60 a tier for --compare)")
     parser.add_argument("--epochs", type=positive, metavar="N", help="of a trial (default: 10, 4 or 3, by mode)")
-    parser.add_argument("--beat-s", type=float, metavar="N", help="between signs of life (default: 20, or 1 for --faults)")
+    parser.add_argument(
+        "--beat-s", type=float, metavar="N", help="between signs of life (default: 20, or 1 for --faults)"
+    )
     parser.add_argument("--optimizer", default="lamcts", metavar="NAME", help="of the study (default: lamcts)")
     scale = parser.add_argument_group("--simulate")
     scale.add_argument("--wait-s", type=float, default=170.0, metavar="N", help="of a trial (default: 170)")
@@ -48,10 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scale.add_argument("--proxy-before", default="", metavar="WORDS", help="before the proxy's command: a profiler's")
     soak = parser.add_argument_group("--faults")
     soak.add_argument("--storage", choices=("sqlite", "postgresql"), default="sqlite", help="(default: sqlite)")
-    soak.add_argument("--kill-s", type=float, nargs=2, default=(2.0, 10.0), metavar="N", help="between two kills, at least and at most (default: 2 10)")  # noqa: E501
+    soak.add_argument(
+        "--kill-s",
+        type=float,
+        nargs=2,
+        default=(2.0, 10.0),
+        metavar="N",
+        help="between two kills, at least and at most (default: 2 10)",
+    )  # noqa: E501
     soak.add_argument("--seed", type=int, default=0, metavar="N", help="of when which worker is killed (default: 0)")
     comparison = parser.add_argument_group("--compare")
-    comparison.add_argument("--cache", type=Path, metavar="FILE", help="keep the networks' accuracies, and go on from it")
+    comparison.add_argument(
+        "--cache", type=Path, metavar="FILE", help="keep the networks' accuracies, and go on from it"
+    )
     comparison.add_argument("--seeds", type=positive, default=5, metavar="N", help="(default: 5)")
     comparison.add_argument("--jobs", type=positive, default=2, metavar="N", help="processes that train (default: 2)")
     args = parser.parse_args(arguments)

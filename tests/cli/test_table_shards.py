@@ -159,9 +159,7 @@ def test_on_a_cluster_they_are_tasks(table: Path, monkeypatch: pytest.MonkeyPatc
         (["--shards", "2", *CPU, "--jobs", "2"], "--jobs is of 'gpunet table build'", "Leave it out."),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused(
-    table: Path, builders: Builders, options: list[str], said: str, hint: str
-):
+def test_what_makes_no_sense_is_refused(table: Path, builders: Builders, options: list[str], said: str, hint: str):
     with pytest.raises(InvalidArgumentError) as error:
         main(["table", "shards", str(table), *options])
     assert said in error.value.message

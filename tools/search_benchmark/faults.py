@@ -115,9 +115,7 @@ def soak(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     return body, faults
 
 
-def _disturbed(
-    workers: Workers, study: Study, args: argparse.Namespace, outages: list[Callable[[], Any]]
-) -> list[str]:
+def _disturbed(workers: Workers, study: Study, args: argparse.Namespace, outages: list[Callable[[], Any]]) -> list[str]:
     """Kill and start workers until the time is over, and wait until those that are left have spent the budget."""
     generator = np.random.default_rng(args.seed)
     faults: list[str] = []

@@ -181,15 +181,11 @@ def show(body: dict[str, Any]) -> None:
     )
     rows = [(part.removesuffix("_s"), *cells(found)) for part, found in body["costs"].items()]
     print(console.table(["a trial's cost, s", *COLUMNS], rows))
-    rows = [
-        (part.removesuffix("_s"), *cells(found, scale=100 / TRIAL_S)) for part, found in body["costs"].items()
-    ]
+    rows = [(part.removesuffix("_s"), *cells(found, scale=100 / TRIAL_S)) for part, found in body["costs"].items()]
     print("\n" + console.table(["% of ten minutes", *COLUMNS], rows))
     rows = [(name, int(found["count"]), *cells(found)) for name, found in body["turns"].items()]
     print("\n" + console.table(["a turn", "count>", *COLUMNS], rows))
-    rows = [
-        (name, int(found["count"]), *cells(found, 1, 1000)) for name, found in body["calls_s"].items()
-    ]
+    rows = [(name, int(found["count"]), *cells(found, 1, 1000)) for name, found in body["calls_s"].items()]
     print("\n" + console.table(["storage call, ms", "count>", *COLUMNS], rows))
     print(
         f"\n{body['calls_of_a_trial']:.0f} storage calls a trial; the proxy used {body['proxy_processor_s']:.0f} s of "
