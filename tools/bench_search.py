@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=(2.0, 10.0),
         metavar="N",
         help="between two kills, at least and at most (default: 2 10)",
-    )  # noqa: E501
+    )
     soak.add_argument("--seed", type=int, default=0, metavar="N", help="of when which worker is killed (default: 0)")
     comparison = parser.add_argument_group("--compare")
     comparison.add_argument(

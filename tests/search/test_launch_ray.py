@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from search_benchmark import small
 
 from gpunet.errors import WorkerError

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import itertools
 import json
 import multiprocessing
 import os
@@ -20,13 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from search_benchmark.estimates import Roofline, quantiles_ms, roofline_of
 
 from gpunet.cli import console
 from gpunet.errors import InvalidArgumentError
 from gpunet.files import write_text
 from gpunet.search import ConvSpace, LaMcts, RandomSearch, RecipeTrainer, Tier
 from gpunet.search.training import trainer_from_dict
+from search_benchmark.estimates import Roofline, quantiles_ms, roofline_of
 
 if TYPE_CHECKING:
     from gpunet.search.optimize.base import Optimizer
@@ -46,7 +47,7 @@ def compare(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     trainer = RecipeTrainer(space, demo_recipe(args.epochs), demo_data(), device="cpu")
     cuts_ms = quantiles_ms(space, estimator, CUTS)
     return compare_in(
-        space, estimator, trainer, list(zip(cuts_ms, cuts_ms[1:], strict=False)), cache=args.cache, seeds=args.seeds,
+        space, estimator, trainer, list(itertools.pairwise(cuts_ms)), cache=args.cache, seeds=args.seeds,
         trials=args.trials, jobs=args.jobs,
     )  # fmt: skip
 
@@ -206,11 +207,11 @@ def _bests(best: Mapping[tuple[str, int], Mapping[int, float]], kind: str, tier:
 
 def show(body: dict[str, Any]) -> None:
     """Print the table."""
-    cells = [(row["tier"], *(f"{value:.2f}" for name, value in row.items() if name != "tier")) for row in body["rows"]]
+    cells = [[value if isinstance(value, str) else f"{value:.2f}" for value in row.values()] for row in body["rows"]]
     columns = ["best top-1 %", "LA-MCTS mean>", "spread>", "random mean>", "spread>", "gain>"]
     print(console.table(columns, cells))
     found = body["networks"]
     print(
-        f"\n{found['count']} networks trained, their median {found['median']:.2f} % and the best {found['best']:.2f} %; "
+        f"\n{found['count']} networks trained, their median {found['median']:.2f} % the best {found['best']:.2f} %; "
         "spread: standard deviation over seeds"
     )

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+
+from gpunet.cli import console
 from search_benchmark import small
 from search_benchmark.counted_worker import steps_of
 from search_benchmark.servers import Postgres
-
-from gpunet.cli import console
 
 if TYPE_CHECKING:
     from gpunet.search.study import Study
