@@ -37,9 +37,7 @@ def run_jobs(args: argparse.Namespace, jobs: Sequence[Job]) -> None:
     if args.cluster == "ray":
         from gpunet.search.launch_ray import run_on_ray
 
-        asked = run_on_ray(
-            jobs, address=args.address, gpus=args.gpus_per_task, cpus=args.cpus_per_task, say=_say
-        )
+        asked = run_on_ray(jobs, address=args.address, gpus=args.gpus_per_task, cpus=args.cpus_per_task, say=_say)
     else:
         from gpunet.search.launch import Fleet
 

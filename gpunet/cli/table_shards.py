@@ -75,7 +75,9 @@ def _check(args: argparse.Namespace, runtime: Runtime) -> None:
         raise InvalidArgumentError(f"--shards must be 1 or more, but got {args.shards}.")
     for name, value in _REFUSED.items():
         if getattr(args, name) != value:
-            raise InvalidArgumentError(f"--{name} is of 'gpunet table build', which runs once a shard.", "Leave it out.")
+            raise InvalidArgumentError(
+                f"--{name} is of 'gpunet table build', which runs once a shard.", "Leave it out."
+            )
     if runtime.device != "gpu" and args.cluster is None and args.shards > 1:
         available = available_threads()
         if args.threads != 1 or args.shards > available:

@@ -104,6 +104,7 @@ class Board:
         self, storage: StudyStorage, study_id: int, grace_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.storage, self.study_id = storage, study_id
+        self._clock = clock
         self._watch = Watch(grace_s, clock)
         self._turn_watch = Watch(grace_s, clock)
         self._states = storage.optuna.trial.TrialState
@@ -149,9 +150,11 @@ class Board:
                 return None
             with suppress(self.storage.optuna.exceptions.UpdateFinishedTrialError):
                 self.storage.set_attr(token._trial_id, TURN, [count + 1, session.id])
-                return Turn(self.storage, token._trial_id, count + 1)
+                return Turn(self.storage, token._trial_id, count + 1, self._watch.grace_s / 4, self._clock)
         elif token.state.is_finished() or self._turn_watch.is_silent(
-            token._trial_id, (token.state.name, count, self._beat(holder)), self.storage.recovered_s
+            token._trial_id,
+            (token.state.name, count, token.user_attrs.get(BEAT), self._beat(holder)),
+            self.storage.recovered_s,
         ):
             self.storage.finish(token._trial_id, self._states.FAIL)
             self._turn_id = None
@@ -189,15 +192,32 @@ class Turn:
         storage: of the study.
         trial_id: of the turn.
         count: how often it has been taken.
+        beat_s: between two beats.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, storage: StudyStorage, trial_id: int, count: int) -> None:
+    def __init__(
+        self, storage: StudyStorage, trial_id: int, count: int, beat_s: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self._storage, self._trial_id, self._count = storage, trial_id, count
+        self._beat_s, self._clock, self._beaten_s, self._beats = beat_s, clock, clock(), 0
 
     def is_mine(self) -> bool:
         """Whether nobody has taken it away."""
         token = self._storage.trial(self._trial_id)
         return token.state.name == "RUNNING" and token.user_attrs[TURN][0] == self._count
+
+    def goes_on(self) -> bool:
+        """Show that the turn goes on, where it is time to; False if it has been taken away, as far as that shows."""
+        if self._clock() - self._beaten_s < self._beat_s:
+            return True
+        self._beaten_s, self._beats = self._clock(), self._beats + 1
+        try:
+            self._storage.set_attr(self._trial_id, BEAT, self._beats)
+        except self._storage.optuna.exceptions.UpdateFinishedTrialError:
+            return False
+        return True
 
     def give_back(self) -> None:
         """Let others have it."""

@@ -99,7 +99,9 @@ class Proposals:
         if asking and not turn.is_mine():
             return TurnCosts(read_s, proposing_s, served, 0)
         estimates = self.tier.latency_ms(vectors) if len(vectors) else np.zeros(0)
-        for vector, estimated_ms in zip(vectors.tolist(), estimates.tolist(), strict=True):
+        for number, (vector, estimated_ms) in enumerate(zip(vectors.tolist(), estimates.tolist(), strict=True)):
+            if not turn.goes_on():
+                return TurnCosts(read_s, proposing_s, served + number, number)
             answer = {"vector": vector, "estimated_ms": estimated_ms, "assignment": uuid.uuid4().hex}
             self.board.answer(asking.pop(0), answer)
         all_proposed = self.exhausted or budget <= len(trials)

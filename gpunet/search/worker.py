@@ -35,7 +35,10 @@ from gpunet.search.trials import ASSIGNMENT, SECONDS, SESSION, TRIES, WEIGHTS, T
 from gpunet.train.preemption import sigterm_asked
 
 BEAT_S, GRACE_S = 20.0, 120.0
-_FIRST_POLL_S, _MOST_POLL_S, _POLL_GROWTH = 0.05, 5.0, 2.0
+_FIRST_POLL_S, _MOST_POLL_S, _POLL_GROWTH = 0.05, 10.0, 2.0
+# Hundreds that wait at once must not be what they wait for: where looking takes long, all look less often.
+_POLL_PART, _BUSIEST_POLL_S = 0.05, 60.0
+_TURN_LOOKS = 3  # of an answer's, to one of the turn, once it was another's
 _NEWCOMER_S = 0.3  # that one without an optimiser lets the others go first
 
 
@@ -199,15 +202,19 @@ class Worker:
     def _ask(self, session: Session, heart: Heart) -> TrialRecord | None:
         """The next trial, held by this session; None where there is none for it."""
         session.wish()
-        began_s, wait_s = self._clock(), _FIRST_POLL_S
+        began_s, wait_s, looks = self._clock(), _FIRST_POLL_S, 0
         while True:
             reason = self._leaves()
             if reason:
                 self.done.end = reason
                 return None
+            looked_s = self._clock()
             answer = session.heard()
-            if answer is None and (self.proposals.has_optimizer or self._clock() - began_s >= self._newcomer_s()):
-                answer = self._served(session)
+            took_s = self._clock() - looked_s
+            if answer is None and (self.proposals.has_optimizer or looked_s - began_s >= self._newcomer_s()):
+                if looks % _TURN_LOOKS == 0:
+                    answer = self._served(session)
+                looks += 1
             if answer is not None:
                 if "end" in answer:
                     self.done.end = answer["end"]
@@ -216,9 +223,10 @@ class Worker:
                 if held is not None:
                     return held
                 session.wish()
-                wait_s = _FIRST_POLL_S
+                wait_s, looks = _FIRST_POLL_S, 0
             if heart.buried.is_set():
                 raise buried()
+            wait_s = max(wait_s, min(took_s / _POLL_PART, _BUSIEST_POLL_S))
             self._sleep(wait_s * (0.75 + random.random() / 2))
             wait_s = min(wait_s * _POLL_GROWTH, self.settings.most_poll_s)
 

@@ -18,7 +18,9 @@ from gpunet.search.conv_space import ConvSpace, StageChoices
 from gpunet.search.launch import Job
 
 TINY = ConvSpace(
-    (16,), (8,), (StageChoices("conv", 2, None, (3,), (1, 2), ("relu",)), StageChoices("irb", 2, (8,), (3, 5), (1,), ("relu",), (2,), (False,))),
+    (16,), (8,),
+    (StageChoices("conv", 2, None, (3,), (1, 2), ("relu",)),
+     StageChoices("irb", 2, (8,), (3, 5), (1,), ("relu",), (2,), (False,))),
     head_filters=16,
 )  # fmt: skip
 CPU = ["-r", "onnxruntime", "--threads", "1"]
@@ -140,8 +142,8 @@ def test_on_a_cluster_they_are_tasks(table: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("gpunet.search.launch_ray.run_on_ray", run_on_ray)
     with pytest.raises(SystemExit) as left:
-        main(["table", "shards", str(table), "--shards", "8", "-r", "onnxruntime", "--cluster", "ray", "--gpus-per-shard",
-              "1", "--address", "head:6379"])  # fmt: skip
+        main(["table", "shards", str(table), "--shards", "8", "-r", "onnxruntime", "--cluster", "ray",
+              "--gpus-per-shard", "1", "--address", "head:6379"])  # fmt: skip
     assert left.value.code == 75
     asked.pop("say")
     assert asked == {"address": "head:6379", "gpus": 1.0, "cpus": 1, "environments": [{}] * 8}

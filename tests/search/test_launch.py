@@ -142,7 +142,7 @@ def test_what_failed_without_a_word_is_told_so():
 
 def test_a_program_that_is_not_there_is_told_and_the_others_are_stopped():
     said: list[str] = []
-    with pytest.raises(WorkerError, match="two cannot be started: .*no-such-program") as error:
+    with pytest.raises(WorkerError, match=r"two cannot be started: .*no-such-program") as error:
         Fleet([job("one", WORKER), Job("two", ["no-such-program"])], say=said.append).run()
     assert error.value.hint == "Is its program installed?"
 

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from search_benchmark import small
 
 from gpunet.errors import WorkerError
-from gpunet.search.launch import LEFT, Job
+from gpunet.search.launch import LEFT, Job, gpunet_command
 from gpunet.search.launch_ray import run_job, run_on_ray
 
 ray = pytest.importorskip("ray", reason="the extra [cluster] is not installed")
 
-HANG_S = 120.0
+HANG_S = 300.0
 # Ray leaves sockets and log files to the interpreter's end, and announces what it will do one day.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -199,6 +200,41 @@ time.sleep(600)
     jobs = [job(f"{number}", code, tmp_path, number) for number in range(2)]
     assert run(jobs, should_stop=lambda: len(list(tmp_path.glob("ready-*"))) == 2, stop_s=30) is True
     assert sorted(path.name for path in tmp_path.glob("left-*")) == ["left-0", "left-1"]
+
+
+@pytest.mark.slow
+def test_a_study_is_completed_though_a_node_is_killed(nodes: Nodes, tmp_path: Path):
+    study = small.make_study(str(tmp_path / "study.sqlite"), tmp_path, trials=8, epochs=3, optimizer="random")
+    first, second = nodes.add(1), nodes.add(1)
+    third: list[Any] = []
+
+    def kill_when_two_are_at_work() -> bool:
+        if not third and sum(not each.ended and each.epochs > 0 for each in study.trials()) == 2:
+            nodes.kill(second)
+            third.append(nodes.add(1))
+        return False
+
+    command = gpunet_command(
+        "search", "worker", "--study", str(tmp_path / "study.sqlite"), "--beat-s", "0.5", "--grace-s", "3",
+        "--device", "cpu", "--until-eof",
+    )  # fmt: skip
+    said: list[str] = []
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    jobs = [Job(name, command, environment) for name in ("one", "two")]
+    try:
+        assert run(jobs, should_stop=kill_when_two_are_at_work, say=said.append) is False
+        assert len(third) == 1
+        assert sorted(said) == ["one: has ended", "two: has ended"]
+        trials = study.trials()
+        assert [each.number for each in trials] == list(range(8))
+        assert [each.state for each in trials] == ["complete"] * 8
+        assert [each.epochs for each in trials] == [3] * 8
+        assert len({each.vector for each in trials}) == 8
+        assert any(each.tries for each in trials)  # both workers held a trial when one was killed
+    finally:
+        study.storage.close()
+        for each in (first, *third):
+            nodes.kill(each)
 
 
 @pytest.mark.slow

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+
+from gpunet.cli import console
 from search_benchmark import small
 from search_benchmark.counted_worker import steps_of
 from search_benchmark.servers import Postgres
-
-from gpunet.cli import console
 
 if TYPE_CHECKING:
     from gpunet.search.study import Study
@@ -115,9 +115,7 @@ def soak(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     return body, faults
 
 
-def _disturbed(
-    workers: Workers, study: Study, args: argparse.Namespace, outages: list[Callable[[], Any]]
-) -> list[str]:
+def _disturbed(workers: Workers, study: Study, args: argparse.Namespace, outages: list[Callable[[], Any]]) -> list[str]:
     """Kill and start workers until the time is over, and wait until those that are left have spent the budget."""
     generator = np.random.default_rng(args.seed)
     faults: list[str] = []

@@ -13,7 +13,9 @@ COLUMNS = ["mean>", "p50>", "p90>", "p99>", "max>"]
 def figures(values: Sequence[float]) -> dict[str, float]:
     """Mean, percentiles and maximum; NaN of nothing."""
     if not len(values):
-        return dict.fromkeys(["count", "mean", *(f"p{each}" for each in PERCENTILES), "max"], float("nan")) | {"count": 0}
+        return dict.fromkeys(["count", "mean", *(f"p{each}" for each in PERCENTILES), "max"], float("nan")) | {
+            "count": 0
+        }
     found = {"count": len(values), "mean": float(np.mean(values))}
     found |= {f"p{each}": float(np.percentile(values, each)) for each in PERCENTILES}
     return {**found, "max": float(np.max(values))}

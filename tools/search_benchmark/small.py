@@ -1,10 +1,8 @@
-"""A study that trains for real in seconds: digits, networks of some thousand parameters, and a table made up for them."""
+"""A study that trains for real in seconds: digits, networks of some thousand parameters, and a made-up table."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-from search_benchmark.estimates import roofline_ms
 
 from gpunet.latency.records import LayerLatency, TableConditions
 from gpunet.latency.table import LatencyTable
@@ -16,6 +14,7 @@ from gpunet.search.study import Study, create_study
 from gpunet.search.tables import estimator_from_table
 from gpunet.search.training import RecipeTrainer
 from gpunet.train.recipe import Augmentation, Optimization, Recipe, Schedule
+from search_benchmark.estimates import roofline_ms
 
 NUM_CLASSES = 10
 SPACE = ConvSpace(
