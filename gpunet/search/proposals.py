@@ -121,13 +121,14 @@ class Proposals:
         self, trials: Sequence[FrozenTrial], records: Sequence[TrialRecord], seats: Sequence[Seat]
     ) -> list[int]:
         """Numbers of the trials that wait for a worker, those of lost workers among them, the oldest first."""
-        alive = {seat.id for seat in seats}
+        # A session holds one trial at a time: one that asks holds none, whatever a trial says.
+        busy = {seat.id for seat in seats if not seat.asks}
         handed = {seat.given.get("trial") for seat in seats}
         waiting = []
         for frozen, record in zip(trials, records, strict=True):
             if record.ended or record.number in handed:
                 continue
-            if record.state == "waiting" or (record.session not in alive and self._lay_back(frozen, record)):
+            if record.state == "waiting" or (record.session not in busy and self._lay_back(frozen, record)):
                 waiting.append(record.number)
         return waiting
 

@@ -134,20 +134,28 @@ class StudyStorage:
     def create(self, study_id: int, template: FrozenTrial, key: str) -> int:
         """Make a trial, once: one that has `key` among its user attributes' "assignment" is not made again."""
 
-        def made() -> list[int]:
+        def before(again: bool) -> int | None:
+            if not again:
+                return None
             trials = self.raw.get_all_trials(study_id, deepcopy=False)
-            return [each._trial_id for each in trials if each.user_attrs.get("assignment") == key]
+            return next((each._trial_id for each in trials if each.user_attrs.get("assignment") == key), None)
 
-        def make(again: bool) -> list[int]:
-            if not (again and made()):
-                self.raw.create_new_trial(study_id, template)
-            return made()
+        def make(again: bool) -> int:
+            made = before(again)
+            return self.raw.create_new_trial(study_id, template) if made is None else made
 
-        # Optuna too repeats what failed, and does not look whether the first try went through after all.
-        first, *doubled = self._patiently(make, told=True)
-        for each in doubled:
-            self.finish(each, self.optuna.trial.TrialState.FAIL)
-        return first
+        return self._first(study_id, self._patiently(make, told=True), key)
+
+    def _first(self, study_id: int, trial_id: int, key: str) -> int:
+        """The trial, or the one before it if that is the same: Optuna repeats what failed, though it may be there."""
+        number = self.trial(trial_id).number
+        if number == 0:
+            return trial_id
+        earlier = self.trial(self.trial_id(study_id, number - 1))
+        if earlier.user_attrs.get("assignment") != key:
+            return trial_id
+        self.finish(trial_id, self.optuna.trial.TrialState.FAIL)
+        return earlier._trial_id
 
     def take(self, trial_id: int) -> bool:
         """WAITING to RUNNING; False if another was faster, or the trial does not wait."""

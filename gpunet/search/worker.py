@@ -39,6 +39,7 @@ _FIRST_POLL_S, _MOST_POLL_S, _POLL_GROWTH = 0.05, 10.0, 2.0
 # Hundreds that wait at once must not be what they wait for: where looking takes long, all look less often.
 _POLL_PART, _BUSIEST_POLL_S = 0.05, 60.0
 _TURN_LOOKS = 3  # of an answer's, to one of the turn, once it was another's
+_FAILED_IN_A_ROW = 5  # attempts, after which a worker holds itself for broken: one bad network takes three
 _NEWCOMER_S = 0.3  # that one without an optimiser lets the others go first
 
 
@@ -142,6 +143,7 @@ class Worker:
         self.proposals = Proposals(study, self.board, estimator)
         self._pruner = Pruner(study, clock)
         self.done = Work()
+        self._failed_in_a_row = 0
         self._ends_s = None if settings.hours is None else clock() + 3600 * settings.hours
         self._sigterm: Callable[[], bool] = lambda: False
 
@@ -155,6 +157,7 @@ class Worker:
 
         Raises:
             StudyUnavailableError: (a RuntimeError) the storage does not serve, and patience has ended.
+            WorkerError: (a RuntimeError) attempt after attempt failed here.
         """
         with sigterm_asked() as self._sigterm:
             while not self.done.end:
@@ -313,6 +316,7 @@ class Worker:
                 self._fail(trial, told, TrainingError(f"it ended with a top-1 accuracy of {trained.top1_percent}."))
             elif trial.tell(trained):
                 self.done.ended += 1
+                self._failed_in_a_row = 0
                 self._say(f"{told}: {'pruned' if trained.pruned else 'complete'}, {trained.top1_percent:.2f} %")
             else:
                 self._lose(told)
@@ -333,6 +337,7 @@ class Worker:
         """An attempt that failed: the trial is laid back for another, or failed for good."""
         reason = error.message if isinstance(error, GpunetError) else "".join(traceback.format_exception_only(error))
         reason = reason.strip()
+        self._failed_in_a_row += 1
         ended = trial.fail(reason)
         if ended is None:
             self._lose(told)
@@ -342,6 +347,11 @@ class Worker:
         else:
             self.done.laid_back += 1
             self._say(f"{told}: failed, and will be tried again: {reason}")
+        if self._failed_in_a_row >= _FAILED_IN_A_ROW:
+            raise WorkerError(
+                f"{self._failed_in_a_row} attempts in a row failed on this worker: {reason}",
+                "Something is wrong with this machine: its disk, its memory, its data. Other workers go on.",
+            )
 
 
 class _Held:

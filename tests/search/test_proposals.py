@@ -233,7 +233,7 @@ def test_a_lost_workers_trial_is_handed_out_first(desk: Desk) -> None:
     desk.serve()
     number = desk.held(lost)
     desk.study.storage.report(desk.study.trial_id(number), 1, 33.0)
-    desk.held(other)
+    desk.study.storage.finish(desk.study.trial_id(desk.held(other)), TrialState.COMPLETE, 50.0)
     desk.bury(lost)
     other.wish()
     (late,) = desk.wishing(1)
@@ -248,6 +248,16 @@ def test_a_lost_workers_trial_is_handed_out_first(desk: Desk) -> None:
     (third,) = desk.wishing(1)
     desk.serve()
     assert "vector" in third.heard()
+
+
+def test_a_trial_of_a_session_that_asks_for_another_is_nobodys(desk: Desk) -> None:
+    """As one that Optuna made twice: a session holds one at a time."""
+    (alive,) = desk.wishing(1)
+    desk.serve()
+    number = desk.held(alive)
+    alive.wish()
+    desk.serve()
+    assert alive.heard() == {"wish": 2, "trial": number}
 
 
 def test_a_trial_taken_by_one_that_died_before_it_said_so(desk: Desk) -> None:

@@ -428,6 +428,22 @@ def test_a_failure_that_passes(file_place: Place) -> None:
     checked(study, 2)
 
 
+def test_a_worker_where_everything_fails_leaves_before_it_has_spent_the_budget(file_place: Place) -> None:
+    study = file_place.create(definition(max_trials=9))
+
+    def broken(_: Sequence[int], epoch: int) -> None:
+        raise OSError("no space left on device")
+
+    with pytest.raises(
+        WorkerError, match="5 attempts in a row failed on this worker: OSError: no space left"
+    ) as caught:
+        worker(study, Trainer(broken)).work()
+    assert "Something is wrong with this machine" in caught.value.hint
+    assert [each.state for each in study.trials()] == ["failed", "waiting"]
+    assert worker(study, Trainer()).work().ended == 8
+    checked(study, 9)
+
+
 def test_an_accuracy_that_is_no_number_is_a_failure(file_place: Place) -> None:
     study = file_place.create(definition(max_trials=1, max_failures=1))
 
