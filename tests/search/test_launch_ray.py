@@ -129,6 +129,7 @@ _SMALL = {"num_gpus": 0, "object_store_memory": 80 * 2**20}
 def nodes() -> Iterator[Nodes]:
     quiet = {
         "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_DEDUP_LOGS": "0",
+        "RAY_worker_niceness": "0",  # 15 by default: beside anything else on few processors, tasks stand still
         # A node that is gone is noticed in seconds.
         "RAY_health_check_initial_delay_ms": "0", "RAY_health_check_period_ms": "1000",
         "RAY_health_check_failure_threshold": "5", "RAY_health_check_timeout_ms": "5000",

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from gpunet.errors import PreemptedError
 from gpunet.search.storage import StudyStorage
 from gpunet.search.study import open_study
 from gpunet.search.trainer import Trained
@@ -34,6 +35,7 @@ class Plan:
         workers: threads.
         wait_s: that a trial of full length waits, in place of training.
         seed: of how long they wait.
+        most_s: after so long they leave, and what they have done so far is told.
         beat_s, grace_s: see `gpunet.search.worker.Settings`.
     """
 
@@ -42,6 +44,7 @@ class Plan:
     workers: int
     wait_s: float
     seed: int
+    most_s: float = float("inf")
     beat_s: float = 20.0
     grace_s: float = 120.0
 
@@ -130,6 +133,9 @@ class WaitingTrainer:
         pruned, top1_percent = False, 0.0
         while found.epochs < self._epochs and not pruned:
             time.sleep(epoch_s)
+            if should_stop():
+                self.trials.pop()
+                raise PreemptedError("the time is over")
             found.waited_s += epoch_s
             found.epochs += 1
             top1_percent = reached * (1 - 0.5 * float(np.exp(-found.epochs / 3)))
@@ -163,6 +169,8 @@ def work(plan: Plan) -> Found:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     estimator, found, guard = roofline_of(PAPER_SPACE), Found(), threading.Lock()
 
+    end_s = time.monotonic() + plan.most_s
+
     def one(number: int) -> None:
         try:
             storage = timed(plan.url, found.calls_s)
@@ -170,7 +178,10 @@ def work(plan: Plan) -> Found:
             trainer = WaitingTrainer(
                 study.definition.space.lattice().choices, plan.wait_s, study.definition.epochs, plan.seed + number
             )
-            worker = Worker(study, trainer, estimator, Settings(beat_s=plan.beat_s, grace_s=plan.grace_s))
+            worker = Worker(
+                study, trainer, estimator, Settings(beat_s=plan.beat_s, grace_s=plan.grace_s),
+                should_stop=lambda: time.monotonic() > end_s,
+            )  # fmt: skip
             trainer.costs = worker.done.costs
             done = worker.work()
             storage.close()

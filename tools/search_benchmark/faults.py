@@ -121,6 +121,9 @@ def _disturbed(workers: Workers, study: Study, args: argparse.Namespace, outages
     faults: list[str] = []
     for _ in range(args.workers):
         workers.start()
+    end_s = time.monotonic() + _LAST_S
+    while not study.frozen() and time.monotonic() < end_s:  # processes may take long to come up
+        time.sleep(_LOOK_S)
     now_s = time.monotonic()
     end_s = now_s + 60 * args.faults
     times_s = [now_s + 60 * args.faults * (number + 1) / (len(outages) + 1) for number in range(len(outages))]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 TRIAL_S, LIMIT_PERCENT = 600.0, 5.0
 TIER_QUANTILES = (0.3, 0.8)
+_LEAVING_S = 120.0
 _EACH = 25  # workers a process
 _PARTS = ("asking_s", "reporting_s", "pruning_s", "telling_s", "sum_s")
 
@@ -48,10 +49,19 @@ def simulate(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
         stack.callback(study.storage.close)
         began_s = time.monotonic()
         plans = [
-            Plan(proxy.url, "scale", count, args.wait_s, 1000 * number, args.beat_s, 6 * args.beat_s)
+            Plan(
+                proxy.url,
+                "scale",
+                count,
+                args.wait_s,
+                1000 * number,
+                60 * args.most_minutes,
+                args.beat_s,
+                6 * args.beat_s,
+            )
             for number, count in enumerate(counts)
         ]
-        found = _all_of(plans, 60 * args.most_minutes)
+        found = _all_of(plans, 60 * args.most_minutes + _LEAVING_S)
         took_s = time.monotonic() - began_s
         body = summary(found, took_s, proxy.processor_s())
         faults = [*found.faults, *check(study, args.trials)]
