@@ -66,7 +66,8 @@ def _print_costs(plan: Plan, args: argparse.Namespace) -> None:
         raise InvalidArgumentError(f"--gpus must be 1 or more, but got {args.gpus}.")
     rows = [
         (f"like {model}", gpu, f"{cost.trial_gpu_hours:.0f}", f"{cost.search_gpu_hours:,.0f}",
-         f"{cost.fine_tune_gpu_hours:.0f}", f"{cost.days:.1f}", None if args.gpu_hour is None else f"{cost.gpu_hours * args.gpu_hour:,.0f}")
+         f"{cost.fine_tune_gpu_hours:.0f}", f"{cost.days:.1f}",
+         None if args.gpu_hour is None else f"{cost.gpu_hours * args.gpu_hour:,.0f}")
         for model, gpu, cost in table_of_costs(plan, args.gpus)
     ]  # fmt: skip
     columns = ["networks", "GPU", "a trial, GPU hours>", f"{plan.search.trials} trials>", "fine-tuning>",
