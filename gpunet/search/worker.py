@@ -241,18 +241,18 @@ class Worker:
         turn = self.board.take_turn(session)
         if turn is None:
             return None
+        costs = None
         try:
-            answer = session.heard()  # the turn before may have served this session after it had looked
-            if answer is not None:
-                return answer
-            costs = self.proposals.serve(turn)
+            # The turn before may have served this session after it had looked.
+            if session.heard() is None:
+                costs = self.proposals.serve(turn)
         except StudyUnavailableError:
             raise  # the turn is taken away in time
         except BaseException:
             turn.give_back()
             raise
         turn.give_back()
-        if costs.served:
+        if costs is not None and costs.served:
             self.done.costs.turns.append(costs)
         return session.heard()
 

@@ -124,6 +124,16 @@ def test_one_worker_does_it_all(place: Place) -> None:
     assert worker(place.open(), trainer).work().end == "all 6 trials have ended"  # one that comes late
 
 
+def test_a_turn_that_is_not_needed_any_more_is_given_back(file_place: Place) -> None:
+    one = worker(file_place.create(definition()), Trainer())
+    session = one.board.join()
+    session.wish()
+    (seat,) = one.board.seats()
+    one.board.answer(seat, {"trial": 3})
+    assert one._served(session) == {"wish": 1, "trial": 3}
+    assert one.board.take_turn(session) is not None
+
+
 def test_two_workers_do_each_trial_once(place: Place) -> None:
     place.create(definition(max_trials=20))
     together = threading.Barrier(2, timeout=HANG_GUARD_S)
