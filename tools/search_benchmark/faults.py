@@ -53,7 +53,8 @@ class Workers:
 
     def start(self) -> None:
         """One more."""
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
+                       "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # fmt: skip
         self.processes.append(
             subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=environment
