@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunet.errors import ExhaustedError
+from gpunet.files import require
 from gpunet.search.board import Board, Seat, Turn
 from gpunet.search.study import Study
 from gpunet.search.tier import Estimator, Tier
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gpunet.search.optimize.base import Optimizer
 
 LOST = "the worker was lost"
+_MODELLING = ("lamcts", "gp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +67,9 @@ class Proposals:
         self.study, self.board, self._clock = study, board, clock
         self.tier: Tier = study.definition.tier(estimator)
         self._optimizer: Optimizer | None = None
+        if study.definition.optimizer in _MODELLING:  # here, not while others wait for the turn to end
+            for module in ("scipy.optimize", "sklearn.cluster", "sklearn.svm"):
+                require(module, "search", purpose="to propose networks")
         self._told: set[int] = set()
         self.exhausted = False
 
