@@ -18,7 +18,8 @@ from pathlib import Path
 
 from populate.context import Context
 from populate.place import Place
-from populate.plan import Plan, read_plan
+from populate.plan import Plan
+from populate.plan_file import read_plan
 from populate.presets import PRESETS
 from populate.publish_stage import push
 from populate.run import STAGES, populate

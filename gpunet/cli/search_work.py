@@ -44,7 +44,7 @@ def add_parsers(actions: Any) -> None:
     machine.add_argument("--image-workers", type=int, default=0, metavar="N", help="processes that prepare images (default: 0, none)")  # fmt: skip # noqa: E501
     machine.add_argument("--checkpoint-minutes", type=float, default=15, metavar="N", help="between two within an epoch (default: 15)")  # fmt: skip # noqa: E501
     machine.add_argument(
-        "--beat-s", type=float, default=20.0, metavar="N", help="between two signs of life (default: 20)"
+        "--beat-s", type=float, default=30.0, metavar="N", help="between two signs of life (default: 30)"
     )
     machine.add_argument("--grace-s", type=float, default=120.0, metavar="N", help="without one for so long, a worker is taken for dead (default: 120)")  # fmt: skip # noqa: E501
     machine.add_argument("--patience-s", type=float, default=600.0, metavar="N", help="a storage that does not serve is waited for (default: 600)")  # fmt: skip # noqa: E501
@@ -141,7 +141,8 @@ def _launch(args: argparse.Namespace) -> None:
 
 
 def _proxy(args: argparse.Namespace) -> None:
-    from gpunet.search.storage import serve, shown
+    from gpunet.search.storage_proxy import serve
+    from gpunet.search.storage_url import shown
 
     quiet_optuna()
     print(f"serving {shown(args.study)} at grpc://{args.host}:{args.port}", flush=True)

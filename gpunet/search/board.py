@@ -10,28 +10,33 @@ A worker's session is a trial of the study NAME/workers, RUNNING while the worke
                 {"wish": 3, "end": "..."}
 
 The turn is one more trial there, WAITING while it is nobody's; it says how often it has been taken, and which session
-holds it, by whose beats it is judged. Taking it (WAITING to RUNNING) and burying (RUNNING to
-FAIL) happen once, whoever else tries: the storage sees to it. Clocks of different machines are never compared.
+holds it, by whose beats it is judged. Taking it (WAITING to RUNNING) and burying (RUNNING to FAIL) happen once, whoever
+else tries: the storage sees to it. Clocks of different machines are never compared. What the optimiser of a turn has
+learned is an attribute of the study, for the next; so is which trial the turn is.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import StudyUnavailableError, TrialLostError
-from gpunet.search.storage import StudyStorage, process_name
+from gpunet.search.storage import StudyStorage
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 KIND, WHO, BEAT, WISH, ANSWER, TURN = "kind", "who", "beat", "wish", "answer", "turn"
+LEARNED = "learned"
 _WORKER = "worker"
 
 
@@ -135,6 +140,38 @@ class Board:
         with suppress(self.storage.optuna.exceptions.UpdateFinishedTrialError):
             self.storage.set_attr(seat.id, ANSWER, {"wish": seat.wish, **answer})
 
+    def answer_all(self, answers: Sequence[tuple[Seat, Mapping[str, Any]]], goes_on: Callable[[], bool]) -> int:
+        """Answer wishes, several at once where the storage gains by it; how many were answered before it had to end.
+
+        Args:
+            answers: what to say, and to whom.
+            goes_on: asked on the way; False ends it.
+        """
+        at_once, done = self.storage.at_once, 0
+        if at_once == 1 or len(answers) <= 1:
+            for seat, answer in answers:
+                if not goes_on():
+                    return done
+                self.answer(seat, answer)
+                done += 1
+            return done
+        with ThreadPoolExecutor(at_once) as pool:
+            for few in (answers[at : at + at_once] for at in range(0, len(answers), at_once)):
+                if not goes_on():
+                    return done
+                done += len(list(pool.map(self.answer, *zip(*few, strict=True))))
+        return done
+
+    # ---------------------------------------------------------- what was learned
+
+    def learned(self) -> Mapping[str, Any] | None:
+        """What the optimiser of the turn before had learned; see `Optimizer.learned`."""
+        return self.storage.study_attrs(self.study_id).get(LEARNED)
+
+    def keep_learned(self, learned: Mapping[str, Any]) -> None:
+        """Hand it on to the next turn."""
+        self.storage.set_study_attr(self.study_id, LEARNED, dict(learned))
+
     # ----------------------------------------------------------------- the turn
 
     def take_turn(self, session: Session) -> Turn | None:
@@ -165,10 +202,15 @@ class Board:
 
     def _token(self) -> FrozenTrial:
         """The trial that is the turn: of several, the first that has not ended."""
+        if self._turn_id is None:  # hundreds begin at once: reading one another's sessions for it would take minutes
+            noted = self.storage.study_attrs(self.study_id).get(TURN)
+            if noted is not None and not self.storage.trial(noted).state.is_finished():
+                self._turn_id = noted
         while self._turn_id is None:
             tokens = [each for each in self._unfinished() if each.user_attrs.get(KIND) == TURN]
             if tokens:
                 self._turn_id = tokens[0]._trial_id
+                self.storage.set_study_attr(self.study_id, TURN, self._turn_id)
             else:
                 self._made({KIND: TURN, TURN: [0, None]}, self._states.WAITING)
         return self.storage.trial(self._turn_id)
@@ -182,7 +224,7 @@ class Board:
             number=-1, trial_id=-1, state=state, value=None, datetime_start=None, datetime_complete=None, params={},
             distributions={}, user_attrs={**attrs, "assignment": key}, system_attrs={}, intermediate_values={},
         )  # fmt: skip
-        return self.storage.create(self.study_id, template, key)
+        return self.storage.create(self.study_id, template, key)._trial_id
 
 
 class Turn:
@@ -312,3 +354,8 @@ class Heart(threading.Thread):
     def __exit__(self, *error: object) -> None:
         self._ended.set()
         self.join(timeout=2 * self._every_s + 5)
+
+
+def process_name() -> str:
+    """Who this is, for people: host and process."""
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -40,12 +40,14 @@ class TurnCosts:
         proposing_s: the optimiser.
         served: wishes answered.
         proposed: new networks among them.
+        answering_s: telling those who asked for new networks.
     """
 
     reading_s: float
     proposing_s: float
     served: int
     proposed: int
+    answering_s: float = 0.0
 
 
 class Proposals:
@@ -71,6 +73,7 @@ class Proposals:
             for module in ("scipy.optimize", "sklearn.cluster", "sklearn.svm"):
                 require(module, "search", purpose="to propose networks")
         self._told: set[int] = set()
+        self._handed_on: dict[str, Any] | None = None  # what the board says that was learned, as far as is known here
         self.exhausted = False
 
     @property
@@ -104,11 +107,16 @@ class Proposals:
         if asking and not turn.is_mine():
             return TurnCosts(read_s, proposing_s, served, 0)
         estimates = self.tier.latency_ms(vectors) if len(vectors) else np.zeros(0)
-        for number, (vector, estimated_ms) in enumerate(zip(vectors.tolist(), estimates.tolist(), strict=True)):
-            if not turn.goes_on():
-                return TurnCosts(read_s, proposing_s, served + number, number)
-            answer = {"vector": vector, "estimated_ms": estimated_ms, "assignment": uuid.uuid4().hex}
-            self.board.answer(asking.pop(0), answer)
+        answers = [
+            {"vector": vector, "estimated_ms": estimated_ms, "assignment": uuid.uuid4().hex}
+            for vector, estimated_ms in zip(vectors.tolist(), estimates.tolist(), strict=True)
+        ]
+        given_s = self._clock()
+        answered = self.board.answer_all(list(zip(asking, answers, strict=False)), turn.goes_on)
+        costs = TurnCosts(read_s, proposing_s, served + answered, answered, self._clock() - given_s)
+        if answered < len(answers):
+            return costs
+        asking = asking[answered:]
         all_proposed = self.exhausted or budget <= len(trials)
         if asking and all_proposed and not to_be_made and not waiting and all(each.ended for each in records):
             end = (
@@ -118,7 +126,7 @@ class Proposals:
             )
             for seat in asking:
                 self.board.answer(seat, {"end": end})
-        return TurnCosts(read_s, proposing_s, served + len(vectors), len(vectors))
+        return costs
 
     # ---------------------------------------------------------------- trials lost
 
@@ -167,6 +175,10 @@ class Proposals:
         except ExhaustedError:
             self.exhausted = True
             return none
+        learned = optimizer.learned()
+        if learned is not None and learned != self._handed_on:
+            self.board.keep_learned(learned)
+            self._handed_on = learned
         # What an optimiser proposes comes from the tier; that it lies there is checked all the same, before a trial.
         return found[self.tier.contains(found)]
 
@@ -181,6 +193,10 @@ class Proposals:
             if record.ended and record.number not in self._told:
                 optimizer.tell(record.vector, record.top1_percent)
                 self._told.add(record.number)
+        handed_on = self.board.learned()
+        if handed_on is not None and handed_on != self._handed_on:
+            optimizer.adopt(handed_on)
+            self._handed_on = dict(handed_on)
         optimizer.expect([*(each.vector for each in records if not each.ended), *given])
         return optimizer
 

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import random
-import re
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Container
 from pathlib import Path
@@ -21,6 +18,9 @@ from urllib.parse import urlsplit
 
 from gpunet.errors import StudyError, StudyUnavailableError
 from gpunet.files import lock, require
+from gpunet.search.storage_faults import advice, is_hopeless, passing_reason
+from gpunet.search.storage_proxy import experimental_is_fine
+from gpunet.search.storage_url import full_url, shown, sqlite_path
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, TrialState
@@ -29,17 +29,11 @@ PATIENCE_S = 600.0
 _PURPOSE = "to keep a study"
 _SQLITE_TIMEOUT_S = 30.0
 _FIRST_WAIT_S, _MOST_WAIT_S = 0.05, 5.0
+_CALLS_AT_ONCE = 8
 _SLOW_S = 5.0  # a call that takes longer has waited inside
 # A server that vanished, with no word, is noticed within a minute or so.
 _KEEPALIVES = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
                "tcp_user_timeout": 60_000}  # fmt: skip
-# What no waiting mends.
-_HOPELESS = re.compile(
-    r"malformed|not a database|no such table|password authentication|no password supplied|does not exist", re.IGNORECASE
-)
-# SQLAlchemy's; the last three are of two that make the tables at once, and of PostgreSQL's 'terminating connection'.
-_PASSING = ("OperationalError", "InterfaceError", "TimeoutError", "DBAPIError", "DatabaseError", "IntegrityError",
-            "ProgrammingError", "InternalError")  # fmt: skip
 _Result = TypeVar("_Result")
 
 
@@ -131,7 +125,12 @@ class StudyStorage:
         """Set an intermediate value."""
         self._patiently(lambda: self.raw.set_trial_intermediate_value(trial_id, step, value))
 
-    def create(self, study_id: int, template: FrozenTrial, key: str) -> int:
+    @property
+    def at_once(self) -> int:
+        """Calls that one process may make at a time, to gain by it: a proxy has connections enough, a file only one."""
+        return _CALLS_AT_ONCE if self.url.startswith("grpc://") else 1
+
+    def create(self, study_id: int, template: FrozenTrial, key: str) -> FrozenTrial:
         """Make a trial, once: one that has `key` among its user attributes' "assignment" is not made again."""
 
         def before(again: bool) -> int | None:
@@ -146,16 +145,16 @@ class StudyStorage:
 
         return self._first(study_id, self._patiently(make, told=True), key)
 
-    def _first(self, study_id: int, trial_id: int, key: str) -> int:
+    def _first(self, study_id: int, trial_id: int, key: str) -> FrozenTrial:
         """The trial, or the one before it if that is the same: Optuna repeats what failed, though it may be there."""
-        number = self.trial(trial_id).number
-        if number == 0:
-            return trial_id
-        earlier = self.trial(self.trial_id(study_id, number - 1))
+        made = self.trial(trial_id)
+        if made.number == 0:
+            return made
+        earlier = self.trial(self.trial_id(study_id, made.number - 1))
         if earlier.user_attrs.get("assignment") != key:
-            return trial_id
+            return made
         self.finish(trial_id, self.optuna.trial.TrialState.FAIL)
-        return earlier._trial_id
+        return earlier
 
     def take(self, trial_id: int) -> bool:
         """WAITING to RUNNING; False if another was faster, or the trial does not wait."""
@@ -197,7 +196,7 @@ class StudyStorage:
         if self.url.startswith("grpc://"):
             require("grpc", "cluster", purpose="to reach a study through a proxy")
             parts = urlsplit(self.url)
-            with _experimental_is_fine():
+            with experimental_is_fine():
                 proxy = self.optuna.storages.GrpcStorageProxy(host=parts.hostname, port=parts.port)
             try:
                 proxy.wait_server_ready(timeout=min(10.0, max(self.patience_s, 0.5)))
@@ -252,90 +251,14 @@ class StudyStorage:
                 reason = passing_reason(error)
                 if reason is None:
                     raise
-                if _HOPELESS.search(reason) or self.clock() - began_s + wait_s > self.patience_s:
+                if is_hopeless(reason) or self.clock() - began_s + wait_s > self.patience_s:
                     raise StudyUnavailableError(
-                        f"the study's storage {shown(self.url)} does not serve: {reason}", _advice(reason)
+                        f"the study's storage {shown(self.url)} does not serve: {reason}", advice(reason)
                     ) from error
                 if not again and self.on_wait is not None:
                     self.on_wait(f"waiting for the study's storage {shown(self.url)}: {reason}")
             self.sleep(wait_s * (0.5 + random.random() / 2))
             wait_s, again = min(2 * wait_s, _MOST_WAIT_S), True
-
-
-def full_url(url: str | Path) -> str:
-    """A URL as SQLAlchemy takes it, of one as users give it.
-
-    Raises:
-        StudyError: it is of no kind that is known.
-    """
-    text = str(url)
-    if "://" not in text:
-        if not text:
-            raise StudyError("a study's storage must be named.", "A SQLite file will do: search.sqlite")
-        return f"sqlite:///{Path(text).expanduser().absolute()}"
-    scheme, _, rest = text.partition("://")
-    if scheme in ("postgresql", "postgres"):
-        return f"postgresql+psycopg://{rest}"
-    if scheme == "grpc":
-        try:
-            parts = urlsplit(text)
-            known = bool(parts.hostname) and parts.port is not None
-        except ValueError:
-            known = False
-        if not known:
-            raise StudyError(f"{text} names no host and port.", "E.g. grpc://storage-host:13000")
-        return text
-    if scheme == "sqlite":
-        path = rest.removeprefix("/")
-        if not rest.startswith("/") or not path or path == ":memory:":
-            raise StudyError(f"{text} names no file.", "E.g. sqlite:///search.sqlite")
-        return f"sqlite:///{Path(path).expanduser().absolute()}"
-    if scheme == "postgresql+psycopg":
-        return text
-    raise StudyError(
-        f"{scheme}:// is no storage that gpunet knows.",
-        "Give a SQLite file, postgresql://USER@HOST/DATABASE or grpc://HOST:PORT.",
-    )
-
-
-def sqlite_path(url: str) -> Path | None:
-    """The file of a SQLite URL; None for others."""
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
-
-
-def shown(url: str) -> str:
-    """A URL to print: without its password."""
-    path = sqlite_path(url)
-    return str(path) if path is not None else re.sub(r"(//[^:/@]+):[^@]*@", r"\1:***@", url)
-
-
-def passing_reason(error: BaseException) -> str | None:
-    """What is wrong with the storage, in a line; None for an error that has nothing to do with it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        name, module = type(seen).__name__, type(seen).__module__
-        if module.startswith("sqlalchemy") and name in _PASSING:
-            return str(getattr(seen, "orig", None) or seen).strip().partition("\n")[0]
-        if hasattr(seen, "code") and hasattr(seen, "details") and module.startswith("grpc"):
-            status = seen.code().name
-            if status in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN", "INTERNAL", "CANCELLED"):
-                return f"{status.lower()}: {(seen.details() or '').strip().partition(chr(10))[0]}"
-        if isinstance(seen, ConnectionError):
-            return str(seen)
-        # Not what it was raised in the midst of: 'there is such a study' comes of an IntegrityError, and is an answer.
-        seen = seen.__cause__
-    return None
-
-
-def _advice(reason: str) -> str:
-    lower = reason.lower()
-    if "readonly" in lower or "read-only" in lower:
-        return "Make it writable and run the same command again: everything recorded is kept."
-    if "full" in lower or "no space" in lower:
-        return "Make room on its disk and run the same command again: everything recorded is kept."
-    if "malformed" in lower or "not a database" in lower:
-        return "The file is damaged or something else; restore it from a copy."
-    return "When it answers again, run the same command: everything recorded is kept."
 
 
 def _holds_studies(path: Path) -> bool:
@@ -363,49 +286,3 @@ def _begin_immediately(engine: Any) -> None:
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begun)
     engine.dispose()  # connections made so far are of the other kind
-
-
-class _experimental_is_fine:
-    """Optuna's proxy calls itself experimental at each use."""
-
-    _lock = threading.RLock()
-
-    def __enter__(self) -> None:
-        import warnings
-
-        self._lock.acquire()
-        self._caught = warnings.catch_warnings()
-        self._caught.__enter__()
-        warnings.filterwarnings("ignore", module="optuna")
-        warnings.simplefilter("ignore")
-
-    def __exit__(self, *error: object) -> None:
-        self._caught.__exit__(None, None, None)
-        self._lock.release()
-
-
-def serve(url: str, host: str, port: int, threads: int = 16) -> None:
-    """A gRPC proxy in front of a database, for workers that cannot reach it, or would be too many for it; does not end.
-
-    Raises:
-        StudyError: (a ValueError) the URL is of a proxy itself, or the port is taken.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-
-    require("grpc", "cluster", purpose="to serve a study")
-    if full_url(url).startswith("grpc://"):
-        raise StudyError(f"{url} is a proxy itself.", "Give the database's URL.")
-    storage = StudyStorage(url)
-    with _experimental_is_fine():
-        run = storage.optuna.storages.run_grpc_proxy_server
-        try:
-            run(storage.raw, host=host, port=port, thread_pool=ThreadPoolExecutor(threads))
-        except RuntimeError as error:
-            raise StudyError(f"{host}:{port} cannot be listened on: {error}", "Choose another port: --port") from None
-
-
-def process_name() -> str:
-    """Who this is, for people: host and process."""
-    import socket
-
-    return f"{socket.gethostname()}:{os.getpid()}"

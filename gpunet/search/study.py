@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from gpunet.errors import SpecError, StudyError
 from gpunet.files import write_text
 from gpunet.search.definition import StudyDefinition
-from gpunet.search.storage import StudyStorage, shown, sqlite_path
+from gpunet.search.storage import StudyStorage
+from gpunet.search.storage_url import shown, sqlite_path
 from gpunet.search.trials import (
     ASSIGNMENT,
     ESTIMATED,
@@ -157,7 +158,7 @@ class Study:
             },
             system_attrs={}, intermediate_values={},
         )  # fmt: skip
-        made = self.storage.trial(self.storage.create(self.study_id, template, assignment))
+        made = self.storage.create(self.study_id, template, assignment)
         self._ids[made.number] = made._trial_id
         return record_of(made)
 

@@ -26,16 +26,18 @@ from gpunet.errors import (
     WorkerError,
 )
 from gpunet.search.board import Board, Heart, Session, buried
-from gpunet.search.proposals import Proposals, TurnCosts, fail_trial, failures
+from gpunet.search.held import Costs, Held
+from gpunet.search.proposals import Proposals
 from gpunet.search.pruning import Pruner
 from gpunet.search.study import BOARD, Study
 from gpunet.search.tier import Estimator
-from gpunet.search.trainer import Trained, Trainer
-from gpunet.search.trials import ASSIGNMENT, SECONDS, SESSION, TRIES, WEIGHTS, TrialRecord, record_of
+from gpunet.search.trainer import Trainer
+from gpunet.search.trials import ASSIGNMENT, SESSION, TrialRecord, record_of
 from gpunet.train.preemption import sigterm_asked
 
-BEAT_S, GRACE_S = 20.0, 120.0
-_FIRST_POLL_S, _MOST_POLL_S, _POLL_GROWTH = 0.05, 10.0, 2.0
+BEAT_S, GRACE_S = 30.0, 120.0
+_FIRST_POLL_S, _MOST_POLL_S = 0.1, 10.0
+_POLL_GROWTH, _LATER_POLL_GROWTH = 3.0, 1.5  # to a second, and from there on
 # Hundreds that wait at once must not be what they wait for: where looking takes long, all look less often.
 _POLL_PART, _BUSIEST_POLL_S = 0.05, 60.0
 _TURN_LOOKS = 3  # of an answer's, to one of the turn, once it was another's
@@ -60,23 +62,6 @@ class Settings:
     beat_s: float = BEAT_S
     grace_s: float = GRACE_S
     most_poll_s: float = _MOST_POLL_S
-
-
-@dataclass
-class Costs:
-    """Seconds that a worker spent on anything but training.
-
-    Attributes:
-        asking_s: of each trial, from the wish to the trial that is held.
-        reporting_s: of each epoch reported.
-        telling_s: of each trial told.
-        turns: had by this worker.
-    """
-
-    asking_s: list[float] = field(default_factory=list)
-    reporting_s: list[float] = field(default_factory=list)
-    telling_s: list[float] = field(default_factory=list)
-    turns: list[TurnCosts] = field(default_factory=list)
 
 
 @dataclass
@@ -231,7 +216,7 @@ class Worker:
                 raise buried()
             wait_s = max(wait_s, min(took_s / _POLL_PART, _BUSIEST_POLL_S))
             self._sleep(wait_s * (0.75 + random.random() / 2))
-            wait_s = min(wait_s * _POLL_GROWTH, self.settings.most_poll_s)
+            wait_s = min(wait_s * (_POLL_GROWTH if wait_s < 1 else _LATER_POLL_GROWTH), self.settings.most_poll_s)
 
     def _newcomer_s(self) -> float:
         return min(_NEWCOMER_S, self.settings.most_poll_s / 4)
@@ -272,7 +257,7 @@ class Worker:
     # ----------------------------------------------------------------- training
 
     def _train(self, held: TrialRecord, session: Session, heart: Heart) -> None:
-        trial = _Held(self.study, held, session, self._clock, self.done.costs)
+        trial = Held(self.study, held, session, self._clock, self.done.costs, self.settings.beat_s)
         folder = self.study.trial_folder(held.number)
         told = f"trial {held.number}, {held.estimated_ms:.3g} ms"
         self._say(f"{told}: {'begins' if not held.tries else f'goes on after epoch {held.epochs}'}")
@@ -321,7 +306,7 @@ class Worker:
             else:
                 self._lose(told)
 
-    def _not_ended(self, trial: _Held, told: str, heart: Heart, why: str) -> None:
+    def _not_ended(self, trial: Held, told: str, heart: Heart, why: str) -> None:
         """Lay a trial back that was left before its end."""
         if heart.buried.is_set() or not trial.lay_back(why):
             self._lose(told)
@@ -333,7 +318,7 @@ class Worker:
         self.done.lost += 1
         self._say(f"{told}: taken up by another worker")
 
-    def _fail(self, trial: _Held, told: str, error: Exception) -> None:
+    def _fail(self, trial: Held, told: str, error: Exception) -> None:
         """An attempt that failed: the trial is laid back for another, or failed for good."""
         reason = error.message if isinstance(error, GpunetError) else "".join(traceback.format_exception_only(error))
         reason = reason.strip()
@@ -352,87 +337,3 @@ class Worker:
                 f"{self._failed_in_a_row} attempts in a row failed on this worker: {reason}",
                 "Something is wrong with this machine: its disk, its memory, its data. Other workers go on.",
             )
-
-
-class _Held:
-    """A trial while a session holds it: every word on it is refused once it has passed to another."""
-
-    def __init__(
-        self, study: Study, record: TrialRecord, session: Session, clock: Callable[[], float], costs: Costs
-    ) -> None:
-        self._study, self._storage, self._record, self._session = study, study.storage, record, session
-        self._clock, self._costs = clock, costs
-        self.id = study.trial_id(record.number)
-        self.curve = dict(record.curve)
-
-    @property
-    def reported(self) -> int:
-        """The last epoch that the record has."""
-        return max(self.curve, default=0)
-
-    def is_mine(self) -> bool:
-        """Whether the session still holds the trial."""
-        frozen = self._storage.trial(self.id)
-        return frozen.state.name == "RUNNING" and frozen.user_attrs.get(SESSION) == self._session.id
-
-    def report(self, epoch: int, top1_percent: float) -> None:
-        """Record an epoch.
-
-        Raises:
-            TrialLostError: (a RuntimeError) it is not this session's any more.
-        """
-        began_s = self._clock()
-        mine = self.is_mine()
-        try:
-            if mine:
-                self._storage.report(self.id, epoch, float(top1_percent))
-        except self._study.optuna.exceptions.UpdateFinishedTrialError:
-            mine = False
-        if not mine:
-            raise TrialLostError(f"trial {self._record.number} was taken up by another worker.")
-        self.curve[epoch] = top1_percent
-        self._costs.reporting_s.append(self._clock() - began_s)
-
-    def tell(self, trained: Trained) -> bool:
-        """End the trial; False if it is not this session's any more."""
-        began_s = self._clock()
-        states = self._study.optuna.trial.TrialState
-        told = self.is_mine() and self._set(
-            {SECONDS: trained.seconds, WEIGHTS: None if trained.weights is None else trained.weights.name}
-        )
-        if told and trained.pruned:
-            told = self._storage.finish(self.id, states.PRUNED)
-        elif told:
-            told = self._storage.finish(self.id, states.COMPLETE, float(trained.top1_percent))
-        self._costs.telling_s.append(self._clock() - began_s)
-        return told
-
-    def lay_back(self, why: str) -> bool:
-        """Let others take the trial up; False if it is not this session's any more."""
-        return self.is_mine() and self._laid_back(self._tries(why))
-
-    def fail(self, reason: str) -> bool | None:
-        """Count a failure: True if the trial is failed for good, None if it is not this session's any more."""
-        if not self.is_mine():
-            return None
-        tries = self._tries(reason, failed=True)
-        if failures(tries) >= self._study.definition.max_failures:
-            return True if fail_trial(self._study, self.id, tries, reason) else None
-        return False if self._laid_back(tries) else None
-
-    def _laid_back(self, tries: list[dict[str, Any]]) -> bool:
-        # Held by nobody before it waits: the next worker may die before it has said that it holds the trial, and this
-        # session, which lives, must not seem to.
-        return self._set({TRIES: tries, SESSION: None}) and self._storage.lay_back(self.id)
-
-    def _tries(self, end: str, *, failed: bool = False) -> list[dict[str, Any]]:
-        now = {"session": self._session.id, "epochs": self.reported, "end": end}
-        return [*map(dict, self._record.tries), {**now, "failed": True} if failed else now]
-
-    def _set(self, attrs: Mapping[str, Any]) -> bool:
-        try:
-            for key, value in attrs.items():
-                self._storage.set_attr(self.id, key, value)
-        except self._study.optuna.exceptions.UpdateFinishedTrialError:
-            return False
-        return True

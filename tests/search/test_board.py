@@ -9,8 +9,8 @@ from servers import HANG_GUARD_S
 from studies import Place, Time
 
 from gpunet.errors import StudyUnavailableError, TrialLostError
-from gpunet.search.board import TURN, Board, Heart, Seat, Session, Watch
-from gpunet.search.storage import StudyStorage, process_name
+from gpunet.search.board import TURN, Board, Heart, Seat, Session, Watch, process_name
+from gpunet.search.storage import StudyStorage
 from gpunet.search.study import BOARD
 
 GRACE_S = 120.0

@@ -12,7 +12,7 @@ from studies import Place, Time, accuracy, definition, estimator, every_network
 from gpunet.errors import ExhaustedError, StudyError
 from gpunet.search.board import Board, Session, Turn
 from gpunet.search.definition import OPTIMIZERS
-from gpunet.search.proposals import LOST, Proposals, failures, losses_in_a_row
+from gpunet.search.proposals import LOST, Proposals, failures, losses_in_a_row, optimizer_of
 from gpunet.search.study import BOARD, Study
 from gpunet.search.trials import SESSION, TRIES
 
@@ -312,6 +312,37 @@ def test_losses_count_only_without_progress() -> None:
 
 
 # ------------------------------------------------------------------ turns taken away
+
+
+def test_what_one_turn_has_learned_is_handed_on_to_the_next(file_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, other = Desk(file_place), Desk(file_place)
+    count = optimizer_of(desk.study, desk.proposals.tier).initial + 2
+    desk.study.set_max_trials(count + 9)
+    for session in desk.wishing(count):
+        assert desk.serve().served == 1
+        desk.end(desk.held(session))
+    (session,) = desk.wishing(1)
+    desk.serve()
+    learned = desk.board.learned()
+    assert learned is not None
+    assert learned["fitted_rows"] == count
+    monkeypatch.setattr("gpunet.search.optimize.lamcts.fit", None)  # nothing new: no fit is needed
+    other.wishing(1)
+    assert other.serve().served == 1
+    assert other.board.learned() == learned
+
+
+def test_answers_of_many_at_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpunet.search.storage.StudyStorage.at_once", 3)
+    desk = Desk(place)
+    sessions = desk.wishing(7)
+    assert desk.serve().served == 7
+    assert len({tuple(each["vector"]) for each in answers(sessions)}) == 7
+    seats = [each for each in desk.board.seats() if each.id in {session.id for session in sessions}]
+    goes_on = iter([True, True, False])
+    said = [(seat, {"end": str(number)}) for number, seat in enumerate(seats)]
+    assert desk.board.answer_all(said, lambda: next(goes_on)) == 6
+    assert [each["end"] for each in answers(sessions)[:6]] == list("012345")
 
 
 def test_one_whose_turn_was_taken_away_writes_nothing(desk: Desk) -> None:

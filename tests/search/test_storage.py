@@ -18,7 +18,10 @@ from servers import HANG_GUARD_S, Cluster, free_port, proxy
 from studies import Place, Time
 
 from gpunet.errors import StudyError, StudyUnavailableError
-from gpunet.search.storage import StudyStorage, full_url, passing_reason, serve, shown, sqlite_path
+from gpunet.search.storage import StudyStorage
+from gpunet.search.storage_faults import passing_reason
+from gpunet.search.storage_proxy import serve
+from gpunet.search.storage_url import full_url, shown, sqlite_path
 
 LOCKED = sqlalchemy.exc.OperationalError("INSERT", {}, sqlite3.OperationalError("database is locked"))
 
@@ -80,7 +83,7 @@ def test_of_two_that_make_one_study_at_once_the_later_finds_it(place: Place, mon
 def test_a_trial_is_taken_laid_back_and_ended_once(place: Place) -> None:
     one, other = place.storage(), place.storage()
     study, _ = one.made_study(place.name)
-    trial = one.create(study, template(state=TrialState.WAITING), "key")
+    trial = one.create(study, template(state=TrialState.WAITING), "key")._trial_id
     assert [each._trial_id for each in other.trials(study)] == [trial]
     assert other.trial_id(study, 0) == trial
     assert one.take(trial)
@@ -196,7 +199,7 @@ def test_a_trial_is_made_once_though_the_answer_was_lost(lost: bool, place: Plac
     study, _ = storage.made_study(place.name)
     raw = storage.raw
     storage.raw = Failing(raw, "create_new_trial", LOCKED, answer_lost=lost)
-    made = storage.create(study, template(), "key")
+    made = storage.create(study, template(), "key")._trial_id
     assert storage.raw.calls == (1 if lost else 2)
     assert [each._trial_id for each in place.storage().trials(study)] == [made]
 
@@ -211,7 +214,7 @@ def test_of_a_trial_that_optuna_made_twice_the_first_stays(place: Place) -> None
 
     inner, storage.raw = storage.raw, Failing(storage.raw, "")
     storage.raw.create_new_trial = twice
-    made = storage.create(study, template(), "key")
+    made = storage.create(study, template(), "key")._trial_id
     states = {each._trial_id: each.state for each in place.storage().trials(study)}
     assert made == min(states)
     assert list(states.values()) == [TrialState.RUNNING, TrialState.FAIL]
@@ -221,7 +224,7 @@ def test_an_end_is_told_though_its_answer_was_lost(place: Place) -> None:
     time = Time()
     storage = place.storage(clock=time, sleep=time.sleep)
     study, _ = storage.made_study(place.name)
-    trial = storage.create(study, template(), "key")
+    trial = storage.create(study, template(), "key")._trial_id
     raw = storage.raw
     storage.raw = Failing(raw, "set_trial_state_values", LOCKED, answer_lost=True)
     assert storage.finish(trial, TrialState.COMPLETE, 50.0)
@@ -381,7 +384,7 @@ def test_postgresql_is_stopped_and_started(postgresql: Cluster, tmp_path: Path) 
     told: list[str] = []
     storage = StudyStorage(postgresql.url(postgresql.new_database()))
     study, _ = storage.made_study("restarted")
-    trial = storage.create(study, template(), "key")
+    trial = storage.create(study, template(), "key")._trial_id
     postgresql.stop()
     try:
         storage.patience_s, storage.on_wait = 0.5, told.append
@@ -409,7 +412,7 @@ def test_postgresql_comes_back_while_a_worker_waits(postgresql: Cluster) -> None
 
     storage.sleep = sleep
     try:
-        trial = storage.create(study, template(), "key")
+        trial = storage.create(study, template(), "key")._trial_id
     finally:
         if not storage.url.endswith("/started"):
             postgresql.start()
@@ -430,7 +433,7 @@ def test_a_proxy_is_killed_and_started_again(file_place: Place, tmp_path: Path) 
     with proxy(file_place.url, tmp_path / "log") as running:
         storage = StudyStorage(running.url, patience_s=HANG_GUARD_S, on_wait=told.append)
         study, _ = storage.made_study(file_place.name)
-        trial = storage.create(study, template(), "key")
+        trial = storage.create(study, template(), "key")._trial_id
         running.stop()
         storage.patience_s = 0.5
         with pytest.raises(StudyUnavailableError, match=r"storage grpc://127\.0\.0\.1:\d+ does not serve: unavailable"):

@@ -26,6 +26,7 @@ from gpunet.errors import (
 from gpunet.search import StudyDefinition, Trained, Worker
 from gpunet.search.board import Board, Session
 from gpunet.search.definition import Pruning
+from gpunet.search.held import Costs, Held
 from gpunet.search.proposals import LOST, Proposals
 from gpunet.search.study import BOARD, Study
 from gpunet.search.worker import Settings, Work
@@ -362,13 +363,23 @@ def test_a_buried_worker_that_wakes_up_tells_nothing_and_begins_anew(place: Plac
     assert [each["end"] for each in study.trials()[0].tries] == [LOST, LOST]
 
 
+def test_a_trial_just_seen_to_be_held_is_reported_on_without_asking(file_place: Place) -> None:
+    study, time = file_place.create(), Time()
+    ghost = Ghost(study, 1)
+    held = Held(study, study.trials()[ghost.number], ghost.session, time, Costs(), trust_s=30.0)
+    study.storage.set_attr(study.trial_id(ghost.number), "session", ghost.session.id + 1)
+    time.sleep(29)
+    held.report(2, 50.0)
+    assert not held.tell(Trained(50.0, 3, False, None, 1.0))
+    with pytest.raises(TrialLostError):  # once it is known, it stays known
+        held.report(3, 50.0)
+
+
 @pytest.mark.parametrize("taken", [True, False])
 def test_a_trial_that_is_another_ones_takes_no_word(taken: bool, place: Place) -> None:
-    from gpunet.search.worker import Costs, _Held
-
     study = place.create()
     ghost = Ghost(study, 1)
-    held = _Held(study, study.trials()[ghost.number], ghost.session, Time(), Costs())
+    held = Held(study, study.trials()[ghost.number], ghost.session, Time(), Costs())
     trial_id = study.trial_id(ghost.number)
     if taken:
         study.storage.set_attr(trial_id, "session", ghost.session.id + 1)

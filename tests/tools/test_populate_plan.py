@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from populate.place import Place, first_difference
-from populate.plan import Plan, plan_from_dict, read_plan
+from populate.plan import Plan
+from populate.plan_file import plan_from_dict, read_plan
 from populate.presets import PRESETS
 
 from gpunet.errors import InvalidArgumentError, SpecError

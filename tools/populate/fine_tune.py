@@ -15,7 +15,8 @@ from gpunet.cli import console
 from gpunet.search.study import open_study
 from gpunet.search.training import RecipeTrainer
 from populate.place import Place
-from populate.plan import Plan, plan_from_dict
+from populate.plan import Plan
+from populate.plan_file import plan_from_dict
 
 if TYPE_CHECKING:
     from gpunet.train.distill import Teacher

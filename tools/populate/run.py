@@ -37,10 +37,13 @@ def populate(context: Context, until: str = STAGES[-1], clock: Callable[[], floa
         began_s = clock()
         if stage == "table" and table_stage.is_done(context):
             context.say("[table] nothing is missing")
-        elif stage == "table":
-            table_stage.run(context)
-        elif stage == "tiers" and tier_stage.is_done(context):
+            continue
+        if stage == "tiers" and tier_stage.is_done(context):
             context.say("[tiers] are there")
+            continue
+        context.say(f"[{stage}] begins")
+        if stage == "table":
+            table_stage.run(context)
         elif stage == "tiers":
             tier_stage.run(context)
         elif stage == "search":

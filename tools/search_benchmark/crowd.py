@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from gpunet.errors import PreemptedError
+from gpunet.search.held import Costs
 from gpunet.search.storage import StudyStorage
 from gpunet.search.study import open_study
 from gpunet.search.trainer import Trained
-from gpunet.search.worker import Costs, Settings, Worker
+from gpunet.search.worker import Settings, Worker
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Plan:
     wait_s: float
     seed: int
     most_s: float = float("inf")
-    beat_s: float = 20.0
+    beat_s: float = 30.0
     grace_s: float = 120.0
 
 

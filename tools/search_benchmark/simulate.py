@@ -57,7 +57,7 @@ def simulate(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
                 1000 * number,
                 60 * args.most_minutes,
                 args.beat_s,
-                6 * args.beat_s,
+                4 * args.beat_s,
             )
             for number, count in enumerate(counts)
         ]

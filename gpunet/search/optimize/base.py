@@ -108,6 +108,21 @@ class Optimizer(ABC):
         for row in [*self._points, *self._pending]:
             self._note(row)
 
+    def learned(self) -> dict[str, Any] | None:
+        """Hyperparameters of the model, as plain JSON: another copy of this optimiser need not search for them again.
+
+        None while there are none, and of an optimiser that has none.
+        """
+        return None
+
+    def adopt(self, learned: Mapping[str, Any]) -> None:
+        """Go on from the hyperparameters that a copy of this optimiser has learned, if they are of more than its own.
+
+        Args:
+            learned: what `learned` gave there, of samples that have been told here too.
+        """
+        return
+
     def reseed(self, seed: int) -> None:
         """Another seed of what is random from now on: for copies of an optimiser that are to go ways of their own."""
         self._generator = np.random.default_rng(checked_integer("seed", seed, 0))

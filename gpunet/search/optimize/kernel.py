@@ -31,7 +31,7 @@ import torch
 from gpunet.files import require
 
 PURPOSE = "to model what has been evaluated"
-_AT_ONCE = 2_000_000  # distances held in memory at a time
+_AT_ONCE = 1 << 17  # distances worked on at a time: more leave a processor's cache, and take three times as long
 _DIFFERENT = 1e-12  # a squared distance above it is that of two choices
 _IMPOSSIBLE = 1e10  # the loss where the covariance is numerically singular
 

@@ -20,6 +20,7 @@ from gpunet.search.arguments import checked_integer
 from gpunet.search.optimize.base import Optimizer, as_float
 from gpunet.search.optimize.domain import Domain, every_point, numbers
 from gpunet.search.optimize.features import Features
+from gpunet.search.optimize.kernel import Prior
 from gpunet.search.optimize.outcome import Outcome
 from gpunet.search.optimize.partition import LEAF_SIZE, PartitionTree
 from gpunet.search.optimize.propose import WHOLE, Proposer
@@ -31,6 +32,7 @@ ROWS = 300  # samples that the surrogate is fitted to
 SIDES = (WHOLE, 0.6, WHOLE, 0.2)  # of the trust region, in turn, as parts of the domain
 GREEDY = 4  # proposals of one batch that are sought one by one; the others come from draws of the posterior
 GROWTH = 1.15  # the transform is chosen anew when there are so many times more samples
+REFIT = 64  # the model is fitted anew when there is a sample more for each so many
 REBUILD = 1.1  # the tree is learned anew when there are so many times more
 LEAST = 1e-3  # an improvement counts from this part of the distance of the best value from the median
 
@@ -154,14 +156,20 @@ class LaMcts(Optimizer):
     def _surrogate(self, features: np.ndarray, known: np.ndarray) -> tuple[Surrogate, np.ndarray]:
         """The model, fitted if there is anything new; and z of all samples."""
         rows = _informative(known)
-        if self._fit is None or self._fitted_rows != len(known):
-            choose = self._fit is None or len(known) >= GROWTH * self._chosen_rows
+        found = self._fit
+        if found is None or self._is_behind(found, known):
+            choose = found is None or len(known) >= GROWTH * self._chosen_rows
             self._chosen_rows = len(known) if choose else self._chosen_rows
-            self._fit, _ = fit(features[rows], known[rows], self._features.unordered, self._fit, choose=choose)
-            self._fitted_rows = len(known)
-        z, _ = self._fit.outcome(known)
+            found, _ = fit(features[rows], known[rows], self._features.unordered, found, choose=choose)
+            self._fit, self._fitted_rows = found, len(known)
+        z, _ = found.outcome(known)
         limits = self._learned_limits(features)
-        return Surrogate(features[rows], z[rows], self._features.unordered, self._fit.theta, limits), z
+        return Surrogate(features[rows], z[rows], self._features.unordered, found.theta, limits), z
+
+    def _is_behind(self, found: Fit, known: np.ndarray) -> bool:
+        """Whether so much is new that the model is to be fitted anew; or its transform cannot hold what is."""
+        news = len(known) - self._fitted_rows
+        return news >= max(1, self._fitted_rows // REFIT) or (news > 0 and found.outcome(known)[1] == -math.inf)
 
     def _learned_limits(self, features: np.ndarray) -> tuple[Limit, ...]:
         """The constraints, each from the samples nearest to its limit."""
@@ -243,6 +251,25 @@ class LaMcts(Optimizer):
                 "LaMcts(..., constraints=1) learns one.",
             )
         return [as_float(each) for each in given.tolist()]
+
+    def learned(self) -> dict[str, Any] | None:
+        """See `Optimizer.learned`."""
+        fit = self._fit
+        if fit is None or self.constraints:
+            return None
+        return {
+            "theta": fit.theta.tolist(), "outcome": [fit.outcome.power, fit.outcome.offset],
+            "fitted_rows": self._fitted_rows, "chosen_rows": self._chosen_rows,
+        }  # fmt: skip
+
+    def adopt(self, learned: Mapping[str, Any]) -> None:
+        """See `Optimizer.adopt`."""
+        if not self._fitted_rows < learned["fitted_rows"] <= len(self._points) or self.constraints:
+            return
+        if len(learned["theta"]) != len(Prior.of(len(self._features.unordered)).start()):  # another version's
+            return
+        self._fit = Fit(np.array(learned["theta"]), Outcome(*learned["outcome"]))
+        self._fitted_rows, self._chosen_rows = learned["fitted_rows"], learned["chosen_rows"]
 
     def _extra_state(self) -> dict[str, Any]:
         found = self._fit

@@ -21,6 +21,7 @@ STARTS = 4  # candidates from which the search steps on
 STEPS = 8  # at most, each to the best neighbour
 AROUND = 64  # neighbours looked at a step
 WIDE = 64  # choices of a digit above which steps of one choice are too small
+_ASKED = 32  # rows of which it is asked at once whether they are allowed
 SWEEP = 17  # choices tried in each wide digit, the others left as they are
 
 
@@ -48,9 +49,8 @@ def by_steps(
     if len(wide):
         rows = np.concatenate([rows, _swept(domain, score, rows[values.argmax()], wide)])
         values = score(rows)
-    order = np.argsort(-values, kind="stable")
-    found = [(float(values[row]), rows[row]) for row in order[allowed(rows[order])][:1]]
-    for row in order[:STARTS]:
+    best, goal = best_allowed(rows, values, allowed, -np.inf)
+    for row in np.argsort(-values, kind="stable")[:STARTS]:
         point, value = rows[row], float(values[row])
         for _ in range(STEPS):
             around = domain.neighbours(point, generator, AROUND)
@@ -59,12 +59,26 @@ def by_steps(
             if not len(around):
                 break
             worth = score(around)
-            ranked = np.argsort(-worth, kind="stable")
-            found += [(float(worth[best]), around[best]) for best in ranked[allowed(around[ranked])][:1]]
-            if worth[ranked[0]] <= value:
+            better, reached = best_allowed(around, worth, allowed, goal)
+            best, goal = (best, goal) if better is None else (better, reached)
+            top = int(worth.argmax())
+            if worth[top] <= value:
                 break
-            point, value = around[ranked[0]], float(worth[ranked[0]])
-    return max(found, key=lambda pair: pair[0])[1] if found else None
+            point, value = around[top], float(worth[top])
+    return best
+
+
+def best_allowed(
+    rows: np.ndarray, values: np.ndarray, allowed: Allowed, goal: float
+) -> tuple[np.ndarray | None, float]:
+    """The first of the best rows that is allowed and better than `goal`, and its value; None where there is none."""
+    better = np.flatnonzero(values > goal)
+    better = better[np.argsort(-values[better], kind="stable")]
+    for few in np.split(better, range(_ASKED, len(better), _ASKED)):  # asking costs more than sorting
+        kept = few[allowed(rows[few])] if len(few) else few
+        if len(kept):
+            return rows[kept[0]], float(values[kept[0]])
+    return None, goal
 
 
 def _wide_digits(domain: Domain) -> np.ndarray:

@@ -54,6 +54,7 @@ class Surrogate:
         unordered: the columns in which only the same or not the same counts, G bools.
         theta: the hyperparameters.
         limits: constraints that a good point has to keep.
+        inverse: of the covariance of the samples, noise included, where it is known.
     """
 
     def __init__(
@@ -63,14 +64,15 @@ class Surrogate:
         unordered: np.ndarray,
         theta: np.ndarray,
         limits: tuple[Limit, ...] = (),
+        inverse: torch.Tensor | None = None,
     ) -> None:
         self.features, self.z, self.unordered, self.theta, self.limits = features, z, unordered, theta, limits
         self._covariance = Covariance(theta, unordered)
         self._rows = torch.from_numpy(features)
         with torch.no_grad():
-            covariance = self._covariance(self._rows, self._rows)
-            covariance.diagonal().add_(self._covariance.noise + _JITTER)
-            self._inverse = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
+            if inverse is None:
+                inverse = torch.cholesky_inverse(torch.linalg.cholesky(self._noisy_covariance(self._rows)))
+            self._inverse = inverse
             self._weights = self._inverse @ torch.from_numpy(z)
 
     @property
@@ -117,7 +119,30 @@ class Surrogate:
         mean, _ = self.predict(features)
         limits = tuple(Limit(each.surrogate.believing(features), each.most) for each in self.limits)
         rows, z = np.vstack([self.features, features]), np.append(self.z, mean)
-        return Surrogate(rows, z, self.unordered, self.theta, limits)
+        return Surrogate(rows, z, self.unordered, self.theta, limits, self._inverse_with(torch.from_numpy(features)))
+
+    def _noisy_covariance(self, rows: torch.Tensor) -> torch.Tensor:
+        covariance = self._covariance(rows, rows)
+        covariance.diagonal().add_(self._covariance.noise + _JITTER)
+        return covariance
+
+    def _inverse_with(self, rows: torch.Tensor) -> torch.Tensor | None:
+        """The inverse with `m x columns` more rows, by blocks; None where that fails.
+
+        With A the present covariance, B that of the new rows with the old and C of the new, S = C - B A^-1 B^T is the
+        new block's Schur complement.
+        """
+        with torch.no_grad():
+            between = self._covariance(rows, self._rows)
+            lifted = between @ self._inverse
+            root, failed = torch.linalg.cholesky_ex(self._noisy_covariance(rows) - lifted @ between.T)
+            if failed:
+                return None
+            inner = torch.cholesky_inverse(root)
+            cross = inner @ lifted
+            return torch.cat(
+                [torch.cat([self._inverse + lifted.T @ cross, -cross.T], 1), torch.cat([-cross, inner], 1)]
+            )
 
 
 def fit(

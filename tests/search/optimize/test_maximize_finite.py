@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpunet.search import Domain, Lattice
-from gpunet.search.optimize.maximize_finite import by_steps
+from gpunet.search.optimize.maximize_finite import best_allowed, by_steps
 
 
 def everything(points: np.ndarray) -> np.ndarray:
@@ -30,6 +30,22 @@ def test_the_best_of_a_sum_of_effects_is_nearly_found(domain: Domain, best: list
     found = by_steps(domain, score, everything, domain.draw(3, generator), generator)
     assert domain.contains(found[None]).all()
     assert score(found[None])[0] > -0.05
+
+
+def test_only_those_that_are_better_are_asked_about():
+    rows, values = np.arange(100)[:, None], np.arange(100.0)
+    asked: list[int] = []
+
+    def allowed(few: np.ndarray) -> np.ndarray:
+        asked.extend(few[:, 0].tolist())
+        return few[:, 0] < 60
+
+    best, goal = best_allowed(rows, values, allowed, 50.0)
+    assert (best.tolist(), goal) == ([59], 59.0)
+    assert max(asked) == 99
+    assert min(asked) > 50
+    assert best_allowed(rows, values, allowed, 70.0) == (None, 70.0)
+    assert best_allowed(rows, values, allowed, 99.0) == (None, 99.0)
 
 
 def test_what_is_not_allowed_is_not_found():

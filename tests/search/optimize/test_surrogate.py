@@ -146,6 +146,17 @@ def test_what_is_believed_narrows_the_model():
     assert surrogate.believing(np.zeros((0, 4))) is surrogate
 
 
+def test_believing_step_by_step_is_the_same_as_beginning_anew():
+    surrogate, rows = surrogate_of(ORDERED), np.random.default_rng(3).random((12, 4))
+    believing = surrogate
+    for few in (rows[:8], rows[8:11], rows[11:], surrogate.features[:1]):  # the last is a sample once more
+        believing = believing.believing(few)
+    anew = Surrogate(believing.features, believing.z, ORDERED, believing.theta)
+    at = np.random.default_rng(4).random((50, 4))
+    for one, other in zip(believing.predict(at), anew.predict(at), strict=True):
+        assert np.allclose(one, other, rtol=1e-6, atol=1e-8)
+
+
 def test_draws_have_the_models_mean_and_spread():
     surrogate = surrogate_of(ORDERED)
     at = np.random.default_rng(2).random((5, 4))

@@ -1,0 +1,56 @@
+"""URLs of studies: as users give them, as SQLAlchemy takes them, and as they may be printed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gpunet.errors import StudyError
+
+
+def full_url(url: str | Path) -> str:
+    """A URL as SQLAlchemy takes it, of one as users give it.
+
+    Raises:
+        StudyError: it is of no kind that is known.
+    """
+    text = str(url)
+    if "://" not in text:
+        if not text:
+            raise StudyError("a study's storage must be named.", "A SQLite file will do: search.sqlite")
+        return f"sqlite:///{Path(text).expanduser().absolute()}"
+    scheme, _, rest = text.partition("://")
+    if scheme in ("postgresql", "postgres"):
+        return f"postgresql+psycopg://{rest}"
+    if scheme == "grpc":
+        try:
+            parts = urlsplit(text)
+            known = bool(parts.hostname) and parts.port is not None
+        except ValueError:
+            known = False
+        if not known:
+            raise StudyError(f"{text} names no host and port.", "E.g. grpc://storage-host:13000")
+        return text
+    if scheme == "sqlite":
+        path = rest.removeprefix("/")
+        if not rest.startswith("/") or not path or path == ":memory:":
+            raise StudyError(f"{text} names no file.", "E.g. sqlite:///search.sqlite")
+        return f"sqlite:///{Path(path).expanduser().absolute()}"
+    if scheme == "postgresql+psycopg":
+        return text
+    raise StudyError(
+        f"{scheme}:// is no storage that gpunet knows.",
+        "Give a SQLite file, postgresql://USER@HOST/DATABASE or grpc://HOST:PORT.",
+    )
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of a SQLite URL; None for others."""
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+
+
+def shown(url: str) -> str:
+    """A URL to print: without its password."""
+    path = sqlite_path(url)
+    return str(path) if path is not None else re.sub(r"(//[^:/@]+):[^@]*@", r"\1:***@", url)
