@@ -27,6 +27,7 @@ from populate.run import STAGES, populate
 from gpunet.cli import console
 from gpunet.cli.search_options import quiet_optuna
 from gpunet.errors import InvalidArgumentError
+from gpunet.train.preemption import sigterm_asked
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -47,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def say(line: str) -> None:
         print(line, flush=True)
 
-    with place.held():
-        context = Context(plan, place, say)
+    with place.held(), sigterm_asked() as asked:
+        context = Context(plan, place, say, asked)
         done = populate(context, args.until)
         if args.push_to_hub:
             push(context, done.entries, args.push_to_hub, dry_run=args.dry_run, private=args.private)
@@ -99,6 +100,9 @@ def _plan(args: argparse.Namespace) -> Plan:
         raise InvalidArgumentError(
             "a plan or a preset must be given, and not both.", f"PLAN, or --preset {' | '.join(sorted(PRESETS))}"
         )
+    for name in ("dry_run", "private"):
+        if getattr(args, name) and not args.push_to_hub:
+            raise InvalidArgumentError(f"--{name.replace('_', '-')} goes with --push-to-hub.", "Name a repository.")
     if args.push_to_hub and args.until not in ("publish", "report"):
         raise InvalidArgumentError(
             f"--push-to-hub needs the stage publish, but --until is {args.until}.", "Leave it out."

@@ -34,14 +34,17 @@ def run_jobs(args: argparse.Namespace, jobs: Sequence[Job]) -> None:
     Raises:
         WorkerError: (a RuntimeError) one ended with an error, or crashed too often.
     """
+    from gpunet.search.launch import Fleet, asked_by_end_of_input
+
+    stop = asked_by_end_of_input() if args.until_eof else lambda: False
     if args.cluster == "ray":
         from gpunet.search.launch_ray import run_on_ray
 
-        asked = run_on_ray(jobs, address=args.address, gpus=args.gpus_per_task, cpus=args.cpus_per_task, say=_say)
+        asked = run_on_ray(
+            jobs, address=args.address, gpus=args.gpus_per_task, cpus=args.cpus_per_task, say=_say, should_stop=stop
+        )
     else:
-        from gpunet.search.launch import Fleet
-
-        asked = Fleet(jobs, say=_say).run()
+        asked = Fleet(jobs, say=_say).run(stop)
     if asked:
         raise SystemExit(console.PREEMPTED_EXIT_CODE)
 

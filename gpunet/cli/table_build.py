@@ -130,11 +130,13 @@ def fill(table: LatencyTable, meter: LayerMeter, keys: Sequence[LayerKey], args:
     from gpunet.cli.building import show_progress
     from gpunet.latency.build import build
     from gpunet.text import duration
+    from gpunet.train.preemption import heed_interrupts
 
     before, started_s = len(keys) - len(table.missing(keys, lone=args.lone)), time.monotonic()
     own = None if args.max_layers is None else args.max_layers - (args.jobs - 1) * (args.max_layers // args.jobs)
     limit_s = None if args.max_minutes is None else 60 * args.max_minutes
     if args.until_eof:
+        heed_interrupts()
         threading.Thread(target=_stop_at_eof, daemon=True).start()
     with (
         show_progress(f"{len(keys)} layers on {meter.conditions.fingerprint.runtime}") as on_progress,

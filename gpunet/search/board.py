@@ -5,6 +5,7 @@ A worker's session is a trial of the study NAME/workers, RUNNING while the worke
     who         host and process, for people
     beat        a counter that rises while the worker lives; whoever sees it stand still for long enough, by a clock of
                 its own, buries the session
+    beat_s      between two of them
     wish        number of the worker's latest request for work
     answer      to that wish: {"wish": 3, "vector": [...], "assignment": "..."}, {"wish": 3, "trial": 7} or
                 {"wish": 3, "end": "..."}
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 KIND, WHO, BEAT, WISH, ANSWER, TURN = "kind", "who", "beat", "wish", "answer", "turn"
-LEARNED = "learned"
+EVERY, LEARNED = "beat_s", "learned"
+_LEFT_OUT = 3  # beats, that say nothing yet
 _WORKER = "worker"
 
 
@@ -79,20 +81,21 @@ class Watch:
         self.grace_s, self._clock = grace_s, clock
         self._seen: dict[int, tuple[Any, float]] = {}
 
-    def is_silent(self, key: int, sign: Any, since_s: float = -math.inf) -> bool:
+    def is_silent(self, key: int, sign: Any, since_s: float = -math.inf, least_s: float = 0.0) -> bool:
         """Whether the sign of life has been the same for longer than that, as seen from here.
 
         Args:
             key: of what is watched.
             sign: what must change.
             since_s: by the clock: before it, signs may have been given and not come through.
+            least_s: that it may stand still, whatever `grace_s` is.
         """
         now = self._clock()
         before = self._seen.get(key)
         if before is None or before[0] != sign:
             self._seen[key] = sign, now
             return False
-        return now - max(before[1], since_s) > self.grace_s
+        return now - max(before[1], since_s) > max(self.grace_s, least_s)
 
 
 class Board:
@@ -117,9 +120,13 @@ class Board:
 
     # ----------------------------------------------------------------- sessions
 
-    def join(self) -> Session:
-        """A session for this process."""
-        attrs = {KIND: _WORKER, WHO: process_name(), BEAT: 0, WISH: 0, ANSWER: {}}
+    def join(self, beat_s: float = 0.0) -> Session:
+        """A session for this process.
+
+        Args:
+            beat_s: between its beats; nobody takes it for dead before several have been left out.
+        """
+        attrs = {KIND: _WORKER, WHO: process_name(), BEAT: 0, EVERY: beat_s, WISH: 0, ANSWER: {}}
         return Session(self.storage, self._made(attrs, self._states.RUNNING))
 
     def seats(self) -> list[Seat]:
@@ -128,7 +135,8 @@ class Board:
         for each in self._unfinished():
             if each.user_attrs.get(KIND) != _WORKER:
                 continue
-            if self._watch.is_silent(each._trial_id, each.user_attrs[BEAT], self.storage.recovered_s):
+            least_s = _LEFT_OUT * each.user_attrs.get(EVERY, 0.0)
+            if self._watch.is_silent(each._trial_id, each.user_attrs[BEAT], self.storage.recovered_s, least_s):
                 self.storage.finish(each._trial_id, self._states.FAIL)
                 continue
             attrs = each.user_attrs

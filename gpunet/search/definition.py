@@ -128,7 +128,7 @@ class StudyDefinition:
             raise StudyError(
                 f"the latency table is not the study's: of one network it says {found[worst]:.6g} ms, where the study "
                 f"has {recorded[worst]:.6g}.",
-                "Give the table that the study was made with.",
+                "Give the table that the study was made with, and the file FILE.latencies.npz that lies beside it.",
             )
         return Tier(self.space, estimator, self.low_ms, self.high_ms, self.candidates)
 

@@ -10,7 +10,7 @@ from typing import Any
 from gpunet.errors import WorkerError
 from gpunet.files import require
 from gpunet.search.launch import LEFT, Job
-from gpunet.train.preemption import sigterm_asked
+from gpunet.train.preemption import heed_interrupts, sigterm_asked
 
 STOP_S = 60.0
 _LOOK_S = 0.2
@@ -28,6 +28,7 @@ def run_job(command: Sequence[str], environment: dict[str, str], stop_s: float =
     import os
     import threading
 
+    heed_interrupts()
     own = {**os.environ, **environment}
     process = subprocess.Popen(
         list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -102,9 +103,11 @@ def run_on_ray(
             ) from None
     try:
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(run_job)
-        waiting = {
-            task.options(name=job.name).remote(list(job.command), dict(job.environment), stop_s): job for job in jobs
-        }
+
+        def begin(job: Job) -> Any:
+            return task.options(name=job.name).remote(list(job.command), dict(job.environment), stop_s)
+
+        waiting = {begin(job): job for job in jobs}
         faults: list[str] = []
         with sigterm_asked() as sigterm:
             asked = False
@@ -116,7 +119,11 @@ def run_on_ray(
                 done, _ = ray.wait(list(waiting), num_returns=1, timeout=_LOOK_S)
                 for each in done:
                     job = waiting.pop(each)
-                    fault = _fault(ray, each, job)
+                    code, fault = _end(ray, each, job)
+                    if code == LEFT:  # its node is drained
+                        say(f"{job.name}: was asked to leave; it is started again")
+                        waiting[begin(job)] = job
+                        continue
                     say(f"{job.name}: {fault or 'has ended'}")
                     faults += [fault] if fault else []
     finally:
@@ -127,12 +134,15 @@ def run_on_ray(
     return asked
 
 
-def _fault(ray: Any, task: Any, job: Job) -> str:
+def _end(ray: Any, task: Any, job: Job) -> tuple[int | None, str]:
+    """A task's exit code, and what was wrong; '' for nothing."""
     try:
         code, said = ray.get(task)
     except ray.exceptions.RayError as error:
-        return f"{job.name} could not be run: {str(error).strip().splitlines()[-1]}"
-    return "" if code in (*job.done_codes, LEFT) else f"{job.name} ended with exit code {code}: {said.strip()[-500:]}"
+        return None, f"{job.name} could not be run: {str(error).strip().splitlines()[-1]}"
+    if code in (*job.done_codes, LEFT):
+        return code, ""
+    return code, f"{job.name} ended with exit code {code}: {said.strip()[-500:]}"
 
 
 def _cancel(ray: Any, tasks: Sequence[Any], stop_s: float) -> None:

@@ -22,6 +22,10 @@ def full_url(url: str | Path) -> str:
         return f"sqlite:///{Path(text).expanduser().absolute()}"
     scheme, _, rest = text.partition("://")
     if scheme in ("postgresql", "postgres"):
+        try:
+            _ = urlsplit(text).port
+        except ValueError as error:
+            raise StudyError(f"{shown(text)} is no URL: {error}", "E.g. postgresql://USER@HOST:5432/DATABASE") from None
         return f"postgresql+psycopg://{rest}"
     if scheme == "grpc":
         try:
@@ -53,4 +57,6 @@ def sqlite_path(url: str) -> Path | None:
 def shown(url: str) -> str:
     """A URL to print: without its password."""
     path = sqlite_path(url)
-    return str(path) if path is not None else re.sub(r"(//[^:/@]+):[^@]*@", r"\1:***@", url)
+    if path is not None:
+        return str(path)
+    return re.sub(r"(?i)([?&](?:ssl)?password=)[^&]*", r"\1***", re.sub(r"(//[^:/@]*):[^/]*@", r"\1:***@", url))

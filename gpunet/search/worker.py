@@ -7,6 +7,7 @@ its beats stop; the next one goes on from the checkpoint.
 
 from __future__ import annotations
 
+import errno
 import math
 import random
 import time
@@ -41,6 +42,7 @@ _POLL_GROWTH, _LATER_POLL_GROWTH = 3.0, 1.5  # to a second, and from there on
 # Hundreds that wait at once must not be what they wait for: where looking takes long, all look less often.
 _POLL_PART, _BUSIEST_POLL_S = 0.05, 60.0
 _TURN_LOOKS = 3  # of an answer's, to one of the turn, once it was another's
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE)
 _FAILED_IN_A_ROW = 5  # attempts, after which a worker holds itself for broken: one bad network takes three
 _NEWCOMER_S = 0.3  # that one without an optimiser lets the others go first
 
@@ -146,7 +148,7 @@ class Worker:
         """
         with sigterm_asked() as self._sigterm:
             while not self.done.end:
-                session = self.board.join()
+                session = self.board.join(self.settings.beat_s)
                 try:
                     with Heart(session, self.settings.beat_s) as heart:
                         self._work_in(session, heart)
@@ -295,7 +297,15 @@ class Worker:
             self._not_ended(trial, told, heart, "interrupted")
             raise
         except Exception as error:
-            self._fail(trial, told, error)
+            fault = disk_fault(error)
+            if fault is None:
+                self._fail(trial, told, error)
+                return
+            self._not_ended(trial, told, heart, f"the disk of this machine: {fault}")
+            raise WorkerError(
+                f"checkpoints cannot be written: {fault}",
+                "Mend it and start the worker again: its trial waits.",
+            ) from error
         else:
             if not trained.pruned and not math.isfinite(trained.top1_percent):
                 self._fail(trial, told, TrainingError(f"it ended with a top-1 accuracy of {trained.top1_percent}."))
@@ -337,3 +347,12 @@ class Worker:
                 f"{self._failed_in_a_row} attempts in a row failed on this worker: {reason}",
                 "Something is wrong with this machine: its disk, its memory, its data. Other workers go on.",
             )
+
+
+def disk_fault(error: BaseException | None) -> str | None:
+    """What is wrong with the disk, if that is what an error is about: no network's fault."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return None

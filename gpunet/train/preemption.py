@@ -28,6 +28,12 @@ def sigterm_asked() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGTERM, before)
 
 
+def heed_interrupts() -> None:
+    """Let `_thread.interrupt_main` work where a shell began this process in the background, with SIGINT ignored."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class _Asked:
     def __init__(self, around: _Asked | None) -> None:
         self.asked, self._around = threading.Event(), around

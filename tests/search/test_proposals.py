@@ -12,7 +12,8 @@ from studies import Place, Time, accuracy, definition, estimator, every_network
 from gpunet.errors import ExhaustedError, StudyError
 from gpunet.search.board import Board, Session, Turn
 from gpunet.search.definition import OPTIMIZERS
-from gpunet.search.proposals import LOST, Proposals, failures, losses_in_a_row, optimizer_of
+from gpunet.search.optimize.lamcts import LaMcts
+from gpunet.search.proposals import LOST, Proposals, failures, losses_in_a_row
 from gpunet.search.study import BOARD, Study
 from gpunet.search.trials import SESSION, TRIES
 
@@ -200,6 +201,9 @@ class Outside:
     def expect(self, points: Any) -> None:
         pass
 
+    def learned(self) -> None:
+        pass
+
     def ask(self, n: int) -> np.ndarray:
         if n > len(self.points):
             raise ExhaustedError("no more")
@@ -315,13 +319,16 @@ def test_losses_count_only_without_progress() -> None:
 
 
 def test_what_one_turn_has_learned_is_handed_on_to_the_next(file_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk, other = Desk(file_place), Desk(file_place)
-    count = optimizer_of(desk.study, desk.proposals.tier).initial + 2
+    made = definition(optimizer="lamcts")
+    desk, other = Desk(file_place, made), Desk(file_place, made)
+    count = LaMcts(desk.proposals.tier).initial + 2
     desk.study.set_max_trials(count + 9)
-    for session in desk.wishing(count):
-        assert desk.serve().served == 1
-        desk.end(desk.held(session))
-    (session,) = desk.wishing(1)
+    sessions = desk.wishing(count)
+    assert desk.serve().served == count
+    for each in sessions:
+        desk.end(desk.held(each))
+        each.leave()
+    desk.wishing(1)
     desk.serve()
     learned = desk.board.learned()
     assert learned is not None

@@ -494,7 +494,15 @@ def test_urls_that_name_no_storage(url: str, message: str, hint: str) -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert shown("postgresql+psycopg://me:secret@host/db") == "postgresql+psycopg://me:***@host/db"
+    assert shown("postgresql+psycopg://:se@cret@host/db") == "postgresql+psycopg://:***@host/db"
+    assert shown("postgresql+psycopg://me@host/db?a=b&password=secret&c=d").endswith("?a=b&password=***&c=d")
     assert shown("sqlite:////data/search.sqlite") == "/data/search.sqlite"
+
+
+def test_a_port_that_is_none() -> None:
+    with pytest.raises(StudyError, match=r"postgresql://me:\*\*\*@host:abc/db is no URL") as caught:
+        full_url("postgresql://me:secret@host:abc/db")
+    assert "secret" not in str(caught.value)
 
 
 def test_what_passes_and_what_is_an_answer() -> None:

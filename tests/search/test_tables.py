@@ -9,8 +9,9 @@ from studies import SPACE, definition, every_network
 from tables import CONDITIONS, figures
 
 from gpunet.errors import MissingLatencyError, StudyError, TableError
+from gpunet.latency.estimate import LayerCosts
 from gpunet.latency.table import LatencyTable
-from gpunet.search.tables import estimator_from_table, estimator_of
+from gpunet.search.tables import estimator_from_table, estimator_of, latencies_path
 
 
 def table(path: Path, factor: float = 1.0) -> Path:
@@ -45,3 +46,30 @@ def test_tables_that_do_not_serve(tmp_path: Path) -> None:
         pass
     with pytest.raises(MissingLatencyError):
         estimator_from_table(tmp_path / "empty.sqlite", SPACE, 10)
+
+
+def test_all_machines_reckon_with_those_worked_out_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = table(tmp_path / "table.sqlite")
+    first = estimator_from_table(path, SPACE, 10).latency_ms(every_network())
+    from_table = LayerCosts.from_table
+    monkeypatch.setattr(LayerCosts, "from_table", lambda *_: pytest.fail("they were kept"))
+    assert np.array_equal(estimator_from_table(path, SPACE, 10).latency_ms(every_network()), first)
+    monkeypatch.setattr(LayerCosts, "from_table", from_table)
+    # Of another table, number of classes, or a damaged file, nothing is taken.
+    kept = latencies_path(path)
+    table(path, 2.0)
+    again = estimator_from_table(path, SPACE, 10).latency_ms(every_network())
+    assert np.allclose(again, 2 * first)
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert np.array_equal(estimator_from_table(path, SPACE, 10).latency_ms(every_network()), again)
+    assert kept.stat().st_size > 100
+
+
+def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("read-only file system")
+
+    path = table(tmp_path / "table.sqlite")
+    monkeypatch.setattr("gpunet.search.tables.np.savez", refuse)
+    assert (estimator_from_table(path, SPACE, 10).latency_ms(every_network()) > 0).all()
+    assert not latencies_path(path).exists()

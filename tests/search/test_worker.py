@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -203,7 +204,7 @@ def test_estimates_of_another_table_are_refused(file_place: Place) -> None:
     other = Roofline(estimator().plan, [1.5 * each for each in estimator().arrays])
     with pytest.raises(StudyError, match="the latency table is not the study's") as caught:
         Worker(file_place.create(), Trainer(), other)
-    assert caught.value.hint == "Give the table that the study was made with."
+    assert "FILE.latencies.npz" in caught.value.hint
 
 
 def test_settings_that_would_bury_the_living(file_place: Place) -> None:
@@ -342,8 +343,10 @@ def test_a_buried_worker_that_wakes_up_tells_nothing_and_begins_anew(place: Plac
             other = Ghost(place.open(), 1)
             assert other.number == record.number
             others.append(other)
+            ghosts.add(other.session.id)
 
     others: list[Ghost] = []
+    ghosts: set[int] = set()
     slow_heart = Settings(beat_s=HANG_GUARD_S, grace_s=2 * HANG_GUARD_S, most_poll_s=0.02)
     woken = worker(study, Trainer(before), slow_heart, say=said.append)
 
@@ -358,9 +361,29 @@ def test_a_buried_worker_that_wakes_up_tells_nothing_and_begins_anew(place: Plac
     assert any("taken up by another worker" in line for line in said)
     assert "this worker was taken for dead: its beats did not come through." in said
     assert done.ended == 2
-    assert len(set(sessions)) == 2
+    assert len(set(sessions) - ghosts) == 2
     checked(study, 2)
     assert [each["end"] for each in study.trials()[0].tries] == [LOST, LOST]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_full_disk_is_no_networks_fault(wrapped: bool, file_place: Place) -> None:
+    study = file_place.create()
+
+    def full(vector: Sequence[int], epoch: int) -> None:
+        if epoch == 2:
+            try:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            except OSError:
+                if not wrapped:
+                    raise
+                raise TrainingError("the checkpoint cannot be written.") from None
+
+    with pytest.raises(WorkerError, match="No space left on device"):
+        worker(study, Trainer(before=full)).work()
+    (trial,) = study.trials()
+    assert (trial.state, trial.epochs) == ("waiting", 1)
+    assert [each.get("failed") for each in trial.tries] == [None]
 
 
 def test_a_trial_just_seen_to_be_held_is_reported_on_without_asking(file_place: Place) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -106,11 +107,16 @@ def test_two_jobs_fill_one_table(space: str, tmp_path: Path, capsys: pytest.Capt
     assert 0 < by_other < count
 
 
-def test_a_job_ends_with_the_builder_that_began_it(space: str, tmp_path: Path):
+@pytest.mark.parametrize("background", [False, True])
+def test_a_job_ends_with_the_builder_that_began_it(background: bool, space: str, tmp_path: Path):
+    """Even where a shell began it in the background, which makes processes ignore SIGINT."""
     command = [sys.executable, "-m", "gpunet.cli.main", "table", "build", str(tmp_path / "table.sqlite"), "--until-eof"]
+    code = "import os, signal, sys; signal.signal(2, int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
+    how = str(int(signal.SIG_IGN if background else signal.SIG_DFL))
     job = subprocess.Popen(
-        [*command, *QUICK, "--fraction", "0.5", "--no-recheck"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+        [sys.executable, "-c", code, how, *command, *QUICK, "--fraction", "0.5", "--no-recheck"],
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
     job.stdin.close()  # as when the process at the other end is killed
     assert job.wait(timeout=120) == 130
     job.stderr.close()

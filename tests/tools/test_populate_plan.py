@@ -14,8 +14,10 @@ from populate.presets import PRESETS
 
 from gpunet.errors import InvalidArgumentError, SpecError
 from gpunet.search.paper import PAPER_SPACE
+from gpunet.search.vit_space import VitSpace
 
 ROOT = Path(__file__).parents[2]
+VIT = VitSpace((224,), (16,), (192,), (12,), (3,))
 LEAST = {
     "name": "x",
     "space": "paper",
@@ -104,6 +106,22 @@ def test_recipes_and_spaces_may_be_files_beside_the_plan(tmp_path: Path):
         (changed(space={"name": "paper", "px": 3}), "space.px: unknown key"),
         (changed(space="nothing.json"), "space: --space .*nothing.json"),
         (changed(space=3), "space: 3 is not a name, a file or an object"),
+        (changed(space={"space": [1]}), "space: "),
+        ({**LEAST, "space": {}}, "space"),
+        ({**LEAST, "space": {"name": "paper", "resolutions_px": 5}}, "space.resolutions_px: 5 is not a list"),
+        ({**LEAST, "space": {"name": "paper", 3: 4}}, "space.3: unknown key"),
+        (changed(search={"storage": 5}), "search.storage: 5 is not a file or a URL"),
+        (changed(search={"storage": "mysql://x"}), "search.storage: mysql:// is no storage"),
+        (changed(search={"storage": "grpc://h"}), "search.storage: grpc://h names no host and port"),
+        (changed(search={"device": "tpu"}), "search.device: 'tpu' is not one of cpu"),
+        (changed(search={"image_workers": -1}), "search.image_workers: -1 is out of range"),
+        (changed(device={"runtime": "nonsense"}), "device.runtime: 'nonsense' is not one of tensorrt"),
+        (changed(device={"runtime": "pytorch"}), "device.runtime: 'pytorch' is not one of tensorrt"),
+        (changed(fine_tune={"recipe": "gpunet_d1", "teacher": 5}), "fine_tune.teacher: 5"),
+        (changed(publish={"note": 5}), "publish.note: 5 is not a text"),
+        (changed(publish={"name": "../{tier}"}), "publish.name: '../{tier}' is not of letters"),
+        (changed(tiers={"bounds_ms": []}), "tiers.bounds_ms: there is none"),
+        ({**LEAST, "space": VIT.to_dict()}, "space: only networks of a ConvSpace can be published"),
     ],
 )  # fmt: skip
 def test_what_a_plan_may_not_say(body: object, text: str):

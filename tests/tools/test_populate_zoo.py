@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,12 +16,14 @@ import publications
 import pytest
 from populate import search_stage, tier_stage, winner_stage
 from populate.context import Context
+from populate.fine_tune import run_folder
 from populate.place import Place
 from populate.presets import PRESETS
 from populate.publish_stage import rescored_percent
+from populate.run import populate
 
 import gpunet
-from gpunet.errors import InvalidArgumentError, SpecError
+from gpunet.errors import InvalidArgumentError, PreemptedError, SpecError, WorkerError
 from gpunet.runtime.measurement import Measurement
 from gpunet.search.study import open_study
 from gpunet.search.trials import TrialRecord
@@ -193,6 +196,73 @@ def test_what_was_measured_on_a_busy_machine_and_lay_outside_is_measured_again(c
     assert choice.measured == {7: [], 3: []}  # what was measured while it was quiet stands
 
 
+def test_a_winner_is_chosen_again_when_there_is_more_to_choose_from(choice: Choice):
+    choice.measured = {7: [1.2]}
+    winner_stage.run(choice.context)
+    assert choice.winner() == 7
+    choice.measured = {9: [1.9], 7: []}  # another one, better than it
+    assert choice.winner() is None
+    winner_stage.run(choice.context)
+    assert choice.winner() == 9
+
+
+def test_fine_tuning_in_another_way_is_another_run(choice: Choice):
+    fine_tune = choice.context.plan.fine_tune
+    names = set()
+    for changes in ({}, {"processes": 2}, {"recipe": dataclasses.replace(fine_tune.recipe, epochs=9)}, {}):
+        plan = dataclasses.replace(choice.context.plan, fine_tune=dataclasses.replace(fine_tune, **changes))
+        names.add(run_folder(Place(choice.context.place.folder, plan), 0, 7).name)
+    assert len(names) == 3
+
+
+def test_one_that_is_asked_to_leave_does_so_between_candidates(choice: Choice):
+    choice.measured = {7: [3.0], 3: [1.5]}
+    answers = iter([False, True])
+    choice.context = Context(choice.context.plan, choice.context.place, choice.said.append, lambda: next(answers))
+    with pytest.raises(PreemptedError, match="asked to leave in the stage winners"):
+        winner_stage.run(choice.context)
+    assert choice.measured == {7: [], 3: [1.5]}
+
+
+def test_a_search_that_workers_left_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    plan = PRESETS["demo-small"]()
+    context = Context(plan, Place(tmp_path, plan), print)
+    ended = {"a": 0, "b": 3}
+    worked: list[list[str]] = []
+
+    def work(_: Context, names: list[str]) -> None:
+        worked.append(names)
+        ended["a"] += 2 if ended["a"] < 4 else 0  # a tier of four networks
+
+    monkeypatch.setattr(search_stage, "_made", lambda _: {"a": (0, 5), "b": (3, 3)})
+    monkeypatch.setattr(search_stage, "_ended", lambda _, name: (ended[name], {"a": 5, "b": 3}[name]))
+    monkeypatch.setattr(search_stage, "_work", work)
+    left: list[TrialRecord] = []
+    monkeypatch.setattr(search_stage, "_opened", lambda *_: _Left(left))
+    search_stage.run(context)
+    assert worked == [["a", "b"], ["a"], ["a"]]
+    left.append(TrialRecord(4, "waiting", (1,), None, 1.0, None))
+    with pytest.raises(WorkerError, match="a: 1 trials have not ended, and the workers have left"):
+        search_stage.run(context)
+
+
+class _Left:
+    def __init__(self, trials: list[TrialRecord]) -> None:
+        self.storage = contextlib.nullcontext()
+        self.storage.close = lambda: None  # type: ignore[attr-defined]
+        self.trials = lambda: trials
+
+
+def test_more_workers_than_gpus_are_refused_before_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    plan = PRESETS["demo-small"]()
+    search_stage.check(Context(plan, Place(tmp_path, plan), print))  # on the processor
+    plan = dataclasses.replace(plan, search=dataclasses.replace(plan.search, device=None))
+    with pytest.raises(WorkerError, match="2 processes are more than the 1 GPUs"):
+        populate(Context(plan, Place(tmp_path, plan), print))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_tier_that_stays_without_a_winner_says_what_to_do(choice: Choice):
     choice.measured = {7: [-2.5, -2.5, -2.5]}
     winner_stage.run(choice.context)
@@ -215,6 +285,7 @@ class Choice:
         self._kept: dict[int, dict] = {}
         self.context = Context(plan, Place(folder, plan), self.said.append)
         self._tier = tier_stage.TierFound(0, 1.0, 2.0, [], 10, [], [])
+        monkeypatch.setattr(winner_stage, "_check_machine", lambda _: None)
         monkeypatch.setattr(winner_stage, "tiers_of", lambda _: [self._tier])
         monkeypatch.setattr(winner_stage, "study_of", lambda *_: self)
         monkeypatch.setattr(winner_stage, "network_of", lambda _, vector: vector[0])
@@ -279,6 +350,8 @@ def test_the_upper_bound_is_a_promise_and_the_lower_one_has_a_tolerance(
             "needs the stage publish, but --until is tiers",
         ),
         (["--preset", "demo", "--cost", "--gpus", "0"], "--gpus must be 1 or more, but got 0"),
+        (["--preset", "demo", "-o", "x", "--dry-run"], "--dry-run goes with --push-to-hub"),
+        (["--preset", "demo", "-o", "x", "--private"], "--private goes with --push-to-hub"),
     ],
 )
 def test_what_the_command_line_refuses(arguments: list[str], text: str):

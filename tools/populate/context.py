@@ -19,10 +19,22 @@ class Context:
         plan: what for.
         place: where.
         say: told what happens, line by line.
+        asked: whether to leave before the next step.
     """
 
-    def __init__(self, plan: Plan, place: Place, say: Callable[[str], None]) -> None:
-        self.plan, self.place, self.say = plan, place, say
+    def __init__(
+        self, plan: Plan, place: Place, say: Callable[[str], None], asked: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.plan, self.place, self.say, self._asked = plan, place, say, asked
+
+    def leave_if_asked(self, stage: str) -> None:
+        """Go no further if this process was asked to leave.
+
+        Raises:
+            PreemptedError: it was.
+        """
+        if self._asked():
+            raise PreemptedError(f"asked to leave in the stage {stage}.", "The same command goes on from there.")
 
     @cached_property
     def trainer(self) -> RecipeTrainer:

@@ -5,6 +5,7 @@ python -m populate.fine_tune STATE TIER TRIAL
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpunet.cli import console
+from gpunet.search.launch import asked_by_end_of_input
 from gpunet.search.study import open_study
 from gpunet.search.training import RecipeTrainer
 from populate.place import Place
@@ -24,23 +26,28 @@ if TYPE_CHECKING:
 
 def fine_tune(plan: Plan, place: Place, study_name: str, tier: int, trial: int) -> None:
     """Train, or go on; `winners/tier-N/trial-NNNNN` holds the run."""
-    study = open_study(place.storage, study_name)
+    study = open_study(place.storage, study_name, folder=place.search_folder(study_name))
     record = next(each for each in study.trials() if each.number == trial)
     trainer = RecipeTrainer(
-        plan.space, plan.fine_tune.recipe, plan.search.data,
+        plan.space, plan.fine_tune.recipe, plan.search.data, device=plan.search.device,
+        workers=plan.fine_tune.image_workers,
         teacher=(lambda: teacher_of(plan)) if plan.fine_tune.teacher else None,
     )  # fmt: skip
     result = trainer.fine_tune(
         list(record.vector), study.trial_folder(trial) / (record.weights or "model.safetensors"),
         run_folder(place, tier, trial), plan.fine_tune.recipe, seed=study.definition.seed_of(trial),
+        should_stop=asked_by_end_of_input(),
     )  # fmt: skip
     if os.environ.get("RANK", "0") == "0":
         print(f"trial {trial}: {result.best.top1_percent:.2f} % after epoch {result.best.epoch}", flush=True)
 
 
 def run_folder(place: Place, tier: int, trial: int) -> Path:
-    """Of a winner's fine-tuning."""
-    return place.winner_folder(tier) / f"trial-{trial:05d}"
+    """Of a winner's fine-tuning: another one where it is done in another way."""
+    given = place.plan.fine_tune
+    how = [given.recipe.to_dict(), given.teacher, given.teacher_weights, given.processes]
+    digest = hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()
+    return place.winner_folder(tier) / f"trial-{trial:05d}-{digest[:8]}"
 
 
 def teacher_of(plan: Plan) -> Teacher:

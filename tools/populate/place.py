@@ -93,9 +93,9 @@ class Place:
 
 def _fixed(plan: dict[str, Any]) -> dict[str, Any]:
     """What must not change on the way: what measured figures and studies depend on."""
-    search = {key: plan["search"].get(key) for key in ("recipe", "data", "optimizer", "pruning", "seed")}
+    search = {key: plan["search"].get(key) for key in ("recipe", "data", "optimizer", "pruning", "seed", "storage")}
     kept = {key: plan.get(key) for key in ("name", "space", "device", "tiers")}
-    return {**kept, "table": {"fraction": plan["table"].get("fraction")}, "search": search}
+    return {**kept, "table": {key: plan["table"].get(key) for key in ("fraction", "networks")}, "search": search}
 
 
 def first_difference(before: Any, now: Any, path: str = "") -> str:

@@ -10,15 +10,18 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpunet.errors import SpecError
+from gpunet.errors import SpecError, StudyError
 from gpunet.fields import check_name, check_number, check_one_of, part_to_dict
+from gpunet.search.conv_space import ConvSpace
 from gpunet.search.definition import OPTIMIZERS, Pruning
 from gpunet.search.search_data import SearchData
 from gpunet.search.space import SearchSpace
+from gpunet.search.storage_url import full_url
 from gpunet.train.recipe import Recipe
 
 PLAN_VERSION = 1
 CLUSTERS = ("local", "ray")
+RUNTIMES = ("tensorrt", "tensorrt_rtx", "openvino", "onnxruntime")  # that run files, which is what is published
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class DevicePlan:
         """Raise SpecError where a value breaks its rule."""
         check_name("device.chip", self.chip)
         if self.runtime is not None:
-            check_name("device.runtime", self.runtime)
+            check_one_of("device.runtime", self.runtime, RUNTIMES)
         check_one_of("device.precision", self.precision, ("fp32", "fp16"))
         check_number("device.batch_size", self.batch_size, 1, whole=True)
         if self.threads is not None:
@@ -102,6 +105,8 @@ class TiersPlan:
                 check_number(f"tiers.{name}", value, 0, math.inf if name == "bounds_ms" else 1, above=True)
             if list(given) != sorted(set(given)):
                 raise SpecError(f"tiers.{name}: {list(given)!r} does not rise")
+            if not given and name == "bounds_ms":
+                raise SpecError("tiers.bounds_ms: there is none", "Name one, or leave it out for quantiles.")
             object.__setattr__(self, name, tuple(float(value) for value in given))
         check_number("tiers.lowest", self.lowest, 0, 1, below=True)
         check_number("tiers.highest", self.highest, self.lowest, 1, above=True)
@@ -125,6 +130,8 @@ class SearchPlan:
         storage: of the studies, for workers on other machines; None for a SQLite file in the folder of state.
         seed: of the search.
         beat_s, grace_s: see `gpunet search worker`.
+        device: 'cpu', or None for a GPU where there is one.
+        image_workers: processes that prepare images, for each worker.
     """
 
     trials: int
@@ -140,6 +147,8 @@ class SearchPlan:
     seed: int = 0
     beat_s: float = 30.0
     grace_s: float = 120.0
+    device: str | None = None
+    image_workers: int = 0
 
     def check(self) -> None:
         """Raise SpecError where a value breaks its rule."""
@@ -153,6 +162,11 @@ class SearchPlan:
         check_number("search.seed", self.seed, 0, whole=True)
         check_number("search.beat_s", self.beat_s, 0, above=True)
         check_number("search.grace_s", self.grace_s, 2 * self.beat_s)
+        check_number("search.image_workers", self.image_workers, 0, whole=True)
+        if self.device is not None:
+            check_one_of("search.device", self.device, ("cpu",))
+        if self.storage is not None:
+            _check_storage(self.storage)
         if self.recipe.distillation is not None:
             raise SpecError(
                 "search.recipe: it has distillation", "Networks are ranked without; the winner may be distilled."
@@ -168,6 +182,7 @@ class FineTunePlan:
         teacher: for a recipe with distillation: a name of the zoo's or timm's, or an entry's folder.
         teacher_weights: a file of its weights; None for its own.
         processes: that train together (torchrun), one a GPU.
+        image_workers: processes that prepare images, for each of these.
         candidates: the best of a tier, that are measured whole until one lies inside.
         tolerance_percent: below the tier's lower bound, that a measured network may be; the upper one is a promise.
     """
@@ -178,12 +193,17 @@ class FineTunePlan:
     processes: int = 1
     candidates: int = 10
     tolerance_percent: float = 5.0
+    image_workers: int = 0
 
     def check(self) -> None:
         """Raise SpecError where a value breaks its rule."""
         check_number("fine_tune.processes", self.processes, 1, whole=True)
         check_number("fine_tune.candidates", self.candidates, 1, whole=True)
         check_number("fine_tune.tolerance_percent", self.tolerance_percent, 0, 100)
+        check_number("fine_tune.image_workers", self.image_workers, 0, whole=True)
+        for name in ("teacher", "teacher_weights"):
+            if getattr(self, name) is not None:
+                check_name(f"fine_tune.{name}", getattr(self, name))
         if (self.recipe.distillation is not None) != (self.teacher is not None):
             raise SpecError("fine_tune.teacher: it goes with a recipe that has distillation, and such a recipe with it")
 
@@ -206,8 +226,12 @@ class PublishPlan:
         """Raise SpecError where a value breaks its rule."""
         check_name("publish.name", self.name)
         check_name("publish.licence", self.licence)
+        if not isinstance(self.note, str):
+            raise SpecError(f"publish.note: {self.note!r} is not a text")
         if "{tier}" not in self.name:
             raise SpecError(f"publish.name: {self.name!r} lacks {{tier}}: every tier's network needs a name of its own")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name.replace("{tier}", "0").replace("{plan}", "plan")):
+            raise SpecError(f"publish.name: {self.name!r} is not of letters, digits, '.', '-' and '_'")
 
 
 @dataclass(frozen=True)
@@ -237,6 +261,8 @@ class Plan:
             raise SpecError(f"name: {self.name!r} is not of letters, digits, '-' and '_'")
         for part in (self.device, self.table, self.tiers, self.search, self.fine_tune, self.publish):
             part.check()
+        if not isinstance(self.space, ConvSpace):
+            raise SpecError("space: only networks of a ConvSpace can be published", "VitSpace is to estimate with.")
         if self.table.jobs > 1 and self.device.threads != 1 and not _on_gpu(self.device.runtime):
             raise SpecError("table.jobs: builders that share processors measure each other", "Set device.threads to 1.")
 
@@ -252,6 +278,15 @@ class Plan:
         body = {name: part_to_dict(getattr(self, name)) for name in ("device", "table", "tiers", "publish")}
         body.update(search=search, fine_tune=fine_tune)
         return {"plan_version": PLAN_VERSION, "name": self.name, "space": self.space.to_dict(), **body}
+
+
+def _check_storage(storage: object) -> None:
+    if not isinstance(storage, str):
+        raise SpecError(f"search.storage: {storage!r} is not a file or a URL")
+    try:
+        full_url(storage)
+    except StudyError as error:
+        raise SpecError(f"search.storage: {error.message}", error.hint) from None
 
 
 def _on_gpu(runtime: str | None) -> bool:

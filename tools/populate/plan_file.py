@@ -104,18 +104,23 @@ def _space(given: object, folder: Path) -> SearchSpace:
     if isinstance(given, str):
         given = {"name": given}
     if isinstance(given, Mapping) and "name" in given:
-        odd = sorted(set(given) - {"name", "resolutions_px"})
+        odd = sorted(map(str, set(given) - {"name", "resolutions_px"}))
         if odd:
             raise SpecError(f"space.{odd[0]}: unknown key", "Known keys: name, resolutions_px.")
-        name = str(given["name"])
+        name, sizes = str(given["name"]), given.get("resolutions_px")
+        if sizes is not None and not isinstance(sizes, (list, tuple)):
+            raise SpecError(f"space.resolutions_px: {sizes!r} is not a list of numbers")
         place = name if name in ("paper", "release") else str(folder / name)
         try:
-            return load_space(place, given.get("resolutions_px"))
+            return load_space(place, sizes)
         except InvalidArgumentError as error:
             raise SpecError(f"space: {error.message}", error.hint) from None
     if not isinstance(given, Mapping):
         raise SpecError(f"space: {given!r} is not a name, a file or an object")
-    return space_from_dict(given)
+    try:
+        return space_from_dict(given)
+    except (TypeError, AttributeError) as error:  # of lists for texts, and the like
+        raise SpecError(f"space: {error}", "`SearchSpace.to_dict` shows what it should be.") from None
 
 
 def _recipe(part: dict[str, Any], path: str, folder: Path) -> Recipe:

@@ -33,7 +33,9 @@ def populate(context: Context, until: str = STAGES[-1], clock: Callable[[], floa
     """Run every stage that is not done, up to one."""
     entries: list[Path] = []
     page: Path | None = None
+    search_stage.check(context)
     for stage in STAGES[: STAGES.index(until) + 1]:
+        context.leave_if_asked(stage)
         began_s = clock()
         if stage == "table" and table_stage.is_done(context):
             context.say("[table] nothing is missing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpunet.errors import WorkerError
 from gpunet.search.definition import Pruning, StudyDefinition, defined
 from gpunet.search.launch import Job, gpunet_command, places
 from gpunet.search.study import Study, create_study, open_study
@@ -21,14 +22,47 @@ def study_of(context: Context, tier: int, *, random: bool = False) -> Study:
     Raises:
         StudyError: it has not been made.
     """
-    return open_study(context.place.storage, study_name(context, tier, random=random))
+    return _opened(context, study_name(context, tier, random=random))
+
+
+def check(context: Context) -> None:
+    """See that the workers can be started, before hours are spent on what comes first.
+
+    Raises:
+        WorkerError: there are fewer GPUs than workers.
+    """
+    if context.plan.search.cluster == "local":
+        _places(context)
 
 
 def run(context: Context) -> None:
-    """Make the studies that are missing, and work on those that have trials left."""
+    """Make the studies that are missing, and work on those that have trials left.
+
+    Raises:
+        WorkerError: workers left before the end, and others that were started did no better.
+    """
+    ended: dict[str, tuple[int, int]] = _made(context)
+    while ended:
+        _work(context, list(ended))
+        now = {name: _ended(context, name) for name in ended}
+        if now == ended:  # a tier of fewer networks than the budget ends so too
+            break
+        ended = {name: (count, budget) for name, (count, budget) in now.items() if count < budget}
+    for name in ended:
+        study = _opened(context, name)
+        left = sum(not each.ended for each in study.trials())
+        study.storage.close()
+        if left:
+            raise WorkerError(
+                f"{name}: {left} trials have not ended, and the workers have left.", "Run the same command again."
+            )
+
+
+def _made(context: Context) -> dict[str, tuple[int, int]]:
+    """Make the studies; of those that have trials left, how many have ended, and the budget."""
     plan, place = context.plan, context.place
     estimator = estimator_from_table(place.table, plan.space, context.num_classes)
-    left = []
+    left = {}
     for tier in tiers_of(context):
         for random in (False, True) if plan.search.random_trials else (False,):
             trials = plan.search.random_trials if random else plan.search.trials
@@ -37,14 +71,25 @@ def run(context: Context) -> None:
             study = create_study(place.storage, name, definition, folder=place.search_folder(name))
             if study.max_trials() != trials:
                 study.set_max_trials(trials)
-            records = study.trials()
-            ended = sum(each.ended for each in records)
+            ended = sum(each.ended for each in study.trials())
             context.say(f"[search] {name}: {ended} of {trials} trials have ended")
             if ended < trials:
-                left.append(name)
+                left[name] = ended, trials
             study.storage.close()
-    if left:
-        _work(context, left)
+    return left
+
+
+def _ended(context: Context, name: str) -> tuple[int, int]:
+    """How many trials of a study have ended, and its budget."""
+    study = _opened(context, name)
+    try:
+        return sum(each.ended for each in study.trials()), study.max_trials()
+    finally:
+        study.storage.close()
+
+
+def _opened(context: Context, name: str) -> Study:
+    return open_study(context.place.storage, name, folder=context.place.search_folder(name))
 
 
 def _definition(context: Context, tier: TierFound, estimator: object, trials: int, *, random: bool) -> StudyDefinition:
@@ -63,6 +108,8 @@ def _work(context: Context, studies: list[str]) -> None:
     command = gpunet_command(
         "search", "worker", "--study", context.place.storage, "--name", *studies, "--until-eof",
         "--table", str(context.place.table), "--beat-s", f"{search.beat_s:g}", "--grace-s", f"{search.grace_s:g}",
+        "--image-workers", str(search.image_workers),
+        *([] if search.device is None else ["--device", search.device]),
     )  # fmt: skip
     if search.cluster == "ray":
         from gpunet.errors import PreemptedError
@@ -73,5 +120,10 @@ def _work(context: Context, studies: list[str]) -> None:
             raise PreemptedError("asked to leave in the stage search.", "The same command goes on from there.")
         return
     context.run_jobs(
-        "search", [Job(f"worker {n}", command, environment) for n, environment in enumerate(places(search.workers))]
+        "search", [Job(f"worker {n}", command, environment) for n, environment in enumerate(_places(context))]
     )
+
+
+def _places(context: Context) -> list[dict[str, str]]:
+    search = context.plan.search
+    return places(search.workers, gpus=0 if search.device == "cpu" else None)

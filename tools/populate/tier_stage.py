@@ -74,7 +74,7 @@ def run(context: Context) -> None:
                 f"{strata.range_ms[0]:.3g} and {strata.range_ms[1]:.3g}.",
                 "Choose other bounds: tiers.bounds_ms.",
             )
-        counts, edges = np.histogram(inside, bins=_BINS)
+        counts, edges = np.histogram(inside, bins=_BINS, range=_range_ms(inside))
         count = int(strata.counts[first + number])
         counts = counts * count // max(1, len(inside))  # the histogram's sample is another one
         tiers.append(
@@ -109,6 +109,13 @@ def tier_edges_ms(context: Context, estimates_ms: np.ndarray) -> list[float | No
             "Choose bounds that lie between the quantiles `lowest` and `highest`, and apart.",
         )
     return edges
+
+
+def _range_ms(inside: np.ndarray) -> tuple[float, float] | None:
+    """Of a histogram; None for the estimates' own."""
+    if not len(inside) or inside.min() < inside.max():
+        return None
+    return 0.99 * float(inside[0]), 1.01 * float(inside[0])
 
 
 def _estimates(context: Context, estimator: Estimator) -> np.ndarray:

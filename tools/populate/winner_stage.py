@@ -70,6 +70,9 @@ def run(context: Context) -> None:
     Where none was found while the machine was not quiet, the tier is looked through again after the others.
     """
     left = tiers_of(context)
+    if all(winner_of(context, tier) is not None for tier in left):
+        return
+    _check_machine(context)
     for _ in range(_ROUNDS):
         left = [tier for tier in left if winner_of(context, tier) is None and not _find(context, tier)]
     for tier in left:
@@ -79,7 +82,7 @@ def run(context: Context) -> None:
 def winner_of(context: Context, tier: TierFound) -> Winner | None:
     """A tier's winner; None while there is none."""
     said = read_json(_file(context, tier))
-    if not said or said.get("winner") is None or said["recipe"] != context.plan.fine_tune.recipe.to_dict():
+    if not said or said.get("winner") is None or said.get("chosen_by") != _chosen_by(context, tier):
         return None
     body, folder = said["winner"], context.place.folder
     if not all((folder / body[name]).is_file() for name in ("weights", "artefact")):
@@ -104,6 +107,7 @@ def _find(context: Context, tier: TierFound) -> bool:
     rejected: list[dict[str, Any]] = []
     quiet = True
     for record in candidates:
+        context.leave_if_asked("winners")
         measurement, what = _candidate(context, tier, study, record), f"estimated {record.estimated_ms:.3g} ms"
         if fits(context, tier, measurement.latency_ms):
             _fine_tune(context, tier, record)
@@ -156,6 +160,8 @@ def _measured(context: Context, model: nn.Module | Path) -> Measurement:
             how: dict[str, Any] = {"batch_size": device.batch_size, "threads": device.threads}
             if not isinstance(model, Path):
                 how |= {"runtime": device.runtime, "precision": device.precision}
+            elif model.suffix == ".onnx":  # several runtimes run it
+                how["runtime"] = device.runtime
             found.append(gpunet.benchmark(model, **how))
         if not found[-1].noisy:
             return found[-1]
@@ -175,7 +181,8 @@ def _fine_tune(context: Context, tier: TierFound, record: TrialRecord) -> None:
     if processes > 1:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes),
                    "-m", *script]  # fmt: skip
-    environment = {} if processes > 1 else places(1)[0]
+    on_cpu = context.plan.search.device == "cpu"
+    environment = {} if processes > 1 else places(1, gpus=0 if on_cpu else None)[0]
     environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
     context.run_jobs("fine-tune", [Job(f"tier {tier.number}", command, environment)])
 
@@ -212,5 +219,32 @@ def _file(context: Context, tier: TierFound) -> Path:
 
 
 def _keep(context: Context, tier: TierFound, winner: dict[str, Any] | None, rejected: list[dict[str, Any]]) -> None:
-    body = {"winner": winner, "rejected": rejected, "recipe": context.plan.fine_tune.recipe.to_dict()}
+    body = {"winner": winner, "rejected": rejected, "chosen_by": _chosen_by(context, tier)}
     write_json(_file(context, tier), body)
+
+
+def _chosen_by(context: Context, tier: TierFound) -> dict[str, Any]:
+    """What a choice depends on: where it changes, the winner may be another one."""
+    given = context.plan.fine_tune
+    return {
+        "trials": sum(each.ended for each in study_of(context, tier.number).trials()),
+        "candidates": given.candidates, "tolerance_percent": given.tolerance_percent,
+        "run": run_folder(context.place, tier.number, 0).name,
+    }  # fmt: skip
+
+
+def _check_machine(context: Context) -> None:
+    """See that this machine is the one that the table, and so the tiers, are of.
+
+    Raises:
+        TableError: it is another, or its runtime is.
+    """
+    from gpunet import runtime as runtimes
+    from gpunet.latency.meter import LayerMeter
+    from gpunet.latency.table import LatencyTable
+
+    device = context.plan.device
+    runtime = runtimes.get(device.runtime) if device.runtime else runtimes.best()
+    meter = LayerMeter(runtime, precision=device.precision, batch_size=device.batch_size, threads=device.threads)
+    with LatencyTable(context.place.table, meter.conditions):
+        pass
