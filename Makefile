@@ -1,6 +1,8 @@
 # `make demo` and `make test` do everything on a fresh machine with Python 3.10 or later: they set up .venv first.
 # PYTHON chooses the interpreter that .venv is made from:  make test PYTHON=python3.12
 PYTHON ?= python3
+# Test files at once; a process each. JOBS=1 is for a debugger.
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -26,7 +28,7 @@ demo: $(STAMP)
 	@$(BIN)/python tools/demo.py
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadfile --no-loadscope-reorder)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

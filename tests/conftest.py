@@ -1,7 +1,21 @@
 from __future__ import annotations
 
+import os
+from collections import Counter
+
+import pytest
 from hypothesis import settings
 
 # A busy machine is no failure.
 settings.register_profile("gpunet", deadline=None)
 settings.load_profile("gpunet")
+
+# Files that run side by side share the processor.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files with most slow tests first: side by side, the last file decides how long all take."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
