@@ -54,6 +54,7 @@ def add_parsers(actions: Any) -> None:
 def _create(args: argparse.Namespace) -> None:
     from gpunet.search.definition import Pruning, defined
     from gpunet.search.search_data import SearchData
+    from gpunet.search.storage_url import shown
     from gpunet.search.study import create_study
     from gpunet.search.tables import estimator_from_table
     from gpunet.search.training import RecipeTrainer
@@ -85,7 +86,7 @@ def _create(args: argparse.Namespace) -> None:
     )  # fmt: skip
     study = create_study(args.study, args.name or "search", definition, folder=args.folder)
     print(f"study {study.name}: {study.max_trials()} trials, checkpoints in {study.folder}")
-    console.note(f"work on it: gpunet search worker --study {args.study} --name {study.name}")
+    console.note(f"work on it: gpunet search worker --study {shown(str(args.study))} --name {study.name}")
 
 
 def _extend(args: argparse.Namespace) -> None:

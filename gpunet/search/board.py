@@ -117,6 +117,7 @@ class Board:
         self._turn_watch = Watch(grace_s, clock)
         self._states = storage.optuna.trial.TrialState
         self._turn_id: int | None = None
+        self._looked_s = -math.inf  # at the one that has the turn
 
     # ----------------------------------------------------------------- sessions
 
@@ -196,14 +197,22 @@ class Board:
             with suppress(self.storage.optuna.exceptions.UpdateFinishedTrialError):
                 self.storage.set_attr(token._trial_id, TURN, [count + 1, session.id])
                 return Turn(self.storage, token._trial_id, count + 1, self._watch.grace_s / 4, self._clock)
-        elif token.state.is_finished() or self._turn_watch.is_silent(
-            token._trial_id,
-            (token.state.name, count, token.user_attrs.get(BEAT), self._beat(holder)),
-            self.storage.recovered_s,
-        ):
+        elif token.state.is_finished() or self._is_silent(token, count, holder):
             self.storage.finish(token._trial_id, self._states.FAIL)
             self._turn_id = None
         return None
+
+    def prepare(self) -> None:
+        """Make the turn, so that hundreds who begin at once find it."""
+        self._token()
+
+    def _is_silent(self, token: FrozenTrial, count: int, holder: int | None) -> bool:
+        """Whether nothing has been heard of the one that has the turn; now and then it is looked at."""
+        if self._clock() - self._looked_s < self._turn_watch.grace_s / 8:
+            return False
+        self._looked_s = self._clock()
+        sign = token.state.name, count, token.user_attrs.get(BEAT), self._beat(holder)
+        return self._turn_watch.is_silent(token._trial_id, sign, self.storage.recovered_s)
 
     def _beat(self, session_id: int | None) -> int | None:
         return None if session_id is None else self.storage.trial(session_id).user_attrs[BEAT]
@@ -212,8 +221,10 @@ class Board:
         """The trial that is the turn: of several, the first that has not ended."""
         if self._turn_id is None:  # hundreds begin at once: reading one another's sessions for it would take minutes
             noted = self.storage.study_attrs(self.study_id).get(TURN)
-            if noted is not None and not self.storage.trial(noted).state.is_finished():
-                self._turn_id = noted
+            token = None if noted is None else self.storage.trial(noted)
+            if token is not None and not token.state.is_finished():
+                self._turn_id = token._trial_id
+                return token
         while self._turn_id is None:
             tokens = [each for each in self._unfinished() if each.user_attrs.get(KIND) == TURN]
             if tokens:

@@ -1,7 +1,7 @@
 """Which trials to end early, by Optuna's pruners, without reading the whole study at every epoch.
 
 The pruner sees a mirror of the study in memory, which takes up what has ended since. It is read at a trial's beginning,
-and anew only after many times as long as the last reading took: so reading never costs more than a few per cent of a
+and anew only after many times as long as the last reading took: so reading costs less than a per cent of a
 worker's time, and that of hundreds of workers no more than a part of the storage's.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 from gpunet.search.definition import Pruning
 from gpunet.search.study import Study
 
-READING_PART = 0.02  # of a worker's time, at most
+READING_PART = 0.005  # of a worker's time, at most
 ALL_READING_PART = 0.2  # of the storage's time, at most, by all workers together
 _LEAST_S = 1.0
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import SpecError, StudyError
 from gpunet.files import write_text
+from gpunet.search.board import Board
 from gpunet.search.definition import StudyDefinition
 from gpunet.search.storage import StudyStorage
 from gpunet.search.storage_url import shown, sqlite_path
@@ -131,6 +133,12 @@ class Study:
             raise StudyError(f"max_trials must be an integer of 1 or more, but got {count!r}.")
         self.storage.set_study_attr(self.study_id, BUDGET, count)
 
+    def move(self, folder: str | Path) -> None:
+        """Say where the checkpoints lie from now on, for all who open the study; no file is moved."""
+        self.folder = Path(folder).expanduser().absolute()
+        if self.storage.study_attrs(self.study_id).get(STUDY_FOLDER) != str(self.folder):
+            self.storage.set_study_attr(self.study_id, STUDY_FOLDER, str(self.folder))
+
     def record_measured(self, number: int, latency_ms: float, conditions: Mapping[str, Any]) -> None:
         """Keep a latency of a trial's whole network, measured after its training.
 
@@ -195,7 +203,8 @@ def create_study(
     storage = StudyStorage(url) if storage is None else storage
     place = _folder(storage, name, folder)
     study_id, mine = storage.made_study(name)
-    storage.made_study(name + BOARD)
+    board_id, _ = storage.made_study(name + BOARD)
+    Board(storage, board_id, math.inf).prepare()
     # Of those that make one study at once, one writes what it is, and the others wait for that: a definition that
     # someone has read must not change. It is written for one who died before, or for a study that is not gpunet's.
     if mine or DEFINITION not in _finished(storage, study_id):

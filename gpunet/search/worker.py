@@ -37,8 +37,8 @@ from gpunet.search.trials import ASSIGNMENT, SESSION, TrialRecord, record_of
 from gpunet.train.preemption import sigterm_asked
 
 BEAT_S, GRACE_S = 30.0, 120.0
-_FIRST_POLL_S, _MOST_POLL_S = 0.1, 10.0
-_POLL_GROWTH, _LATER_POLL_GROWTH = 3.0, 1.5  # to a second, and from there on
+_FIRST_POLL_S, _MOST_POLL_S = 0.2, 10.0
+_POLL_GROWTH, _LATER_POLL_GROWTH = 5.0, 1.5  # to a second, and from there on
 # Hundreds that wait at once must not be what they wait for: where looking takes long, all look less often.
 _POLL_PART, _BUSIEST_POLL_S = 0.05, 60.0
 _TURN_LOOKS = 3  # of an answer's, to one of the turn, once it was another's

@@ -246,6 +246,12 @@ def test_names(name: Any, file_place: Place) -> None:
         create_study(file_place.url, name, definition())
 
 
+def test_a_study_whose_folder_was_moved(place: Place, tmp_path: Path) -> None:
+    made = place.create()
+    made.move(tmp_path / "moved")
+    assert made.folder == place.open().folder == tmp_path / "moved"
+
+
 def test_digits_become_parameters() -> None:
     found = _distributions(optuna, definition())
     assert found.keys() == {digit.name for digit in SPACE.digits}

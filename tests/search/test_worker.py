@@ -317,8 +317,8 @@ def test_the_trial_of_a_worker_that_died_goes_on_elsewhere(place: Place) -> None
     # out of the injected clock's reach.
     beats = iter(range(1, 10**9))
     silent = living.board._watch.is_silent
-    living.board._watch.is_silent = lambda key, sign, since: silent(  # type: ignore[method-assign]
-        key, sign if key == ghost.session.id else next(beats), since
+    living.board._watch.is_silent = lambda key, sign, *since: silent(  # type: ignore[method-assign]
+        key, sign if key == ghost.session.id else next(beats), *since
     )
     done = living.work()
     assert done.ended == 2

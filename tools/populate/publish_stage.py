@@ -18,6 +18,8 @@ from populate.search_stage import study_of
 from populate.tier_stage import tiers_of
 from populate.winner_stage import Winner, network_of, winner_of
 
+_SEARCHES = {"lamcts": "LA-MCTS-guided Bayesian optimisation", "gp": "Bayesian optimisation",
+             "evolution": "regularized evolution", "sobol": "Sobol points", "random": "random search"}  # fmt: skip
 _DIFFERENCE_PERCENT = 0.01  # that a network's accuracy may change on its way through the zoo
 
 
@@ -54,7 +56,7 @@ def _publication(context: Context, winner: Winner) -> Publication:
         licence=plan.publish.licence, weights=winner.weights, classes=images.classes,
         seed=study.definition.seed_of(winner.trial), versions=software_versions(),
         tier_ms=None if high_ms is None else (winner.tier.low_ms, high_ms), estimated_ms=winner.estimated_ms,
-        note=plan.publish.note or f"Found by LA-MCTS-guided Bayesian optimisation: trial {winner.trial} of "
+        note=plan.publish.note or f"Found by {_SEARCHES[plan.search.optimizer]}: trial {winner.trial} of "
         f"{len(study.trials())} in its latency tier.",
     )  # fmt: skip
 

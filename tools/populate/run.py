@@ -33,8 +33,10 @@ def populate(context: Context, until: str = STAGES[-1], clock: Callable[[], floa
     """Run every stage that is not done, up to one."""
     entries: list[Path] = []
     page: Path | None = None
-    search_stage.check(context)
-    for stage in STAGES[: STAGES.index(until) + 1]:
+    stages = STAGES[: STAGES.index(until) + 1]
+    if "search" in stages:
+        search_stage.check(context)
+    for stage in stages:
         context.leave_if_asked(stage)
         began_s = clock()
         if stage == "table" and table_stage.is_done(context):

@@ -69,6 +69,7 @@ def _made(context: Context) -> dict[str, tuple[int, int]]:
             definition = _definition(context, tier, estimator, trials, random=random)
             name = study_name(context, tier.number, random=random)
             study = create_study(place.storage, name, definition, folder=place.search_folder(name))
+            study.move(place.search_folder(name))  # the folder of state may have been
             if study.max_trials() != trials:
                 study.set_max_trials(trials)
             ended = sum(each.ended for each in study.trials())

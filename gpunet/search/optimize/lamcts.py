@@ -31,6 +31,7 @@ LISTED = 20_000  # points of a finite domain that are all scored
 ROWS = 300  # samples that the surrogate is fitted to
 SIDES = (WHOLE, 0.6, WHOLE, 0.2)  # of the trust region, in turn, as parts of the domain
 GREEDY = 4  # proposals of one batch that are sought one by one; the others come from draws of the posterior
+FEW_PENDING = 32  # up to so many under way; beside hundreds, the draws are as good, and hundreds wait for them
 GROWTH = 1.15  # the transform is chosen anew when there are so many times more samples
 REFIT = 64  # the model is fitted anew when there is a sample more for each so many
 REBUILD = 1.1  # the tree is learned anew when there are so many times more
@@ -133,7 +134,7 @@ class LaMcts(Optimizer):
             self._generator,
             self._is_new,
         )
-        for _ in range(min(n - len(chosen), GREEDY)):
+        for _ in range(min(n - len(chosen), max(1, GREEDY * FEW_PENDING // max(FEW_PENDING, len(self._pending))))):
             taken = np.concatenate([self.pending, chosen])
             if not self._improved:  # else go on where that was
                 self._side = SIDES[(len(self._points) + len(taken)) % len(SIDES)] if self.partition else SIDES[0]
