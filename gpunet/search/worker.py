@@ -40,7 +40,7 @@ BEAT_S, GRACE_S = 30.0, 120.0
 _FIRST_POLL_S, _MOST_POLL_S = 0.2, 10.0
 _POLL_GROWTH, _LATER_POLL_GROWTH = 5.0, 1.5  # to a second, and from there on
 # Hundreds that wait at once must not be what they wait for: where looking takes long, all look less often.
-_POLL_PART, _BUSIEST_POLL_S = 0.05, 60.0
+_POLL_PART, _MOST_TIMES = 0.1, 4.0  # but a look in a burst says little of the next: so many times as long, at most
 _TURN_LOOKS = 3  # of an answer's, to one of the turn, once it was another's
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE)
 _FAILED_IN_A_ROW = 5  # attempts, after which a worker holds itself for broken: one bad network takes three
@@ -216,8 +216,8 @@ class Worker:
                 wait_s, looks = _FIRST_POLL_S, 0
             if heart.buried.is_set():
                 raise buried()
-            wait_s = max(wait_s, min(took_s / _POLL_PART, _BUSIEST_POLL_S))
-            self._sleep(wait_s * (0.75 + random.random() / 2))
+            rest_s = max(wait_s, min(took_s / _POLL_PART, _MOST_TIMES * wait_s))
+            self._sleep(rest_s * (0.75 + random.random() / 2))
             wait_s = min(wait_s * (_POLL_GROWTH if wait_s < 1 else _LATER_POLL_GROWTH), self.settings.most_poll_s)
 
     def _newcomer_s(self) -> float:
