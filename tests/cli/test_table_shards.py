@@ -146,6 +146,7 @@ def test_on_a_cluster_they_are_tasks(table: Path, monkeypatch: pytest.MonkeyPatc
               "--gpus-per-shard", "1", "--address", "head:6379"])  # fmt: skip
     assert left.value.code == 75
     asked.pop("say")
+    assert asked.pop("should_stop")() is False
     assert asked == {"address": "head:6379", "gpus": 1.0, "cpus": 1, "environments": [{}] * 8}
 
 
