@@ -14,6 +14,9 @@ settings.load_profile("gpunet")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# As gpunet itself has it, before a test imports gRPC: its handlers of a fork crash children now and then.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files with most slow tests first: side by side, the last file decides how long all take."""

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from gpunet.errors import StudyError, StudyUnavailableError
 from gpunet.files import lock, require
 from gpunet.search.storage_faults import advice, is_hopeless, passing_reason
-from gpunet.search.storage_proxy import experimental_is_fine
+from gpunet.search.storage_proxy import experimental_is_fine, require_grpc
 from gpunet.search.storage_url import full_url, shown, sqlite_path
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class StudyStorage:
 
     def _opened(self) -> Any:
         if self.url.startswith("grpc://"):
-            require("grpc", "cluster", purpose="to reach a study through a proxy")
+            require_grpc("to reach a study through a proxy")
             parts = urlsplit(self.url)
             with experimental_is_fine():
                 proxy = self.optuna.storages.GrpcStorageProxy(host=parts.hostname, port=parts.port)

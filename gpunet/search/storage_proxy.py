@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 
@@ -20,7 +21,7 @@ def serve(url: str, host: str, port: int, threads: int = 16) -> None:
 
     from gpunet.search.storage import StudyStorage
 
-    require("grpc", "cluster", purpose="to serve a study")
+    require_grpc("to serve a study")
     if full_url(url).startswith("grpc://"):
         raise StudyError(f"{url} is a proxy itself.", "Give the database's URL.")
     storage = StudyStorage(url)
@@ -30,6 +31,18 @@ def serve(url: str, host: str, port: int, threads: int = 16) -> None:
             run(storage.raw, host=host, port=port, thread_pool=ThreadPoolExecutor(threads))
         except RuntimeError as error:
             raise StudyError(f"{host}:{port} cannot be listened on: {error}", "Choose another port: --port") from None
+
+
+def require_grpc(purpose: str) -> None:
+    """gRPC, in a process that may fork: its own handlers of a fork crash the child while other threads make calls.
+
+    They let a child make calls; what a worker forks prepares images and makes none. A user's own setting stands.
+
+    Raises:
+        MissingDependencyError: (an ImportError) it is not installed.
+    """
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")  # read when gRPC is imported
+    require("grpc", "cluster", purpose=purpose)
 
 
 class experimental_is_fine:

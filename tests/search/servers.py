@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import signal
@@ -36,10 +35,14 @@ def free_port() -> int:
 
 def ending_with_us(command: list[str], **options: Any) -> subprocess.Popen[str]:
     """A process that the kernel kills when this one has gone."""
-    binding = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
     return subprocess.Popen(
-        [*binding, *command], stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, text=True, **options
-    )
+        [*_set_privileges("--pdeathsig", "KILL"), *command], stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT,
+        text=True, **options,
+    )  # fmt: skip
+
+
+def _set_privileges(*options: str) -> list[str]:
+    return ["setpriv", *options, "--"] if shutil.which("setpriv") else []
 
 
 def ended(process: subprocess.Popen[str], number: int) -> None:
@@ -59,13 +62,16 @@ class Cluster:
         self._programs, self._folder = programs, folder
         self._data, self._log = folder / "data", folder / "log"
         # PostgreSQL does not run as root.
-        self._user: dict[str, Any] = {}
+        self._as_user: list[str] = []
         if os.geteuid() == 0:
-            self._user = {"user": _unprivileged(), "extra_groups": []}
-            shutil.chown(folder, self._user["user"])
+            user = _unprivileged()
+            shutil.chown(folder, user.pw_uid)
+            # Popen's own `user` forks this process whole, where gRPC's handlers may crash the child.
+            self._as_user = _set_privileges(f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups",
+                                            "--pdeathsig=KILL")  # fmt: skip
         subprocess.run(
-            [str(programs / "initdb"), "-D", str(self._data), "-U", "gpunet", "-A", "trust", "-E", "UTF8",
-             "--locale=C", "--no-sync"], check=True, capture_output=True, cwd=folder, **self._user,
+            [*self._as_user, str(programs / "initdb"), "-D", str(self._data), "-U", "gpunet", "-A", "trust",
+             "-E", "UTF8", "--locale=C", "--no-sync"], check=True, capture_output=True, cwd=folder,
         )  # fmt: skip
         self._databases = 0
         self.port = free_port()
@@ -74,11 +80,11 @@ class Cluster:
     def start(self) -> None:
         settings = ("fsync=off", "full_page_writes=off", "listen_addresses=127.0.0.1", "max_connections=200",
                     f"unix_socket_directories={self._folder}", f"port={self.port}")  # fmt: skip
-        command = [str(self._programs / "postgres"), "-D", str(self._data)]
+        command = [*self._as_user, str(self._programs / "postgres"), "-D", str(self._data)]
         for each in settings:
             command += ["-c", each]
         with open(self._log, "a", encoding="utf-8") as log:
-            self._process = ending_with_us(command, stdout=log, cwd=self._folder, **self._user)
+            self._process = ending_with_us(command, stdout=log, cwd=self._folder)
         until_s = time.monotonic() + HANG_GUARD_S
         while not self._answers():
             assert self._process.poll() is None, self._log.read_text(encoding="utf-8")
@@ -120,18 +126,11 @@ class Cluster:
         return True
 
 
-def _unprivileged() -> str:
+def _unprivileged() -> Any:
     import pwd
 
-    return next(name for name in ("postgres", "nobody", getpass.getuser()) if _is_user(pwd, name))
-
-
-def _is_user(pwd: Any, name: str) -> bool:
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True
+    known = {each.pw_name: each for each in pwd.getpwall()}
+    return known.get("postgres") or known["nobody"]
 
 
 @contextmanager

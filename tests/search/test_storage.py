@@ -446,6 +446,47 @@ def test_a_proxy_is_killed_and_started_again(file_place: Place, tmp_path: Path) 
         storage.close()
 
 
+FORKING = """
+import multiprocessing, sys, threading
+from gpunet.search.storage import StudyStorage
+
+ended = threading.Event()
+
+def call():
+    while not ended.is_set():
+        storage = StudyStorage(sys.argv[1])
+        storage.study_names()
+        storage.close()
+
+threads = [threading.Thread(target=call) for _ in range(3)]
+for each in threads:
+    each.start()
+children = []
+for _ in range(200):
+    child = multiprocessing.get_context("fork").Process(target=int)
+    child.start()
+    child.join()
+    children.append(child.exitcode)
+ended.set()
+for each in threads:
+    each.join()
+print(*children)
+"""
+
+
+def test_a_process_that_speaks_to_a_proxy_forks_in_peace(file_place: Place, tmp_path: Path) -> None:
+    """As a data loader's workers are made; with gRPC's own handlers about one child in thirty crashes."""
+    pytest.importorskip("grpc")
+    StudyStorage(file_place.url).made_study(file_place.name)
+    with proxy(file_place.url, tmp_path / "log") as running:
+        ran = subprocess.run(
+            [sys.executable, "-c", FORKING, running.url, file_place.name], capture_output=True, text=True,
+            timeout=HANG_GUARD_S, env={k: v for k, v in os.environ.items() if k != "GRPC_ENABLE_FORK_SUPPORT"},
+        )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == ["0"] * 200
+
+
 def test_a_proxy_that_is_not_there() -> None:
     pytest.importorskip("grpc")
     with pytest.raises(StudyUnavailableError, match=r"storage grpc://127\.0\.0\.1:\d+ does not serve: GRPC connection"):
