@@ -11,6 +11,7 @@ from gpunet.search.report_chart import Chart, Mark, Series, padded
 from gpunet.search.report_data import Report, TierReport
 from gpunet.search.report_drawing import MUTED
 from gpunet.search.report_pareto import pareto_chart
+from gpunet.search.report_parts import ENDED_STATES
 from gpunet.search.report_references import Reference
 from gpunet.search.report_words import conditions, ms_text, percent_text, tier_colours, time_text, top1_text
 
@@ -50,9 +51,9 @@ def sample_chart(report: Report) -> Chart:
 
 def progress_chart(tier: TierReport, colour: str, number: int = 0) -> Chart:
     """Best accuracy so far against the number of trials that ended, beside random search where it is known."""
-    found = [trial.top1_percent or 0.0 for trial in tier.complete]
-    best = list(itertools.accumulate(found, max))
-    random_best = list(itertools.accumulate(tier.random_top1_percent, max))
+    ended = [trial for trial in tier.trials if trial.state in ENDED_STATES]
+    found = [trial.top1_percent if trial.state == "complete" else None for trial in ended]
+    best, random_best = _running_best(found), _running_best(tier.random_top1_percent)
     series = [
         _best_so_far("random search, best so far", random_best, tier.name, MUTED, dashed=True),
         _best_so_far("search, best so far", best, tier.name, colour),
@@ -63,8 +64,9 @@ def progress_chart(tier: TierReport, colour: str, number: int = 0) -> Chart:
         for index, row in enumerate(itertools.zip_longest(found, best, random_best))
     ]
     every = [mark.y for each in series for mark in each.marks]
+    complete = sum(trial.state == "complete" for trial in tier.trials)
     states = [trial.state for trial in tier.trials if trial.state != "complete"]
-    said = f"{len(found)} of {len(tier.trials)} trials complete"
+    said = f"{complete} of {len(tier.trials)} trials complete"
     said += "".join(f", {states.count(state)} {_IN_WORDS.get(state, state)}" for state in sorted(set(states)))
     said += f"; random search: {len(random_best)} trials." if random_best else "; random search: not known."
     return Chart(
@@ -75,14 +77,20 @@ def progress_chart(tier: TierReport, colour: str, number: int = 0) -> Chart:
     )  # fmt: skip
 
 
-def _best_so_far(name: str, best: Sequence[float], tier: str, colour: str, *, dashed: bool = False) -> Series:
-    rises = [index for index, value in enumerate(best) if index == 0 or value > best[index - 1]]
-    steps = [
-        Mark(n + 1, best[n], (f"{tier}, {name}", f"trial {n + 1} of those that ended", top1_text(best[n])))
-        for n in rises
-    ]
+def _running_best(found: Sequence[float | None]) -> list[float | None]:
+    """The best up to each; None before the first."""
+    return list(itertools.accumulate(found, lambda best, new: new if best is None or (new or 0.0) > best else best))
+
+
+def _best_so_far(name: str, best: Sequence[float | None], tier: str, colour: str, *, dashed: bool = False) -> Series:
+    steps: list[Mark] = []
+    for number, value in enumerate(best, start=1):
+        if value is not None and (not steps or value > steps[-1].y):
+            steps.append(
+                Mark(number, value, (f"{tier}, {name}", f"trial {number} of those that ended", top1_text(value)))
+            )
     if steps and steps[-1].x < len(best):
-        steps.append(Mark(len(best), best[-1]))
+        steps.append(Mark(len(best), steps[-1].y))
     return Series(name, "steps", tuple(steps), colour, radius=3.5, dashed=dashed)
 
 

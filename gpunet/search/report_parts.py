@@ -18,6 +18,7 @@ from gpunet.spec import NetworkSpec
 
 STATES = ("complete", "pruned", "fail", "running", "waiting")
 """Optuna's names, in lower case."""
+ENDED_STATES = STATES[:3]
 _Part = TypeVar("_Part")
 
 

@@ -75,13 +75,25 @@ def test_progress_is_the_best_so_far_and_ends_with_its_trials():
     points = (
         TrialPoint(0, "complete", 1, 60.0), TrialPoint(1, "pruned", 1, 99.0), TrialPoint(2, "complete", 1, 50.0),
         TrialPoint(3, "complete", 1, 61.0), TrialPoint(4, "complete", 1, 61.0), TrialPoint(5, "fail", 1, None),
+        TrialPoint(6, "running", 1, None),
     )  # fmt: skip
     chart = progress_chart(TierReport("only", 1, 2, Sample(0), points, (58.0, 59.0)), "#000000")
     series = _series(chart)
-    assert series["search, best so far"] == [(1, 60.0), (3, 61.0), (4, 61.0)]
+    assert series["search, best so far"] == [(1, 60.0), (4, 61.0), (6, 61.0)]
     assert series["random search, best so far"] == [(1, 58.0), (2, 59.0)]
-    assert chart.caption == "4 of 6 trials complete, 1 failed, 1 pruned; random search: 2 trials."
-    assert chart.rows[2] == ("3", "61.00", "61.00", "-")
+    assert chart.caption == "4 of 7 trials complete, 1 failed, 1 pruned, 1 running; random search: 2 trials."
+    assert chart.rows[1] == ("2", "-", "60.00", "59.00")
+    assert chart.rows[3] == ("4", "61.00", "61.00", "-")
+    assert len(chart.rows) == 6
+
+
+def test_trials_that_end_without_a_score_count_before_the_first_that_has_one():
+    points = (TrialPoint(0, "fail", 1, None), TrialPoint(1, "pruned", 1, 30.0), TrialPoint(2, "complete", 1, 50.0))
+    chart = progress_chart(TierReport("only", 1, 2, Sample(0), points), "#000000")
+    assert _series(chart)["search, best so far"] == [(3, 50.0)]
+    assert chart.rows[0] == ("1", "-", "-", "-")
+    assert chart.x_range is not None
+    assert chart.x_range[1] > 3
 
 
 def test_without_random_trials_their_line_is_left_out():

@@ -74,7 +74,7 @@ def test_the_page_is_no_wider_than_its_window(browser: Browser):
           "V100 32GB, tensorrt 10.3.0, fp16, batch 1"]),
         ("#pareto .mark[data-tip^='gpunet_d2']", ["gpunet_d2", "2.17 ms published", "top-1 83.60 %"]),
         ("#samples .mark[data-tip*='1.1 to 1.15 ms']", ["middle", "1.1 to 1.15 ms", "11 points"]),
-        ("#progress-1 .mark[data-tip*='trial 52']", ["fast, search, best so far", "trial 52 of those that ended"]),
+        ("#progress-1 .mark[data-tip*='trial 59']", ["fast, search, best so far", "trial 59 of those that ended"]),
         ("#estimates .mark[data-tip^='example-fast']",
          ["example-fast", "0.919 ms measured", "0.892 ms estimated", "error -2.9 %"]),
         ("#architecture-1 .mark[data-tip^='stage 4']",
