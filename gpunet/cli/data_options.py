@@ -13,7 +13,7 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
         help="a folder (with train/ and validation/, each with a folder a class), digits, or a dataset of timm's: "
         "torch/cifar10, hfds/user/name, wds/..., tfds/...",
     )  # fmt: skip
-    parser.add_argument("--data-root", metavar="DIR", type=Path, help="where a named dataset lies")
+    parser.add_argument("--data-root", metavar="DIR", type=Path, help="where a named dataset lies, or a folder")
     parser.add_argument(
         "--class-map", metavar="FILE", type=Path, help="text file with the model's classes in order, one a line"
     )

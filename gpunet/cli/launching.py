@@ -21,11 +21,14 @@ def add_cluster(group: Any, kind: str) -> None:
     """
     group.add_argument("--cluster", choices=("ray",), help="start them as tasks of the Ray cluster of this machine")
     group.add_argument("--address", default="auto", metavar="HOST:PORT", help="of the Ray cluster (default: auto)")
-    for what, default in (("gpus", 0), ("cpus", 1)):
-        group.add_argument(
-            f"--{what}-per-{kind}", dest=f"{what}_per_task", type=float, default=default, metavar="N",
-            help=f"that a Ray task needs (default: {default})",
-        )  # fmt: skip
+    group.add_argument(
+        f"--gpus-per-{kind}", dest="gpus_per_task", type=float, metavar="N",
+        help="that a Ray task needs (default: 1 where the cluster has GPUs)",
+    )  # fmt: skip
+    group.add_argument(
+        f"--cpus-per-{kind}", dest="cpus_per_task", type=float, default=1, metavar="N",
+        help="that a Ray task needs (default: 1)",
+    )  # fmt: skip
 
 
 def run_jobs(args: argparse.Namespace, jobs: Sequence[Job]) -> None:

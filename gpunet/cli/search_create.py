@@ -34,7 +34,7 @@ def add_parsers(actions: Any) -> None:
     what.add_argument("--seed", type=int, default=0, metavar="N")
     how = create.add_argument_group("how networks are ranked")
     how.add_argument("--data", metavar="DATA", required=True, help="as in 'gpunet train'")
-    how.add_argument("--data-root", metavar="DIR", type=Path, help="where a named dataset lies")
+    how.add_argument("--data-root", metavar="DIR", type=Path, help="where a named dataset lies, or a folder")
     how.add_argument("--class-map", metavar="FILE", type=Path, help="the classes in order, one a line")
     how.add_argument("--classes", metavar="N", type=int, help="of the networks (default: the data's)")
     how.add_argument("--fraction", metavar="PART", type=float, default=1.0, help="of the training images (default: 1)")
@@ -74,7 +74,7 @@ def _create(args: argparse.Namespace) -> None:
         args.data, root=None if args.data_root is None else str(args.data_root),
         class_map=None if args.class_map is None else str(args.class_map), fraction=args.fraction,
         holdout=args.holdout, num_classes=args.classes,
-    )  # fmt: skip
+    ).absolute()  # fmt: skip
     trainer = RecipeTrainer(space, recipe, data)
     trainer.check()
     num_classes = trainer.num_classes

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gpunet.search.definition import StudyDefinition
     from gpunet.search.worker import Work
 
-_FORWARDED = ("study", "name", "folder", "hours", "trials", "table", "device", "data_root", "beat_s", "grace_s",
+_FORWARDED = ("name", "folder", "hours", "trials", "table", "device", "data_root", "beat_s", "grace_s",
               "patience_s", "checkpoint_minutes", "image_workers")  # fmt: skip
 
 
@@ -38,7 +38,10 @@ def add_parsers(actions: Any) -> None:
         "--table", metavar="FILE", type=Path, help="the study's latency table (default: where it says)"
     )
     machine.add_argument(
-        "--data-root", metavar="DIR", type=Path, help="where the data lies (default: where the study says)"
+        "--data-root",
+        metavar="DIR",
+        type=Path,
+        help="where the data lies here: the folder itself, or a named dataset's root (default: where the study says)",
     )
     machine.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     machine.add_argument("--image-workers", type=int, default=0, metavar="N", help="processes that prepare images (default: 0, none)")  # fmt: skip # noqa: E501
@@ -90,8 +93,6 @@ def _work_on(
     estimates: list[tuple[StudyDefinition, Estimator]],
 ) -> Work:
     """Work on one study; `estimates` keeps those of the study before, which has mostly the same."""
-    import dataclasses
-
     from gpunet.search.tables import estimator_of
     from gpunet.search.training import trainer_from_dict
     from gpunet.search.worker import Settings, Worker
@@ -103,7 +104,7 @@ def _work_on(
         checkpoint_minutes=args.checkpoint_minutes,
     )  # fmt: skip
     if args.data_root is not None:
-        trainer.data = dataclasses.replace(trainer.data, root=str(args.data_root))
+        trainer.data = trainer.data.at(args.data_root)
     trainer.check()
     same = [
         known for before, known in estimates if (before.space, before.table) == (definition.space, definition.table)
@@ -122,14 +123,19 @@ def _work_on(
 
 def _launch(args: argparse.Namespace) -> None:
     from gpunet.search.launch import Job, gpunet_command, places
+    from gpunet.search.storage_url import full_url
 
     for name in args.name or [None]:  # what is wrong with one is said once
         opened(args, name=name, patience_s=args.patience_s).storage.close()
     if args.workers is not None and args.workers < 1:
         raise InvalidArgumentError(f"--workers must be 1 or more, but got {args.workers}.")
-    given = ["search", "worker", "--until-eof"]
+    if args.cluster and args.gpus_per_task is None and args.device == "cpu":
+        args.gpus_per_task = 0
+    given = ["search", "worker", "--until-eof", "--study", full_url(args.study)]  # a task runs in a folder of Ray's
     for name in _FORWARDED:
         value = getattr(args, name)
+        if isinstance(value, Path):
+            value = value.expanduser().absolute()
         if isinstance(value, list):
             given += [f"--{name}", *value]
         elif value is not None:

@@ -44,7 +44,9 @@ def run(args: argparse.Namespace) -> None:
 
     runtime = runtimes.get(args.runtime) if args.runtime else runtimes.best()
     _check(args, runtime)
-    table = Path(args.table)
+    if args.cluster is not None and args.gpus_per_task is None and runtime.device != "gpu":
+        args.gpus_per_task = 0
+    table = Path(args.table).expanduser().absolute()  # a Ray task runs in a folder of Ray's
     shards = [table.with_name(f"{table.name}.shard-{number}") for number in range(1, args.shards + 1)]
     left = _left_by(table)
     if left:  # by a call before, of as many shards or not: what one has measured, no other measures again

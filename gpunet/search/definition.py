@@ -15,10 +15,12 @@ import numpy as np
 
 from gpunet.errors import SpecError, StudyError
 from gpunet.fields import check_number, check_one_of, part_from_dict, part_to_dict
+from gpunet.search.search_data import without_place
 from gpunet.search.space import SearchSpace, space_from_dict
 from gpunet.search.tier import Estimator, Tier
 
 DEFINITION_VERSION = 1
+METRIC = "top1_percent"
 OPTIMIZERS = ("lamcts", "gp", "evolution", "sobol", "random")
 PRUNERS = ("none", "median", "hyperband")
 MOST_CANDIDATES = 256  # of a tier, kept in the record
@@ -183,13 +185,35 @@ class StudyDefinition:
             raise SpecError("candidates, probes: lists of vectors are expected, and estimates beside probes") from None
         return part_from_dict(cls, body, "")
 
-    @property
-    def identity(self) -> str:
-        """SHA-256 of everything but the budget and the versions: equal for studies whose trials can be mixed."""
+    def described(self) -> dict[str, Any]:
+        """The study in parts, by name, for who reads it with Optuna's own tools."""
+        body = self.to_dict()
+        data = self.trainer.get("data")
+        given: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
+        split = given.get("train_split" if given.get("holdout") else "validation_split")
+        part = given.get("holdout") or given.get("validation_fraction")
+        return {
+            "space": body["space"],
+            "tier": {"low_ms": body["low_ms"], "high_ms": body["high_ms"]},
+            "objective": {"metric": METRIC, "direction": "maximize", "data": given.get("data"), "split": split,
+                          "part": part, "epochs": self.epochs},
+            "recipe": self.trainer.get("recipe"), "seed": self.seed, "versions": body["versions"],
+        }  # fmt: skip
+
+    def compared(self) -> dict[str, Any]:
+        """What tells studies apart: all but the budget, the versions, and where table and data lie."""
         body = self.to_dict()
         for name in ("max_trials", "versions", "table"):
             body.pop(name)
-        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        data = body["trainer"].get("data")
+        if isinstance(data, Mapping):
+            body["trainer"]["data"] = without_place(data)
+        return body
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of `compared`: equal for studies whose trials can be mixed."""
+        return hashlib.sha256(json.dumps(self.compared(), sort_keys=True).encode()).hexdigest()
 
 
 def defined(

@@ -67,7 +67,7 @@ def run_on_ray(
     jobs: Sequence[Job],
     *,
     address: str = "auto",
-    gpus: float = 0,
+    gpus: float | None = None,
     cpus: float = 1,
     stop_s: float = STOP_S,
     say: Callable[[str], None] = print,
@@ -80,7 +80,7 @@ def run_on_ray(
     Args:
         jobs: their commands must run on every node: gpunet installed, paths that all reach.
         address: of the cluster; 'auto' for the one that this machine belongs to.
-        gpus, cpus: that a task needs.
+        gpus, cpus: that a task needs; of GPUs, None for one where the cluster has any.
         stop_s: to let tasks lay their trials back when this process is asked to leave.
         say: told how tasks end.
         should_stop: asked often; True leaves as SIGTERM does.
@@ -102,6 +102,10 @@ def run_on_ray(
                 f"there is no Ray cluster at {address}: {error}", "Start one (ray start --head), or give its address."
             ) from None
     try:
+        if gpus is None:
+            gpus = float(ray.cluster_resources().get("GPU", 0) > 0)
+        if not _has_room(ray.nodes(), gpus, cpus):
+            say(f"no node of the cluster has {gpus:g} GPUs and {cpus:g} processors: waiting for one that joins it")
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(run_job)
 
         def begin(job: Job) -> Any:
@@ -132,6 +136,12 @@ def run_on_ray(
     if faults:
         raise WorkerError("\n".join(faults), "Mend it and run the same command again: it goes on.")
     return asked
+
+
+def _has_room(nodes: Sequence[dict[str, Any]], gpus: float, cpus: float) -> bool:
+    """Whether a node could ever run a task."""
+    own = [each["Resources"] for each in nodes if each["Alive"]]
+    return any(each.get("GPU", 0) >= gpus and each.get("CPU", 0) >= cpus for each in own)
 
 
 def _end(ray: Any, task: Any, job: Job) -> tuple[int | None, str]:

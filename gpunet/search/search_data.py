@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import DataError, SpecError
@@ -69,6 +71,39 @@ class SearchData:
         if self.train_split == self.validation_split:
             raise SpecError(f"data.validation_split: {self.validation_split!r} is the training split too")
 
+    # ------------------------------------------------------------ where it lies
+
+    def absolute(self, folder: str | Path = ".") -> SearchData:
+        """The same with absolute paths, so that it can be opened from anywhere on this machine.
+
+        Args:
+            folder: that relative paths are named from.
+        """
+        from gpunet.train.data import data_folder
+
+        base = Path(folder).expanduser().absolute()
+        found = data_folder(self.data, base if self.root is None else base / Path(self.root).expanduser())
+        class_map, root = (
+            None if value is None else str(base / Path(value).expanduser()) for value in (self.class_map, self.root)
+        )
+        if found is not None:
+            return dataclasses.replace(self, data=str(found.absolute()), root=None, class_map=class_map)
+        return dataclasses.replace(self, root=root, class_map=class_map)
+
+    @property
+    def place(self) -> str | None:
+        """Where it lies: the folder, or a named dataset's root; None where only a name is known."""
+        return self.data if os.path.isabs(self.data) else self.root
+
+    def at(self, place: str | Path) -> SearchData:
+        """The same, lying elsewhere: what `place` is on this machine."""
+        where = str(Path(place).expanduser().absolute())
+        if os.path.isabs(self.data):
+            return dataclasses.replace(self, data=where)
+        return dataclasses.replace(self, root=where)
+
+    # --------------------------------------------------------------- the images
+
     def ranking(self, batch_size: int = 1) -> tuple[ImageData, ImageData, int]:
         """Images to train on, images to rank networks on, and the number of classes.
 
@@ -132,3 +167,12 @@ class SearchData:
                 "Give num_classes=N for data that does not name its classes.",
             )
         return images.for_model(count), scored.for_model(count, images.classes), count
+
+
+def without_place(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a SearchData's dict says, but for where on a machine the data lies: equal for the same data elsewhere."""
+    body = {name: value for name, value in data.items() if name != "root"}
+    for name in ("data", "class_map"):
+        if isinstance(body.get(name), str) and os.path.isabs(body[name]):
+            body[name] = Path(body[name]).name
+    return body

@@ -44,12 +44,13 @@ class StudyStorage:
         url: a SQLite file ('search.sqlite', 'sqlite:///search.sqlite'), 'postgresql://USER@HOST/DATABASE', or
             'grpc://HOST:PORT' of `gpunet search proxy`.
         reading: only read: a SQLite file need not be writable.
+        make: make a SQLite file, or Optuna's tables in it, where they are not there.
         patience_s: how long a call goes on trying.
         on_wait: told once, of each time of waiting, what is waited for.
         clock, sleep: seconds; tests pass their own.
 
     Raises:
-        StudyError: (a ValueError) the URL is none of these, or the file is not there (`reading`).
+        StudyError: (a ValueError) the URL is none of these, or the file is not there and not made.
         StudyUnavailableError: (a RuntimeError) the storage does not answer.
         MissingDependencyError: (an ImportError) Optuna, or what the URL needs, is not installed.
     """
@@ -59,6 +60,7 @@ class StudyStorage:
         url: str | Path,
         *,
         reading: bool = False,
+        make: bool = True,
         patience_s: float = PATIENCE_S,
         on_wait: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -66,6 +68,7 @@ class StudyStorage:
     ) -> None:
         self.optuna: Any = require("optuna", "search", purpose=_PURPOSE)
         self.url, self.reading, self.patience_s = full_url(url), reading, patience_s
+        self._make = make and not reading
         self.on_wait, self.clock, self.sleep = on_wait, clock, sleep
         self.recovered_s = -math.inf  # by the clock, when a call last went through that had to wait
         self.raw: Any = self._patiently(self._opened)
@@ -92,6 +95,12 @@ class StudyStorage:
     def study_names(self) -> list[str]:
         """Names of all studies."""
         return [each.study_name for each in self._patiently(self.raw.get_all_studies)]
+
+    def name_metric(self, study_name: str, metric: str) -> None:
+        """Say what a study's value is, for who opens it with Optuna's own tools."""
+        with experimental_is_fine():
+            study = self._patiently(lambda: self.optuna.load_study(study_name=study_name, storage=self.raw))
+            self._patiently(lambda: study.set_metric_names([metric]))
 
     def study_attrs(self, study_id: int) -> dict[str, Any]:
         """The user attributes of a study."""
@@ -208,11 +217,11 @@ class StudyStorage:
         if path is None:
             require("psycopg", "cluster", purpose="to keep a study in PostgreSQL")
             return self.optuna.storages.get_storage(self._database())
-        if self.reading and not path.is_file():
+        if not self._make and not path.is_file():
             raise StudyError(f"{path}: there is no such file.", "gpunet search create makes a study.")
+        if not self._make and not _holds_studies(path):  # Optuna would make its tables in whatever file it is
+            raise StudyError(f"{path} holds no study.", "gpunet search create makes one.")
         if self.reading:
-            if not _holds_studies(path):  # Optuna would make its tables in whatever file it is
-                raise StudyError(f"{path} holds no study.", "gpunet search create makes one.")
             return self.optuna.storages.get_storage(self._database())
         try:
             with lock(path):  # several processes may make one file at once

@@ -1,6 +1,7 @@
 """Study: one Optuna study is the single record of a search; this file reads and writes it.
 
-    study NAME                  user attributes: the definition, the folder, measurements; a trial a network
+    study NAME                  user attributes: the definition, its parts by name, the folder, measurements
+                                (measured/TRIAL); a trial a network
     study NAME/workers          a trial a worker's session (gpunet.search.board): nothing of it is a result
 
 A trial is one network all its life, however many workers it passes through: made RUNNING by the first that holds it,
@@ -9,8 +10,8 @@ WAITING while nobody does, and ended once: COMPLETE, PRUNED or FAIL.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import itertools
 import json
 import math
 import re
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from gpunet.errors import SpecError, StudyError
 from gpunet.files import write_text
 from gpunet.search.board import Board
-from gpunet.search.definition import StudyDefinition
+from gpunet.search.definition import METRIC, StudyDefinition
 from gpunet.search.storage import StudyStorage
 from gpunet.search.storage_url import shown, sqlite_path
 from gpunet.search.trials import (
@@ -29,6 +30,7 @@ from gpunet.search.trials import (
     ESTIMATED,
     SESSION,
     SPEC,
+    TRIAL_FOLDER,
     VECTOR,
     TrialRecord,
     folder_name,
@@ -115,6 +117,7 @@ class Study:
         """Write definition and trials as one JSON file."""
         body = {
             "study": self.name,
+            "folder": str(self.folder),
             "definition": self.definition.to_dict(),
             "max_trials": self.max_trials(),
             "trials": [each.to_dict() for each in self.trials()],
@@ -168,6 +171,8 @@ class Study:
         )  # fmt: skip
         made = self.storage.create(self.study_id, template, assignment)
         self._ids[made.number] = made._trial_id
+        with contextlib.suppress(self.optuna.exceptions.UpdateFinishedTrialError):  # by who took it from us
+            self.storage.set_attr(made._trial_id, TRIAL_FOLDER, folder_name(made.number))
         return record_of(made)
 
     def trial_id(self, number: int) -> int:
@@ -208,9 +213,11 @@ def create_study(
     # Of those that make one study at once, one writes what it is, and the others wait for that: a definition that
     # someone has read must not change. It is written for one who died before, or for a study that is not gpunet's.
     if mine or DEFINITION not in _finished(storage, study_id):
-        storage.set_study_attr(study_id, STUDY_FOLDER, str(place))
+        storage.name_metric(name, METRIC)
+        described = {STUDY_FOLDER: str(place), BUDGET: definition.max_trials, **definition.described()}
+        for key, value in described.items():
+            storage.set_study_attr(study_id, key, value)
         storage.set_study_attr(study_id, DEFINITION, definition.to_dict())
-        storage.set_study_attr(study_id, BUDGET, definition.max_trials)
     study = _opened(storage, name, study_id, folder, definition.space)
     if study.definition.identity != definition.identity:
         raise StudyError(
@@ -243,7 +250,7 @@ def open_study(
         StudyError: (a ValueError) there is none of that name, or several and none named, or it is not gpunet's.
         StudyUnavailableError: (a RuntimeError) the storage does not serve.
     """
-    storage = StudyStorage(url, reading=reading, **options) if storage is None else storage
+    storage = StudyStorage(url, reading=reading, make=False, **options) if storage is None else storage
     if name is None:
         names = [each for each in storage.study_names() if not each.endswith(BOARD)]
         if len(names) != 1:
@@ -306,23 +313,8 @@ def _check_name(name: object) -> None:
 
 def _differing(there: StudyDefinition, here: StudyDefinition) -> str:
     """The first field in which two definitions differ."""
-    one, other = json.loads(json.dumps([there.to_dict(), here.to_dict()]))
-    return next((key for key in one if key not in ("versions", "table", BUDGET) and one[key] != other.get(key)), "kind")
-
-
-def _distributions(optuna: Any, definition: StudyDefinition) -> dict[str, Any]:
-    """Each digit as a parameter of Optuna's: numbers at even distances as integers, anything else by name."""
-    found = {}
-    for digit in definition.space.digits:
-        values = digit.values
-        whole = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
-        steps = {high - low for low, high in itertools.pairwise(values)} if whole else set()
-        if whole and not digit.categorical and len(steps) <= 1:
-            step = steps.pop() if steps else 1
-            found[digit.name] = optuna.distributions.IntDistribution(values[0], values[-1], step=step)
-        else:
-            found[digit.name] = optuna.distributions.CategoricalDistribution(values)
-    return found
+    one, other = json.loads(json.dumps([there.compared(), here.compared()]))
+    return next((key for key in one if one[key] != other.get(key)), "kind")
 
 
 def _now() -> Any:

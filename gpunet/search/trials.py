@@ -16,6 +16,7 @@ _STATES = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "complete", "
 # User attributes of a trial.
 VECTOR, SPEC, ESTIMATED, SESSION, ASSIGNMENT = "vector", "spec", "estimated_ms", "session", "assignment"
 TRIES, REASON, SECONDS, WEIGHTS = "tries", "reason", "seconds", "weights"
+TRIAL_FOLDER = "folder"
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ TRAIN_SPLITS = ("train", "training")
 VALIDATION_SPLITS = ("validation", "val", "valid", "eval", "test")
 IMAGENET_CLASSES = 1000
 _STREAMS = ("wds/", "tfds/", "hfids/")
+_PREFIXES = (*_STREAMS, "torch/", "hfds/")
 _KINDS = "a folder with a folder a class, digits, or a dataset of timm's: torch/..., hfds/..., wds/..., tfds/..."
 
 
@@ -177,7 +178,7 @@ def open_data(
     Args:
         name: a folder, 'digits', or a dataset as timm names it: 'torch/cifar10', 'hfds/user/name', 'wds/...',
             'tfds/...'.
-        root: where a named dataset lies.
+        root: where a named dataset lies, or what a folder is named from.
         split: 'train' or 'validation', or as the dataset names it; of a folder, its subfolder.
         class_map: a text file that names the classes in order, or maps names to numbers (timm's class map).
         batch_size, seed: of a stream's reader.
@@ -198,11 +199,11 @@ def open_data(
         if not Path(class_map).is_file() or Path(class_map).suffix != ".txt":
             raise DataError(f"{class_map} is no class map.", "Give a text file (.txt) with a class a line.")
         kwargs["class_map"] = str(class_map)
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = data_folder(name, root)
+    if folder is not None and folder.is_dir():
         dataset = _create("", folder, split, {**kwargs, "search_split": _has_split(folder, split)})
-    elif "/" not in str(name) or str(name).startswith((".", "/", "~")):
-        raise DataError(f"{name}: there is no such folder.", f"Data is {_KINDS}.")
+    elif folder is not None:
+        raise DataError(f"{folder}: there is no such folder.", f"Data is {_KINDS}.")
     else:
         dataset = _create(str(name), root, split, kwargs)
     if hasattr(dataset, "__len__") and not len(dataset):
@@ -210,15 +211,32 @@ def open_data(
     return ImageData(label, dataset, _classes(dataset), streamed)
 
 
-def open_training_data(name: str | Path, *, split: str | None = None, **options: Any) -> ImageData:
-    """The training split: as `open_data`; a folder must have one, so that nobody trains on the validation images."""
+def data_folder(name: str | Path, root: str | Path | None = None) -> Path | None:
+    """The folder that data is called by, whether it is there or not; None for `digits` and datasets of timm's.
+
+    Args:
+        name, root: see `open_data`.
+    """
+    if str(name) == "digits":
+        return None
     folder = Path(name).expanduser()
-    if folder.is_dir() and split is None and not _has_split(folder, "train"):
+    if root is not None and not str(name).lower().startswith(_PREFIXES):
+        folder = Path(root).expanduser() / folder
+    named = "/" in str(name) and not str(name).startswith((".", "/", "~"))  # a dataset's name, unless it is a folder
+    return folder if folder.is_dir() or not named else None
+
+
+def open_training_data(
+    name: str | Path, *, split: str | None = None, root: str | Path | None = None, **options: Any
+) -> ImageData:
+    """The training split: as `open_data`; a folder must have one, so that nobody trains on the validation images."""
+    folder = data_folder(name, root)
+    if folder is not None and folder.is_dir() and split is None and not _has_split(folder, "train"):
         raise DataError(
             f"{folder} has no folder 'train', so its images cannot be told apart for training and validation.",
             "Put them in train/ and validation/ (each with a folder a class), or name splits: --train-split NAME.",
         )
-    return open_data(name, split=split or "train", **options)
+    return open_data(name, split=split or "train", root=root, **options)
 
 
 def _has_split(folder: Path, split: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from estimates import roofline_ms
 from optuna.trial import TrialState
+from PIL import Image
 from servers import HANG_GUARD_S
 from studies import definition, every_network
 from tables import CONDITIONS, figures
@@ -31,6 +32,7 @@ from gpunet.latency.table import LatencyTable
 from gpunet.search import ConvSpace, StageChoices
 from gpunet.search.board import Board
 from gpunet.search.study import BOARD, Study, create_study, open_study
+from gpunet.train.recipes import recipe_named
 
 TINY = ConvSpace(
     (16,), (8,),
@@ -166,9 +168,12 @@ def test_known_errors_show_no_traceback(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_table(tmp_path_factory.mktemp("table") / "table.sqlite", num_classes=10)
+
+
+def write_table(path: Path, num_classes: int) -> Path:
     """Of all layers of the tiny space."""
-    path = tmp_path_factory.mktemp("table") / "table.sqlite"
-    keys = TINY.lookup_plan(num_classes=10).keys()
+    keys = TINY.lookup_plan(num_classes=num_classes).keys()
     with LatencyTable(path, CONDITIONS) as made:
         for key in keys:
             made.add(key, figures(roofline_ms(key)))
@@ -240,6 +245,48 @@ def test_a_worker_trains_a_study_to_its_end(
         assert (tmp_path / "digits-digits" / each.folder / each.weights).is_file()
     search("best", *where[:2])
     assert f"{max(each.top1_percent for each in found):.2f}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_two_workers_share_a_study_of_a_folder_of_images(
+    create: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named from where the study is made, worked on from elsewhere, and after the images have moved."""
+    for split, count in (("train", 40), ("validation", 2)):
+        for colour, name in enumerate(("dark", "light")):
+            (tmp_path / "shades" / split / name).mkdir(parents=True)
+            for number in range(count):
+                picture = Image.new("RGB", (16, 16), (100 * colour + number,) * 3)
+                picture.save(tmp_path / "shades" / split / name / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    recipe = {**recipe_named("quick").to_dict(), "batch_size": 8, "epochs": 1}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
+    where = ["--study", str(tmp_path / "digits.sqlite"), "--name", "shades"]
+    given = [*create, *where, "--data", "shades", "--fraction", 1, "--recipe", "recipe.json", "--trials", 4]
+    search(*given, "--table", write_table(tmp_path / "two.sqlite", num_classes=2))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    search("worker", *where, "--device", "cpu", "--workers", 2, "--trials", 1)
+    said = capsys.readouterr().out
+    assert {
+        "worker 0: 1 trials ended, 0 laid back, 0 taken up by others: 1 trials done",
+        "worker 1: 1 trials ended, 0 laid back, 0 taken up by others: 1 trials done",
+    } <= set(said.splitlines())
+    (tmp_path / "shades").rename(tmp_path / "moved")
+    with pytest.raises(DataError, match="shades: there is no such folder"):
+        search("worker", *where, "--device", "cpu")
+    monkeypatch.chdir(tmp_path)
+    search("worker", "--study", "digits.sqlite", *where[2:], "--device", "cpu", "--workers", 2, "--data-root", "moved")
+    trials = open_study(tmp_path / "digits.sqlite", "shades").trials()
+    assert [each.state for each in trials] == ["complete"] * 4
+    assert len({each.vector for each in trials}) == 4
+
+
+@pytest.mark.parametrize("action", [["worker"], ["extend", "--trials", "5"]])
+def test_a_study_that_is_mistyped_is_not_made(action: list[str], url: str, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"typo\.sqlite: there is no such file"):
+        search(*action, "--study", tmp_path / "typo.sqlite")
+    assert not (tmp_path / "typo.sqlite").exists()
 
 
 @pytest.mark.slow

@@ -150,6 +150,26 @@ def test_on_a_cluster_they_are_tasks(table: Path, monkeypatch: pytest.MonkeyPatc
     assert asked == {"address": "head:6379", "gpus": 1.0, "cpus": 1, "environments": [{}] * 8}
 
 
+@pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("gpu", None)])
+def test_tasks_of_a_cluster_need_a_gpu_where_the_runtime_does(
+    device: str, gpus: float | None, table: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[Any] = []
+    monkeypatch.setattr(type(runtime.get("onnxruntime")), "device", device)
+
+    def run_on_ray(jobs: Sequence[Job], **options: Any) -> bool:
+        asked.append((jobs, options))
+        return True
+
+    monkeypatch.setattr("gpunet.search.launch_ray.run_on_ray", run_on_ray)
+    monkeypatch.chdir(table.parent)
+    with pytest.raises(SystemExit):
+        main(["table", "shards", table.name, "--shards", "1", "-r", "onnxruntime", "--cluster", "ray"])
+    [([job], options)] = asked
+    assert options["gpus"] == gpus
+    assert str(table.with_name(f"{table.name}.shard-1")) in job.command
+
+
 @pytest.mark.parametrize(
     ("options", "said", "hint"),
     [

@@ -16,7 +16,8 @@ from studies import SPACE, Place, Time, definition, every_network
 
 from gpunet.errors import StudyError
 from gpunet.search.definition import Pruning
-from gpunet.search.study import BOARD, DEFINITION, Study, _distributions, create_study, open_study
+from gpunet.search.study import BOARD, DEFINITION, Study, create_study, open_study
+from gpunet.spec import NetworkSpec
 
 
 def made_trial(study: Study, row: int = 0, key: str = "key") -> int:
@@ -32,6 +33,29 @@ def test_a_study_is_made_and_opened_elsewhere(place: Place) -> None:
     assert found.trials() == []
     assert found.storage.study_id(place.name + BOARD) is not None
     assert repr(found).startswith(f"<Study {place.name} in ")
+
+
+def test_optuna_itself_reads_what_a_study_is(place: Place) -> None:
+    """By its own interface, without this package: what is searched, where, for what, how, and each trial's network."""
+    data = {"data": "digits", "train_split": "train", "holdout": 0.1}
+    trainer = {"trainer": "made up", "recipe": {"name": "quick"}, "data": data}
+    made = place.create(definition(0.0, 900.0, trainer=trainer, seed=7))
+    number = made_trial(made)
+    found = optuna.load_study(study_name=place.name, storage=made.storage.raw)
+    assert found.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert found.metric_names == ["top1_percent"]
+    attrs = found.user_attrs
+    assert attrs["space"] == json.loads(json.dumps(SPACE.to_dict()))
+    assert attrs["tier"] == {"low_ms": 0.0, "high_ms": 900.0}
+    assert attrs["objective"] == {
+        "metric": "top1_percent", "direction": "maximize", "data": "digits", "split": "train", "part": 0.1, "epochs": 3
+    }  # fmt: skip
+    assert (attrs["recipe"], attrs["seed"], attrs["folder"]) == ({"name": "quick"}, 7, str(place.folder))
+    assert attrs["versions"].keys() >= {"gpunet", "torch", "optuna"}
+    trial = found.trials[number].user_attrs
+    assert trial["folder"] == made.trial_folder(number).name == made.trials()[number].folder
+    assert (trial["vector"], trial["estimated_ms"]) == (every_network()[0].tolist(), 0.5)
+    assert NetworkSpec.from_dict(trial["spec"]) == SPACE.decode(trial["vector"])
 
 
 def test_making_the_same_study_again_opens_it(place: Place) -> None:
@@ -252,14 +276,6 @@ def test_a_study_whose_folder_was_moved(place: Place, tmp_path: Path) -> None:
     assert made.folder == place.open().folder == tmp_path / "moved"
 
 
-def test_digits_become_parameters() -> None:
-    found = _distributions(optuna, definition())
-    assert found.keys() == {digit.name for digit in SPACE.digits}
-    for digit in SPACE.digits:
-        for value in digit.values:
-            assert found[digit.name]._contains(found[digit.name].to_internal_repr(value)), digit.name
-
-
 @pytest.mark.slow
 def test_a_dashboard_shows_the_study(file_place: Place) -> None:
     dashboard = pytest.importorskip("optuna_dashboard")
@@ -285,4 +301,4 @@ def test_a_dashboard_shows_the_study(file_place: Place) -> None:
     trials = get(f"/api/studies/{study.study_id}")["trials"]
     assert [(each["number"], each["state"], each["values"]) for each in trials] == [(0, "Complete", [55.0])]
     assert trials[0]["intermediate_values"] == [{"step": 1, "value": 40.0}]
-    assert {each["key"] for each in trials[0]["user_attrs"]} >= {"vector", "estimated_ms"}
+    assert {each["key"] for each in trials[0]["user_attrs"]} >= {"vector", "spec", "estimated_ms", "folder"}

@@ -10,6 +10,7 @@ import pytest
 import torch
 from runs import recipe
 from safetensors.torch import load_file, save_file
+from studies import definition
 
 from gpunet.errors import (
     CheckpointError,
@@ -361,3 +362,32 @@ def test_json_gives_the_trainer_back(tmp_path: Path) -> None:
         trainer_from_dict(record, SPACE)
     with pytest.raises(SpecError, match=r"^trainer: \[\] is not an object"):
         trainer_from_dict([], SPACE)  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------ where data lies
+
+
+def test_data_is_placed_so_that_it_opens_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "disk/pets").mkdir(parents=True)
+    given = {"class_map": "names.txt", "holdout": 0.2}
+    placed = SearchData("pets", root="disk", **given).absolute(tmp_path)  # type: ignore[arg-type]
+    expected = SearchData(str(tmp_path / "disk/pets"), class_map=str(tmp_path / "names.txt"), holdout=0.2)
+    assert placed == placed.absolute("/elsewhere") == expected
+    assert SearchData("disk/pets").absolute(tmp_path) == SearchData(str(tmp_path / "disk/pets"))
+    assert SearchData("no-such").absolute(tmp_path).data == str(tmp_path / "no-such")
+    assert SearchData("digits").absolute(tmp_path) == SearchData("digits")
+    named = SearchData("hfds/user/name", root="cache").absolute(tmp_path)
+    assert named == SearchData("hfds/user/name", root=str(tmp_path / "cache"))
+    assert (placed.place, named.place, SearchData("digits").place) == (placed.data, named.root, None)
+    monkeypatch.chdir(tmp_path / "disk")
+    assert SearchData("pets").absolute() == SearchData(str(tmp_path / "disk/pets"))
+
+
+def test_data_that_lies_elsewhere_on_another_machine() -> None:
+    assert SearchData("/mnt/pets", holdout=0.2).at("/data/pets") == SearchData("/data/pets", holdout=0.2)
+    assert SearchData("hfds/user/name", root="/mnt").at("/data") == SearchData("hfds/user/name", root="/data")
+    one, other = (trainer(data=SearchData(f"/{disk}/pets", class_map=f"/{disk}/names.txt")) for disk in ("a", "b"))
+    assert definition(trainer=one.to_dict()).identity == definition(trainer=other.to_dict()).identity
+    another = trainer(data=SearchData("/a/cars", class_map="/a/names.txt"))
+    assert definition(trainer=one.to_dict()).identity != definition(trainer=another.to_dict()).identity
+    assert one.to_dict()["data"]["data"] == "/a/pets"

@@ -43,6 +43,16 @@ def test_digits_are_split_the_same_everywhere() -> None:
         open_data("digits", split="tset")
 
 
+def test_a_folder_may_be_named_from_a_root(tmp_path: Path) -> None:
+    write(tmp_path / "disk/pets/train", ("cat", "dog"), images=3)
+    write(tmp_path / "disk/pets/validation", ("cat", "dog"))
+    assert len(open_data("pets", root=tmp_path / "disk")) == 6
+    assert len(open_training_data("pets", root=tmp_path / "disk")) == 6
+    assert len(open_data(tmp_path / "disk/pets", root=tmp_path / "elsewhere", split="validation")) == 4
+    with pytest.raises(DataError, match="elsewhere/pets: there is no such folder"):
+        open_data("pets", root=tmp_path / "elsewhere")
+
+
 def test_a_fraction_is_the_same_part_of_each_class() -> None:
     data = open_data("digits")
     part = data.fraction(0.1, seed=3)

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.files import write_text
+from gpunet.search.search_data import without_place
 from populate.plan import Plan
 
 
@@ -93,7 +94,8 @@ class Place:
 
 def _fixed(plan: dict[str, Any]) -> dict[str, Any]:
     """What must not change on the way: what measured figures and studies depend on."""
-    search = {key: plan["search"].get(key) for key in ("recipe", "data", "optimizer", "pruning", "seed", "storage")}
+    search = {key: plan["search"].get(key) for key in ("recipe", "optimizer", "pruning", "seed", "storage")}
+    search["data"] = without_place(plan["search"]["data"])  # a disk may be mounted elsewhere
     kept = {key: plan.get(key) for key in ("name", "space", "device", "tiers")}
     return {**kept, "table": {key: plan["table"].get(key) for key in ("fraction", "networks")}, "search": search}
 

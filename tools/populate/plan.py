@@ -93,6 +93,11 @@ class TiersPlan:
     count: int = 1_000_000
     seed: int = 0
 
+    @property
+    def tiers(self) -> int:
+        """How many there are."""
+        return len(self.quantiles if self.bounds_ms is None else self.bounds_ms) + 1
+
     def check(self) -> None:
         """Raise SpecError where a value breaks its rule, and take lists for tuples."""
         for name in ("bounds_ms", "quantiles"):
@@ -126,7 +131,7 @@ class SearchPlan:
         optimizer, pruning: see `gpunet.search.StudyDefinition`.
         workers: processes here; None for one a GPU, or one.
         cluster: 'local', or 'ray' for the Ray cluster that this machine belongs to.
-        gpus_per_worker: that a Ray task needs.
+        gpus_per_worker: that a Ray task needs; None for one where the cluster has any, and `device` is not 'cpu'.
         storage: of the studies, for workers on other machines; None for a SQLite file in the folder of state.
         seed: of the search.
         beat_s, grace_s: see `gpunet search worker`.
@@ -142,7 +147,7 @@ class SearchPlan:
     pruning: Pruning = field(default=Pruning("median"))
     workers: int | None = None
     cluster: str = "local"
-    gpus_per_worker: float = 1
+    gpus_per_worker: float | None = None
     storage: str | None = None
     seed: int = 0
     beat_s: float = 30.0
@@ -158,7 +163,8 @@ class SearchPlan:
         check_one_of("search.cluster", self.cluster, CLUSTERS)
         if self.workers is not None:
             check_number("search.workers", self.workers, 1, whole=True)
-        check_number("search.gpus_per_worker", self.gpus_per_worker, 0)
+        if self.gpus_per_worker is not None:
+            check_number("search.gpus_per_worker", self.gpus_per_worker, 0)
         check_number("search.seed", self.seed, 0, whole=True)
         check_number("search.beat_s", self.beat_s, 0, above=True)
         check_number("search.grace_s", self.grace_s, 2 * self.beat_s)

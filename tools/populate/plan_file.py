@@ -27,7 +27,7 @@ def plan_from_dict(data: Mapping[str, Any], folder: Path | None = None) -> Plan:
     Args:
         data: a plan's dict, as `Plan.to_dict` writes it, or shorter: a space and recipes by name or file, a recipe's
             changes beside it (`epochs`, `batch_size`).
-        folder: that files are named from.
+        folder: that files and data are named from.
 
     Raises:
         SpecError: naming the path of the fault.
@@ -50,12 +50,19 @@ def plan_from_dict(data: Mapping[str, Any], folder: Path | None = None) -> Plan:
     search["recipe"] = _recipe(search, "search", folder)
     if isinstance(search.get("data"), str):
         search["data"] = {"data": search["data"]}
-    search["data"] = part_from_dict(SearchData, search.get("data", {}), "search.data")
+    search["data"] = part_from_dict(SearchData, search.get("data", {}), "search.data").absolute(folder)
     if "pruning" in search:
         search["pruning"] = part_from_dict(Pruning, search["pruning"], "search.pruning")
+    if _is_file_name(search.get("storage")):
+        search["storage"] = _named_from(folder, search["storage"])
     body["search"] = part_from_dict(SearchPlan, search, "search")
     fine_tune = _object(body["fine_tune"], "fine_tune")
     fine_tune["recipe"] = _recipe(fine_tune, "fine_tune", folder)
+    if isinstance(fine_tune.get("teacher_weights"), str):
+        fine_tune["teacher_weights"] = _named_from(folder, fine_tune["teacher_weights"])
+    teacher = fine_tune.get("teacher")
+    if isinstance(teacher, str) and Path(_named_from(folder, teacher)).exists():  # else a name of the zoo's or timm's
+        fine_tune["teacher"] = _named_from(folder, teacher)
     body["fine_tune"] = part_from_dict(FineTunePlan, fine_tune, "fine_tune")
     return part_from_dict(Plan, body, "")
 
@@ -133,6 +140,14 @@ def _recipe(part: dict[str, Any], path: str, folder: Path) -> Recipe:
     else:
         raise SpecError(f"{path}.recipe: {given!r} is not a recipe's name, a file or an object")
     return Recipe.from_dict({**recipe.to_dict(), **changes})
+
+
+def _is_file_name(storage: object) -> bool:
+    return isinstance(storage, str) and bool(storage) and "://" not in storage
+
+
+def _named_from(folder: Path, path: str) -> str:
+    return str(folder.absolute() / Path(path).expanduser())
 
 
 def _object(given: object, path: str) -> dict[str, Any]:

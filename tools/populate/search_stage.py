@@ -111,13 +111,15 @@ def _work(context: Context, studies: list[str]) -> None:
         "--table", str(context.place.table), "--beat-s", f"{search.beat_s:g}", "--grace-s", f"{search.grace_s:g}",
         "--image-workers", str(search.image_workers),
         *([] if search.device is None else ["--device", search.device]),
+        *([] if search.data.place is None else ["--data-root", search.data.place]),
     )  # fmt: skip
     if search.cluster == "ray":
         from gpunet.errors import PreemptedError
         from gpunet.search.launch_ray import run_on_ray
 
         jobs = [Job(f"worker {number}", command) for number in range(search.workers or 1)]
-        if run_on_ray(jobs, gpus=search.gpus_per_worker, say=lambda line: context.say(f"[search] {line}")):
+        gpus = 0 if search.gpus_per_worker is None and search.device == "cpu" else search.gpus_per_worker
+        if run_on_ray(jobs, gpus=gpus, say=lambda line: context.say(f"[search] {line}")):
             raise PreemptedError("asked to leave in the stage search.", "The same command goes on from there.")
         return
     context.run_jobs(
