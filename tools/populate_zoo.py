@@ -62,19 +62,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _print_costs(plan: Plan, args: argparse.Namespace) -> None:
-    from populate.cost import table_of_costs
+    from populate.cost import LAYER_S, table_hours, table_of_costs
 
     if args.gpus < 1:
         raise InvalidArgumentError(f"--gpus must be 1 or more, but got {args.gpus}.")
+    tiers, price = plan.tiers.tiers, args.gpu_hour
     rows = [
         (f"like {model}", gpu, f"{cost.trial_gpu_hours:.0f}", f"{cost.search_gpu_hours:,.0f}",
          f"{cost.fine_tune_gpu_hours:.0f}", f"{cost.days:.1f}",
-         None if args.gpu_hour is None else f"{cost.gpu_hours * args.gpu_hour:,.0f}")
+         None if price is None else f"{cost.gpu_hours * price:,.0f}",
+         f"{tiers * cost.days:.0f}", None if price is None else f"{tiers * cost.gpu_hours * price:,.0f}")
         for model, gpu, cost in table_of_costs(plan, args.gpus)
     ]  # fmt: skip
     columns = ["networks", "GPU", "a trial, GPU hours>", f"{plan.search.trials} trials>", "fine-tuning>",
-               f"days on {args.gpus}>", "cost>"]  # fmt: skip
+               f"a tier: days on {args.gpus}>", "a tier: cost>", f"{tiers} tiers: days>",
+               f"{tiers} tiers: cost>"]  # fmt: skip
     print(console.table(columns, rows))
+    layers, measured, hours = table_hours(plan)
+    print(
+        f"\nThe latency table: {measured:,} of {layers:,} layers by {plan.table.jobs} builders, {hours[0]:,.0f} hours at "
+        f"{LAYER_S[0]:.0f} s a layer, {hours[1]:,.0f} at {LAYER_S[1]:.0f} s (assumed: see tools/populate/cost.py)."
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,10 +18,15 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("page", ["README.md", "docs/populating.md"])
 def test_the_tables_of_the_guides_are_computed(page: str, capsys: pytest.CaptureFixture[str]):
     populate_zoo.main([str(ROOT / "docs" / "h100-imagenet.toml"), "--cost", "--gpus", "100", "--gpu-hour", "2"])
-    printed = [re.split(r"\s{2,}", line.strip()) for line in capsys.readouterr().out.splitlines()]
+    table, about_table = capsys.readouterr().out.split("\n\n")
+    printed = [re.split(r"\s{2,}", line.strip()) for line in table.splitlines()]
     text = (ROOT / page).read_text(encoding="utf-8")
+    assert len(printed) == 6
     for row in [printed[0], *printed[2:]]:
         assert f"| {' | '.join(row)} |" in text
+    layers = re.search(r"[\d,]+ of .* at 120 s", about_table)
+    assert layers is not None
+    assert layers.group() in " ".join(text.split())
 
 
 def test_a_trial_takes_its_images_at_the_published_rate():

@@ -10,9 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpunet.errors import InvalidArgumentError
+from gpunet.latency.sampling import choose_keys
+from gpunet.train.data import IMAGENET_CLASSES
 from populate.plan import Plan
 
 IMAGENET_IMAGES = 1_281_167
+LAYER_S = (10.0, 120.0)
+"""To build and time a layer's engine, assumed: a few builds of seconds each; and the paper's "weeks" (section 3.2.2)
+for some 10,000 layers on one GPU, taken as two."""
 GPUS_MEASURED = 8
 
 
@@ -97,6 +102,17 @@ def tier_cost(gpu: str, multiply_adds: float, *, trials: int, epochs: int, fine_
     rounds = -(-trials // min(gpus, trials))
     days = (rounds * trial + fine_tune / min(gpus, GPUS_MEASURED)) / 24
     return Cost(gpu, trial, trials * trial, fine_tune, days)
+
+
+def table_hours(plan: Plan) -> tuple[int, int, tuple[float, float]]:
+    """What a plan's latency table takes on ImageNet's classes: layers of the space, those measured, hours from and to.
+
+    Without the whole networks that it is calibrated on, which are few.
+    """
+    lookup = plan.space.lookup_plan(num_classes=IMAGENET_CLASSES)
+    measured = len(choose_keys(lookup, plan.table.fraction))
+    least, most = (measured * seconds / plan.table.jobs / 3600 for seconds in LAYER_S)
+    return len(lookup.keys()), measured, (least, most)
 
 
 def table_of_costs(plan: Plan, gpus: int) -> list[tuple[str, str, Cost]]:
