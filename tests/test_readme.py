@@ -158,7 +158,7 @@ def _run(program: str, arguments: list[str], why: str, capsys: pytest.CaptureFix
         assert arguments[1:3] == ["-m", "gpunet.train"]
         gpunet_command.parser().parse_args(["train", *arguments[3:]])
     else:
-        assert program == "pip"
+        assert program in ("pip", "createdb")
 
 
 @pytest.mark.parametrize("page", EVERY_PAGE, ids=_named)

@@ -79,9 +79,10 @@ def _print_costs(plan: Plan, args: argparse.Namespace) -> None:
                f"{tiers} tiers: cost>"]  # fmt: skip
     print(console.table(columns, rows))
     layers, measured, hours = table_hours(plan)
+    seconds = [f"{each:.0f} s" for each in LAYER_S]
     print(
-        f"\nThe latency table: {measured:,} of {layers:,} layers by {plan.table.jobs} builders, {hours[0]:,.0f} hours at "
-        f"{LAYER_S[0]:.0f} s a layer, {hours[1]:,.0f} at {LAYER_S[1]:.0f} s (assumed: see tools/populate/cost.py)."
+        f"\nThe latency table: {measured:,} of {layers:,} layers by {plan.table.jobs} builders, {hours[0]:,.0f} hours "
+        f"at {seconds[0]} a layer, {hours[1]:,.0f} at {seconds[1]} (assumed: see tools/populate/cost.py)."
     )
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 600.0
 _PURPOSE = "to keep a study"
 _SQLITE_TIMEOUT_S = 30.0
+_POSTGRESQL_LOCK_S = 120.0  # without a limit, who waits for a locked table says nothing and never gives up
 _FIRST_WAIT_S, _MOST_WAIT_S = 0.05, 5.0
 _CALLS_AT_ONCE = 8
 _SLOW_S = 5.0  # a call that takes longer has waited inside
@@ -234,9 +235,11 @@ class StudyStorage:
     def _database(self) -> Any:
         path = sqlite_path(self.url)
         if path is None:
-            return self.optuna.storages.RDBStorage(
+            made = self.optuna.storages.RDBStorage(
                 self.url, engine_kwargs={"pool_pre_ping": True, "connect_args": dict(_KEEPALIVES)}
             )
+            _wait_for_locks(made.engine, min(_POSTGRESQL_LOCK_S, max(self.patience_s, 0.1)))
+            return made
         storage = self.optuna.storages.RDBStorage(
             self.url, engine_kwargs={"connect_args": {"timeout": min(_SQLITE_TIMEOUT_S, max(self.patience_s, 0.1))}}
         )
@@ -277,6 +280,18 @@ def _holds_studies(path: Path) -> bool:
             return bool(file.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchall())
     except sqlite3.Error:
         return True
+
+
+def _wait_for_locks(engine: Any, most_s: float) -> None:
+    """Let PostgreSQL's transactions give up waiting for a lock after some time."""
+    event: Any = require("sqlalchemy", "search", purpose=_PURPOSE).event
+
+    def connected(connection: Any, _: Any) -> None:
+        connection.execute(f"SET lock_timeout = {int(1000 * most_s)}")
+        connection.commit()
+
+    event.listen(engine, "connect", connected)
+    engine.dispose()  # of connections made so far
 
 
 def _begin_immediately(engine: Any) -> None:

@@ -55,8 +55,9 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def shown(url: str) -> str:
-    """A URL to print: without its password."""
+    """A URL to print: as users give it, without its password."""
     path = sqlite_path(url)
     if path is not None:
         return str(path)
+    url = url.replace("postgresql+psycopg://", "postgresql://", 1)
     return re.sub(r"(?i)([?&](?:ssl)?password=)[^&]*", r"\1***", re.sub(r"(//[^:/@]*):[^/]*@", r"\1:***@", url))

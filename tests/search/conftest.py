@@ -12,7 +12,8 @@ import pytest
 from servers import Cluster, Proxy, cluster, postgresql_programs, proxy
 from studies import Place
 
-STORAGES = ("sqlite", "postgresql", "proxy")
+DATABASES = ("sqlite", "postgresql")
+STORAGES = (*DATABASES, "proxy")
 _NUMBERS = itertools.count(1)
 
 
@@ -65,10 +66,26 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     made.close()
 
 
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """The same in the databases alone, for what a proxy has no part in."""
+    made = place_in(request, request.param, tmp_path)
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def file_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """The same in a SQLite file, for what does not depend on the storage."""
+    """The same in a SQLite file, for what is of files."""
     made = place_in(request, "sqlite", tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def server_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """The same in PostgreSQL, for what is of a server."""
+    made = place_in(request, "postgresql", tmp_path)
     yield made
     made.close()
 

@@ -84,9 +84,9 @@ def test_a_silent_session_is_buried_and_hears_of_it(place: Place) -> None:
     assert seen.storage.trial(session.id).state == TrialState.FAIL
 
 
-def test_while_the_storage_was_away_nobody_is_silent(file_place: Place) -> None:
+def test_while_the_storage_was_away_nobody_is_silent(database: Place) -> None:
     time = Time()
-    seen, session = board(file_place, time), board(file_place).join()
+    seen, session = board(database, time), board(database).join()
     seen.seats()
     time.now_s = seen.storage.recovered_s = 10 * GRACE_S
     assert seat_of(seen, session) is not None
@@ -180,9 +180,9 @@ def test_a_turn_whose_worker_is_silent_is_taken_away(place: Place) -> None:
     assert lost.take_turn(dead) is not None
 
 
-def test_a_turn_that_takes_long_stays_with_a_worker_that_lives(file_place: Place) -> None:
+def test_a_turn_that_takes_long_stays_with_a_worker_that_lives(database: Place) -> None:
     time = Time()
-    seen, busy = board(file_place, time), board(file_place)
+    seen, busy = board(database, time), board(database)
     me, other = seen.join(), busy.join()
     turn = busy.take_turn(other)
     assert turn is not None
@@ -193,10 +193,10 @@ def test_a_turn_that_takes_long_stays_with_a_worker_that_lives(file_place: Place
         assert turn.is_mine()
 
 
-def test_one_that_died_before_it_said_that_it_has_the_turn(file_place: Place) -> None:
+def test_one_that_died_before_it_said_that_it_has_the_turn(database: Place) -> None:
     """The worker before it lives on, and beats."""
     time = Time()
-    seen, alive = board(file_place, time), board(file_place)
+    seen, alive = board(database, time), board(database)
     me, other = seen.join(), alive.join()
     turn = alive.take_turn(other)
     assert turn is not None
@@ -210,8 +210,8 @@ def test_one_that_died_before_it_said_that_it_has_the_turn(file_place: Place) ->
     assert seen.take_turn(me) is not None
 
 
-def test_a_turn_taken_from_one_that_was_about_to_say_so(file_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = board(file_place)
+def test_a_turn_taken_from_one_that_was_about_to_say_so(database: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = board(database)
     session = mine.join()
     taken = mine.storage.take
 

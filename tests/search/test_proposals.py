@@ -70,8 +70,8 @@ def desk(place: Place) -> Desk:
 
 
 @pytest.fixture
-def file_desk(file_place: Place) -> Desk:
-    return Desk(file_place)
+def file_desk(database: Place) -> Desk:
+    return Desk(database)
 
 
 def answers(sessions: Sequence[Session]) -> list[Any]:
@@ -118,10 +118,10 @@ def test_the_end_is_told_when_all_have_ended(desk: Desk) -> None:
     assert one.heard() == {"wish": 2, "end": "all 1 trials have ended"}
 
 
-def test_a_tier_can_be_exhausted(file_place: Place) -> None:
-    estimates = Proposals(*_parts(file_place), estimator()).tier.latency_ms(every_network())
+def test_a_tier_can_be_exhausted(database: Place) -> None:
+    estimates = Proposals(*_parts(database), estimator()).tier.latency_ms(every_network())
     fastest = np.sort(estimates)[:3]
-    desk = Desk(_renamed(file_place), definition(0.0, float(fastest[2]) + 1e-12))
+    desk = Desk(_renamed(database), definition(0.0, float(fastest[2]) + 1e-12))
     count = int((estimates <= fastest[2]).sum())
     sessions = desk.wishing(count + 1)
     assert desk.serve().served == count
@@ -145,8 +145,8 @@ def _renamed(place: Place) -> Place:
     return place
 
 
-def test_what_was_given_to_one_that_was_lost_is_proposed_again(file_place: Place) -> None:
-    desk = Desk(file_place, definition(0.0, _bound(2)))
+def test_what_was_given_to_one_that_was_lost_is_proposed_again(database: Place) -> None:
+    desk = Desk(database, definition(0.0, _bound(2)))
     first = desk.wishing(3)
     assert desk.serve().served == 2
     assert desk.proposals.serve(desk.turn()).served == 0
@@ -173,9 +173,9 @@ def _another(desk: Desk) -> Desk:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_every_optimizer_proposes_for_several_workers(optimizer: str, file_place: Place) -> None:
+def test_every_optimizer_proposes_for_several_workers(optimizer: str, database: Place) -> None:
     made = definition(optimizer=optimizer)
-    desk, other = Desk(file_place, made), Desk(file_place, made)
+    desk, other = Desk(database, made), Desk(database, made)
     vectors = []
     for own in (desk, other, desk, other):
         sessions = own.wishing(3)
@@ -210,8 +210,8 @@ class Outside:
         return self.points[:n]
 
 
-def test_nothing_outside_the_tier_is_ever_given(file_place: Place) -> None:
-    desk = Desk(file_place, definition(0.0, _bound(10)))
+def test_nothing_outside_the_tier_is_ever_given(database: Place) -> None:
+    desk = Desk(database, definition(0.0, _bound(10)))
     inside = desk.proposals.tier.contains(every_network())
     assert inside.sum() == 10
     desk.proposals._optimizer = Outside(  # type: ignore[assignment]
@@ -223,8 +223,8 @@ def test_nothing_outside_the_tier_is_ever_given(file_place: Place) -> None:
     assert answers(sessions)[0]["vector"] == every_network()[inside][0].tolist()
 
 
-def test_a_worker_with_another_table_is_refused(file_place: Place) -> None:
-    study, board = _parts(file_place)
+def test_a_worker_with_another_table_is_refused(database: Place) -> None:
+    study, board = _parts(database)
     with pytest.raises(StudyError, match="the latency table is not the study's"):
         Proposals(study, board, Roofline(estimator().plan, [2 * each for each in estimator().arrays]))
 
@@ -285,8 +285,8 @@ def test_a_trial_taken_by_one_that_died_before_it_said_so(desk: Desk) -> None:
     assert alive.heard() == {"wish": 3, "trial": number}
 
 
-def test_a_trial_that_only_loses_workers_is_failed(file_place: Place) -> None:
-    desk = Desk(file_place, definition(max_losses=3))
+def test_a_trial_that_only_loses_workers_is_failed(database: Place) -> None:
+    desk = Desk(database, definition(max_losses=3))
     (session,) = desk.wishing(1)
     desk.serve()
     number = desk.held(session)
@@ -318,9 +318,9 @@ def test_losses_count_only_without_progress() -> None:
 # ------------------------------------------------------------------ turns taken away
 
 
-def test_what_one_turn_has_learned_is_handed_on_to_the_next(file_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_one_turn_has_learned_is_handed_on_to_the_next(database: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     made = definition(optimizer="lamcts")
-    desk, other = Desk(file_place, made), Desk(file_place, made)
+    desk, other = Desk(database, made), Desk(database, made)
     count = LaMcts(desk.proposals.tier).initial + 2
     desk.study.set_max_trials(count + 9)
     sessions = desk.wishing(count)

@@ -52,11 +52,11 @@ def test_the_median_ends_what_is_worse(place: Place) -> None:
     assert Pruner(place.open(), Time()).should_prune(bad.number, bad.id, bad.curve)
 
 
-def test_hyperband_shares_its_rungs_between_workers(file_place: Place) -> None:
-    file_place.name = "hyperband"  # it draws a trial's bracket by the study's name
+def test_hyperband_shares_its_rungs_between_workers(database: Place) -> None:
+    database.name = "hyperband"  # it draws a trial's bracket by the study's name
     pruning = Pruning("hyperband", warmup_epochs=1, reduction_factor=2)
-    study = file_place.create(definition(pruning=pruning, epochs=4, max_trials=40))
-    other = file_place.open()
+    study = database.create(definition(pruning=pruning, epochs=4, max_trials=40))
+    other = database.open()
     time = Time()
     pruners = [Pruner(study, time), Pruner(other, time)]
     verdicts = {}
@@ -87,9 +87,9 @@ def test_hyperband_shares_its_rungs_between_workers(file_place: Place) -> None:
 
 
 def test_the_study_is_read_again_only_after_many_times_as_long(
-    file_place: Place, monkeypatch: pytest.MonkeyPatch
+    database: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = file_place.create(definition(pruning=Pruning("median"), epochs=100))
+    study = database.create(definition(pruning=Pruning("median"), epochs=100))
     time, readings = Time(), []
     frozen = study.frozen
 
@@ -109,8 +109,8 @@ def test_the_study_is_read_again_only_after_many_times_as_long(
     assert len(run.pruner._ids) == 2
 
 
-def test_a_trial_that_another_has_ended_is_not_pruned(file_place: Place) -> None:
-    study = file_place.create(definition(pruning=Pruning("median", startup_trials=0)))
+def test_a_trial_that_another_has_ended_is_not_pruned(database: Place) -> None:
+    study = database.create(definition(pruning=Pruning("median", startup_trials=0)))
     run = Run(study, Pruner(study, Time()), made(study, 0))
     run.report(1, 50.0)
     study.storage.finish(run.id, TrialState.FAIL)
@@ -118,8 +118,8 @@ def test_a_trial_that_another_has_ended_is_not_pruned(file_place: Place) -> None
     assert not late.should_prune(0, run.id, {1: 1.0})
 
 
-def test_a_trial_that_was_trained_to_its_end_is_not_pruned(file_place: Place) -> None:
-    study = file_place.create(definition(pruning=Pruning("median", startup_trials=1), epochs=2))
+def test_a_trial_that_was_trained_to_its_end_is_not_pruned(database: Place) -> None:
+    study = database.create(definition(pruning=Pruning("median", startup_trials=1), epochs=2))
     good = Run(study, Pruner(study, Time()), made(study, 0))
     assert [good.report(1, 50.0), good.report(2, 60.0)] == [False, False]
     good.end()
@@ -127,12 +127,12 @@ def test_a_trial_that_was_trained_to_its_end_is_not_pruned(file_place: Place) ->
     assert [bad.report(1, 10.0), bad.report(2, 20.0)] == [True, False]
 
 
-def test_no_pruner_and_no_curve(file_place: Place) -> None:
-    study = file_place.create()
+def test_no_pruner_and_no_curve(database: Place) -> None:
+    study = database.create()
     made(study, 0)
     assert not Pruner(study, Time()).should_prune(0, study.trial_id(0), {1: 1.0})
     median = definition(pruning=Pruning("median"))
     assert pruner_of(optuna, definition().pruning, 3) is None
-    file_place.name += "-median"
-    other = file_place.create(median)
+    database.name += "-median"
+    other = database.create(median)
     assert not Pruner(other, Time()).should_prune(0, 0, {})

@@ -119,24 +119,24 @@ def test_what_is_not_there_is_an_answer_and_nothing_to_wait_for(place: Place) ->
 # ------------------------------------------------------------------------- patience
 
 
-def test_a_call_that_fails_is_repeated_until_it_goes_through_and_is_told_of_once(file_place: Place) -> None:
+def test_a_call_that_fails_is_repeated_until_it_goes_through_and_is_told_of_once(database: Place) -> None:
     time, told = Time(), []
-    storage = file_place.storage(clock=time, sleep=time.sleep, on_wait=told.append)
-    study, _ = storage.made_study(file_place.name)
+    storage = database.storage(clock=time, sleep=time.sleep, on_wait=told.append)
+    study, _ = storage.made_study(database.name)
     assert storage.recovered_s < 0
     storage.raw = Failing(storage.raw, "get_study_user_attrs", *[LOCKED] * 5)
     assert storage.study_attrs(study) == {}
     assert time.slept == 5
     assert storage.recovered_s == time.now_s > 0
-    assert told == [f"waiting for the study's storage {file_place.url}: database is locked"]
+    assert told == [f"waiting for the study's storage {database.url}: database is locked"]
     storage.raw = Failing(storage.raw, "get_study_user_attrs", LOCKED)
     storage.study_attrs(study)
     assert len(told) == 2
 
 
-def test_a_call_that_took_long_has_waited_too(file_place: Place) -> None:
+def test_a_call_that_took_long_has_waited_too(database: Place) -> None:
     time = Time()
-    storage = file_place.storage(clock=time)
+    storage = database.storage(clock=time)
     inner = storage.raw.get_all_studies
 
     def slow() -> Any:
@@ -149,14 +149,12 @@ def test_a_call_that_took_long_has_waited_too(file_place: Place) -> None:
     assert storage.recovered_s == 20
 
 
-def test_when_patience_ends_the_error_says_what_to_do_and_the_same_call_goes_on(file_place: Place) -> None:
+def test_when_patience_ends_the_error_says_what_to_do_and_the_same_call_goes_on(database: Place) -> None:
     time = Time()
-    storage = file_place.storage(clock=time, sleep=time.sleep, patience_s=60)
+    storage = database.storage(clock=time, sleep=time.sleep, patience_s=60)
     raw = storage.raw
     storage.raw = Failing(raw, "get_all_studies", *[LOCKED] * 1000)
-    with pytest.raises(
-        StudyUnavailableError, match=r"storage .*search\.sqlite does not serve: database is locked"
-    ) as caught:
+    with pytest.raises(StudyUnavailableError, match=r"storage .* does not serve: database is locked") as caught:
         storage.study_names()
     assert caught.value.hint == "When it answers again, run the same command: everything recorded is kept."
     assert 30 < time.now_s <= 60
@@ -182,8 +180,8 @@ def test_no_waiting_mends_a_damaged_file(call: str, reason: str, file_place: Pla
     assert time.slept == 0
 
 
-def test_an_error_that_is_none_of_the_storage_passes_at_once(file_place: Place) -> None:
-    storage = file_place.storage()
+def test_an_error_that_is_none_of_the_storage_passes_at_once(database: Place) -> None:
+    storage = database.storage()
     storage.raw = Failing(storage.raw, "get_all_studies", TypeError("a bug"))
     with pytest.raises(TypeError, match="a bug"):
         storage.study_names()
@@ -362,19 +360,87 @@ def test_a_file_is_read_from_a_folder_that_is_written_by_others(file_place: Plac
         copy.parent.chmod(0o700)
 
 
-def test_workers_that_read_and_then_write_do_not_lock_each_other_out(file_place: Place) -> None:
-    one, other = file_place.storage(patience_s=0.0), file_place.storage(patience_s=0.0)
-    study, _ = one.made_study(file_place.name)
+def test_workers_that_read_and_then_write_do_not_lock_each_other_out(database: Place) -> None:
+    one, other = database.storage(patience_s=0.0), database.storage(patience_s=0.0)
+    study, _ = one.made_study(database.name)
     code = (
         "import sys; from gpunet.search.storage import StudyStorage\n"
         "storage = StudyStorage(sys.argv[1], patience_s=60)\n"
         "for number in range(30): storage.set_study_attr(int(sys.argv[2]), f'{sys.argv[3]}/{number}', number)"
     )
     running = [
-        subprocess.Popen([sys.executable, "-c", code, file_place.url, str(study), name]) for name in ("one", "other")
+        subprocess.Popen([sys.executable, "-c", code, database.url, str(study), name]) for name in ("one", "other")
     ]
     assert [each.wait(timeout=HANG_GUARD_S) for each in running] == [0, 0]
     assert len(other.study_attrs(study)) == 60
+
+
+# --------------------------------------------------------------- faults of PostgreSQL
+
+
+def _cut_connections(server: Cluster, name: str) -> None:
+    server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
+
+def test_a_postgresql_that_is_read_only(server_place: Place, postgresql: Cluster) -> None:
+    """As a replica is, that was left when its primary went."""
+    name = server_place.url.rpartition("/")[2]
+    storage = server_place.storage(patience_s=0.5)
+    study, _ = storage.made_study(server_place.name)
+    storage.set_study_attr(study, "note", 1)
+    postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    _cut_connections(postgresql, name)
+    with pytest.raises(StudyUnavailableError, match="in a read-only transaction") as caught:
+        storage.set_study_attr(study, "note", 2)
+    assert caught.value.hint == "Make it writable and run the same command again: everything recorded is kept."
+    reading = server_place.storage(reading=True)
+    assert reading.study_attrs(reading.study_id(server_place.name) or 0) == {"note": 1}
+    postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = off")
+    _cut_connections(postgresql, name)
+    storage.set_study_attr(study, "note", 2)
+    assert storage.study_attrs(study) == {"note": 2}
+
+
+def test_a_postgresql_whose_disk_is_full(server_place: Place, postgresql: Cluster) -> None:
+    """By the error that PostgreSQL then raises."""
+    name = server_place.url.rpartition("/")[2]
+    storage = server_place.storage(patience_s=0.5)
+    study, _ = storage.made_study(server_place.name)
+    trial = storage.create(study, template(), "key")._trial_id
+    storage.report(trial, 1, 10.0)
+    postgresql.execute(
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION "
+        "'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$", name,
+    )  # fmt: skip
+    postgresql.execute(
+        "CREATE TRIGGER full_disk BEFORE INSERT ON trial_intermediate_values EXECUTE FUNCTION full_disk()", name
+    )
+    with pytest.raises(StudyUnavailableError, match="No space left on device") as caught:
+        storage.report(trial, 2, 20.0)
+    assert caught.value.hint == "Make room on its disk and run the same command again: everything recorded is kept."
+    postgresql.execute("DROP TRIGGER full_disk ON trial_intermediate_values", name)
+    storage.report(trial, 2, 20.0)
+    assert storage.trial(trial).intermediate_values == {1: 10.0, 2: 20.0}
+
+
+def test_a_table_of_postgresql_that_is_locked(
+    server_place: Place, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    monkeypatch.setattr("gpunet.search.storage._POSTGRESQL_LOCK_S", 0.1)
+    told: list[str] = []
+    storage = server_place.storage(on_wait=told.append)
+    study, _ = storage.made_study(server_place.name)
+    with psycopg.connect(server_place.url) as connection:
+        connection.execute("LOCK TABLE study_user_attributes IN ACCESS EXCLUSIVE MODE")
+        storage.patience_s = 0.5
+        with pytest.raises(StudyUnavailableError, match="lock timeout"):
+            storage.set_study_attr(study, "note", 1)
+        storage.patience_s, storage.sleep = HANG_GUARD_S, lambda _: connection.rollback()
+        storage.set_study_attr(study, "note", 1)
+    assert storage.study_attrs(study) == {"note": 1}
+    assert told == [f"waiting for the study's storage {server_place.url}: canceling statement due to lock timeout"] * 2
 
 
 # -------------------------------------------------------------------- servers that go
@@ -427,12 +493,12 @@ def test_a_database_that_is_not_there(postgresql: Cluster) -> None:
     assert time.slept == 0
 
 
-def test_a_proxy_is_killed_and_started_again(file_place: Place, tmp_path: Path) -> None:
+def test_a_proxy_is_killed_and_started_again(database: Place, tmp_path: Path) -> None:
     pytest.importorskip("grpc")
     told: list[str] = []
-    with proxy(file_place.url, tmp_path / "log") as running:
+    with proxy(database.url, tmp_path / "log") as running:
         storage = StudyStorage(running.url, patience_s=HANG_GUARD_S, on_wait=told.append)
-        study, _ = storage.made_study(file_place.name)
+        study, _ = storage.made_study(database.name)
         trial = storage.create(study, template(), "key")._trial_id
         running.stop()
         storage.patience_s = 0.5
@@ -474,13 +540,13 @@ print(*children)
 """
 
 
-def test_a_process_that_speaks_to_a_proxy_forks_in_peace(file_place: Place, tmp_path: Path) -> None:
+def test_a_process_that_speaks_to_a_proxy_forks_in_peace(database: Place, tmp_path: Path) -> None:
     """As a data loader's workers are made; with gRPC's own handlers about one child in thirty crashes."""
     pytest.importorskip("grpc")
-    StudyStorage(file_place.url).made_study(file_place.name)
-    with proxy(file_place.url, tmp_path / "log") as running:
+    database.storage().made_study(database.name)
+    with proxy(database.url, tmp_path / "log") as running:
         ran = subprocess.run(
-            [sys.executable, "-c", FORKING, running.url, file_place.name], capture_output=True, text=True,
+            [sys.executable, "-c", FORKING, running.url, database.name], capture_output=True, text=True,
             timeout=HANG_GUARD_S, env={k: v for k, v in os.environ.items() if k != "GRPC_ENABLE_FORK_SUPPORT"},
         )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
@@ -534,8 +600,8 @@ def test_urls_that_name_no_storage(url: str, message: str, hint: str) -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    assert shown("postgresql+psycopg://me:secret@host/db") == "postgresql+psycopg://me:***@host/db"
-    assert shown("postgresql+psycopg://:se@cret@host/db") == "postgresql+psycopg://:***@host/db"
+    assert shown("postgresql+psycopg://me:secret@host/db") == "postgresql://me:***@host/db"
+    assert shown("postgresql+psycopg://:se@cret@host/db") == "postgresql://:***@host/db"
     assert shown("postgresql+psycopg://me@host/db?a=b&password=secret&c=d").endswith("?a=b&password=***&c=d")
     assert shown("sqlite:////data/search.sqlite") == "/data/search.sqlite"
 

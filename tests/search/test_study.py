@@ -74,19 +74,19 @@ def test_making_the_same_study_again_opens_it(place: Place) -> None:
     ({"seed": 1}, "seed"), ({"epochs": 4, "optimizer": "sobol"}, "epochs"), ({"high_ms": 9.0}, "high_ms"),
     ({"trainer": {"layers": (1, 2)}}, "trainer"), ({"pruning": Pruning("median")}, "pruning"),
 ])  # fmt: skip
-def test_another_study_of_the_name_is_refused(changes: dict[str, Any], field: str, file_place: Place) -> None:
-    before = file_place.create(definition(trainer={"layers": [1, 2, 3]}))
-    with pytest.raises(StudyError, match=rf"holds another study {file_place.name}: its {field} differs") as caught:
-        file_place.create(dataclasses.replace(before.definition, **changes))
+def test_another_study_of_the_name_is_refused(changes: dict[str, Any], field: str, database: Place) -> None:
+    before = database.create(definition(trainer={"layers": [1, 2, 3]}))
+    with pytest.raises(StudyError, match=rf"holds another study {database.name}: its {field} differs") as caught:
+        database.create(dataclasses.replace(before.definition, **changes))
     assert caught.value.hint == "Give another name, or go on with that one: gpunet search worker."
-    assert file_place.open().definition == before.definition
+    assert database.open().definition == before.definition
 
 
-def test_lists_and_tuples_of_a_trainer_are_the_same(file_place: Place) -> None:
-    file_place.create(definition(trainer={"layers": (1, 2)}, seed=1))
-    file_place.create(definition(trainer={"layers": [1, 2]}, seed=1))
+def test_lists_and_tuples_of_a_trainer_are_the_same(database: Place) -> None:
+    database.create(definition(trainer={"layers": (1, 2)}, seed=1))
+    database.create(definition(trainer={"layers": [1, 2]}, seed=1))
     with pytest.raises(StudyError, match="its seed differs"):
-        file_place.create(definition(trainer={"layers": (1, 2)}, seed=2))
+        database.create(definition(trainer={"layers": (1, 2)}, seed=2))
 
 
 _CREATE = """
@@ -125,20 +125,20 @@ def test_several_processes_make_one_study_at_once(place: Place, tmp_path: Path) 
     assert place.storage().study_names().count(place.name) == 1
 
 
-def test_of_two_that_make_different_studies_the_first_stays(file_place: Place) -> None:
+def test_of_two_that_make_different_studies_the_first_stays(database: Place) -> None:
     """The second had seen no definition when the first wrote its own, and found the study made."""
     first = definition()
-    file_place.storage().made_study(file_place.name)
+    database.storage().made_study(database.name)
     time = Time()
-    winner = file_place.storage(clock=time, sleep=time.sleep)
+    winner = database.storage(clock=time, sleep=time.sleep)
 
     def sleep(seconds: float) -> None:
-        create_study(file_place.url, file_place.name, first, folder=file_place.folder, storage=winner)
+        create_study(database.url, database.name, first, folder=database.folder, storage=winner)
 
-    late = file_place.storage(sleep=sleep)
+    late = database.storage(sleep=sleep)
     with pytest.raises(StudyError, match="its seed differs"):
-        create_study(file_place.url, file_place.name, definition(seed=5), folder=file_place.folder, storage=late)
-    assert file_place.open().definition == first
+        create_study(database.url, database.name, definition(seed=5), folder=database.folder, storage=late)
+    assert database.open().definition == first
 
 
 def test_one_that_died_while_making_it_is_made_up_for(place: Place) -> None:
@@ -170,8 +170,8 @@ def test_a_trial_is_one_of_optunas(place: Place) -> None:
     assert place.open().trials()[0].measured == {"latency_ms": 0.5, "conditions": {"batch": 1}}
 
 
-def test_a_trial_made_twice_counts_once(file_place: Place) -> None:
-    study = file_place.create()
+def test_a_trial_made_twice_counts_once(database: Place) -> None:
+    study = database.create()
     made_trial(study)
     first = study.frozen()[0]
     study.storage.raw.create_new_trial(study.study_id, first)
@@ -180,15 +180,15 @@ def test_a_trial_made_twice_counts_once(file_place: Place) -> None:
     assert [each.number for each in study.trials()] == [0, 2]
 
 
-def test_what_others_enqueue_is_left_alone(file_place: Place) -> None:
-    study = file_place.create()
-    optuna.load_study(study_name=file_place.name, storage=study.storage.raw).enqueue_trial({"x": 1})
+def test_what_others_enqueue_is_left_alone(database: Place) -> None:
+    study = database.create()
+    optuna.load_study(study_name=database.name, storage=study.storage.raw).enqueue_trial({"x": 1})
     assert study.trials() == []
 
 
-def test_best_and_front(file_place: Place) -> None:
-    study = file_place.create()
-    with pytest.raises(StudyError, match=f"no trial of the study {file_place.name} is complete") as caught:
+def test_best_and_front(database: Place) -> None:
+    study = database.create()
+    with pytest.raises(StudyError, match=f"no trial of the study {database.name} is complete") as caught:
         study.best()
     assert caught.value.hint == "gpunet search worker goes on with it."
     for row, top1 in enumerate((50.0, 70.0, 60.0)):
@@ -196,7 +196,7 @@ def test_best_and_front(file_place: Place) -> None:
         study.storage.finish(study.trial_id(number), TrialState.COMPLETE, top1)
     assert study.best().number == 1
     assert [each.number for each in study.pareto()] == [1]
-    assert study.trial_folder(1) == file_place.folder / "trial-00001"
+    assert study.trial_folder(1) == database.folder / "trial-00001"
 
 
 def test_the_budget_can_be_changed(place: Place) -> None:
@@ -208,12 +208,12 @@ def test_the_budget_can_be_changed(place: Place) -> None:
             study.set_max_trials(wrong)  # type: ignore[arg-type]
 
 
-def test_export(file_place: Place, tmp_path: Path) -> None:
-    study = file_place.create()
+def test_export(database: Place, tmp_path: Path) -> None:
+    study = database.create()
     made_trial(study)
     study.export(tmp_path / "deep" / "study.json")
     body = json.loads((tmp_path / "deep" / "study.json").read_text(encoding="utf-8"))
-    assert body["study"] == file_place.name
+    assert body["study"] == database.name
     assert body["definition"] == json.loads(json.dumps(study.definition.to_dict()))
     assert body["max_trials"] == 20
     assert [each["number"] for each in body["trials"]] == [0]
@@ -240,11 +240,11 @@ def test_the_only_study_needs_no_name(file_place: Place) -> None:
     assert caught.value.hint == f"It holds another, {file_place.name}."
 
 
-def test_a_study_of_a_newer_version(file_place: Place) -> None:
-    study = file_place.create()
+def test_a_study_of_a_newer_version(database: Place) -> None:
+    study = database.create()
     study.storage.set_study_attr(study.study_id, DEFINITION, {**definition().to_dict(), "definition_version": 2})
-    with pytest.raises(StudyError, match=f"study {file_place.name} cannot be read: definition_version: 2") as caught:
-        file_place.open()
+    with pytest.raises(StudyError, match=f"study {database.name} cannot be read: definition_version: 2") as caught:
+        database.open()
     assert caught.value.hint == "A newer gpunet made this study: upgrade."
 
 
@@ -265,9 +265,9 @@ class _Elsewhere:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "study/workers", ".hidden", None])
-def test_names(name: Any, file_place: Place) -> None:
+def test_names(name: Any, database: Place) -> None:
     with pytest.raises(StudyError, match="a study's name has letters, digits"):
-        create_study(file_place.url, name, definition())
+        create_study(database.url, name, definition())
 
 
 def test_a_study_whose_folder_was_moved(place: Place, tmp_path: Path) -> None:
@@ -277,9 +277,9 @@ def test_a_study_whose_folder_was_moved(place: Place, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_dashboard_shows_the_study(file_place: Place) -> None:
+def test_a_dashboard_shows_the_study(database: Place) -> None:
     dashboard = pytest.importorskip("optuna_dashboard")
-    study = file_place.create()
+    study = database.create()
     number = made_trial(study)
     study.storage.report(study.trial_id(number), 1, 40.0)
     study.storage.finish(study.trial_id(number), TrialState.COMPLETE, 55.0)
@@ -297,7 +297,7 @@ def test_a_dashboard_shows_the_study(file_place: Place) -> None:
         return json.loads(body)
 
     shown = {each["study_name"]: each["study_id"] for each in get("/api/studies")["study_summaries"]}
-    assert shown[file_place.name] == study.study_id
+    assert shown[database.name] == study.study_id
     trials = get(f"/api/studies/{study.study_id}")["trials"]
     assert [(each["number"], each["state"], each["values"]) for each in trials] == [(0, "Complete", [55.0])]
     assert trials[0]["intermediate_values"] == [{"step": 1, "value": 40.0}]

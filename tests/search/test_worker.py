@@ -126,8 +126,8 @@ def test_one_worker_does_it_all(place: Place) -> None:
     assert worker(place.open(), trainer).work().end == "all 6 trials have ended"  # one that comes late
 
 
-def test_a_turn_that_is_not_needed_any_more_is_given_back(file_place: Place) -> None:
-    one = worker(file_place.create(definition()), Trainer())
+def test_a_turn_that_is_not_needed_any_more_is_given_back(database: Place) -> None:
+    one = worker(database.create(definition()), Trainer())
     session = one.board.join()
     session.wish()
     (seat,) = one.board.seats()
@@ -157,26 +157,26 @@ def test_two_workers_do_each_trial_once(place: Place) -> None:
     assert len(trained) == 20 * EPOCHS
 
 
-def test_a_budget_that_is_raised_is_worked_off(file_place: Place) -> None:
-    study = file_place.create(definition(max_trials=2))
+def test_a_budget_that_is_raised_is_worked_off(database: Place) -> None:
+    study = database.create(definition(max_trials=2))
     worker(study, Trainer()).work()
     study.set_max_trials(5)
-    assert worker(file_place.open(), Trainer()).work().ended == 3
+    assert worker(database.open(), Trainer()).work().ended == 3
     checked(study, 5)
 
 
 @pytest.mark.slow
-def test_the_papers_optimizer(file_place: Place) -> None:
-    study = file_place.create(definition(max_trials=12, optimizer="lamcts"))
+def test_the_papers_optimizer(database: Place) -> None:
+    study = database.create(definition(max_trials=12, optimizer="lamcts"))
     worker(study, Trainer()).work()
     checked(study, 12)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
-def test_bad_trials_are_pruned(pruner: str, file_place: Place) -> None:
-    file_place.name = pruner  # hyperband draws a trial's bracket by the study's name
-    study = file_place.create(definition(pruning=Pruning(pruner, 1, 2, 2), max_trials=12, epochs=5))
+def test_bad_trials_are_pruned(pruner: str, database: Place) -> None:
+    database.name = pruner  # hyperband draws a trial's bracket by the study's name
+    study = database.create(definition(pruning=Pruning(pruner, 1, 2, 2), max_trials=12, epochs=5))
     clock = Time()
 
     def before(_: Sequence[int], epoch: int) -> None:
@@ -200,16 +200,16 @@ def test_bad_trials_are_pruned(pruner: str, file_place: Place) -> None:
 # --------------------------------------------------------------------------- refusals
 
 
-def test_estimates_of_another_table_are_refused(file_place: Place) -> None:
+def test_estimates_of_another_table_are_refused(database: Place) -> None:
     other = Roofline(estimator().plan, [1.5 * each for each in estimator().arrays])
     with pytest.raises(StudyError, match="the latency table is not the study's") as caught:
-        Worker(file_place.create(), Trainer(), other)
+        Worker(database.create(), Trainer(), other)
     assert "FILE.latencies.npz" in caught.value.hint
 
 
-def test_settings_that_would_bury_the_living(file_place: Place) -> None:
+def test_settings_that_would_bury_the_living(database: Place) -> None:
     with pytest.raises(WorkerError, match=r"grace_s must be at least twice beat_s, but they are 30 and 20") as caught:
-        worker(file_place.create(), Trainer(), Settings(beat_s=20, grace_s=30))
+        worker(database.create(), Trainer(), Settings(beat_s=20, grace_s=30))
     assert caught.value.hint == "A worker whose beats are late is taken for dead."
 
 
@@ -239,8 +239,8 @@ def test_a_worker_that_is_asked_to_leave_lays_its_trial_back(place: Place) -> No
     checked(study, 3)
 
 
-def test_sigterm(file_place: Place) -> None:
-    study = file_place.create(definition(max_trials=3))
+def test_sigterm(database: Place) -> None:
+    study = database.create(definition(max_trials=3))
     handler = signal.getsignal(signal.SIGTERM)
 
     def before(_: Sequence[int], epoch: int) -> None:
@@ -251,14 +251,14 @@ def test_sigterm(file_place: Place) -> None:
     assert (done.laid_back, done.end) == (1, "asked to leave (SIGTERM)")
     assert signal.getsignal(signal.SIGTERM) is handler
     assert study.trials()[0].epochs == 2
-    worker(file_place.open(), Trainer()).work()
+    worker(database.open(), Trainer()).work()
     checked(study, 3)
 
 
-def test_sigterm_that_the_run_heard_while_it_ended_is_not_forgotten(file_place: Place) -> None:
+def test_sigterm_that_the_run_heard_while_it_ended_is_not_forgotten(database: Place) -> None:
     from gpunet.train.preemption import sigterm_asked
 
-    study = file_place.create(definition(max_trials=3))
+    study = database.create(definition(max_trials=3))
     plain = Trainer()
 
     def trainer(vector: Sequence[int], folder: Path, **options: Any) -> Trained:
@@ -271,8 +271,8 @@ def test_sigterm_that_the_run_heard_while_it_ended_is_not_forgotten(file_place: 
     assert (done.ended, done.end) == (1, "asked to leave (SIGTERM)")
 
 
-def test_a_worker_with_limits(file_place: Place) -> None:
-    study, time = file_place.create(definition(max_trials=9)), Time()
+def test_a_worker_with_limits(database: Place) -> None:
+    study, time = database.create(definition(max_trials=9)), Time()
     settings = Settings(beat_s=1.0, grace_s=HANG_GUARD_S, trials=2)
     assert worker(study, Trainer(), settings).work().end == "2 trials done"
 
@@ -285,8 +285,8 @@ def test_a_worker_with_limits(file_place: Place) -> None:
     assert [each.state for each in study.trials()] == ["complete"] * 3 + ["waiting"]
 
 
-def test_an_interrupted_worker_lays_back(file_place: Place) -> None:
-    study = file_place.create(definition(max_trials=2))
+def test_an_interrupted_worker_lays_back(database: Place) -> None:
+    study = database.create(definition(max_trials=2))
 
     def before(_: Sequence[int], epoch: int) -> None:
         if epoch == 2:
@@ -367,8 +367,8 @@ def test_a_buried_worker_that_wakes_up_tells_nothing_and_begins_anew(place: Plac
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_a_full_disk_is_no_networks_fault(wrapped: bool, file_place: Place) -> None:
-    study = file_place.create()
+def test_a_full_disk_is_no_networks_fault(wrapped: bool, database: Place) -> None:
+    study = database.create()
 
     def full(vector: Sequence[int], epoch: int) -> None:
         if epoch == 2:
@@ -386,8 +386,8 @@ def test_a_full_disk_is_no_networks_fault(wrapped: bool, file_place: Place) -> N
     assert [each.get("failed") for each in trial.tries] == [None]
 
 
-def test_a_trial_just_seen_to_be_held_is_reported_on_without_asking(file_place: Place) -> None:
-    study, time = file_place.create(), Time()
+def test_a_trial_just_seen_to_be_held_is_reported_on_without_asking(database: Place) -> None:
+    study, time = database.create(), Time()
     ghost = Ghost(study, 1)
     held = Held(study, study.trials()[ghost.number], ghost.session, time, Costs(), trust_s=30.0)
     study.storage.set_attr(study.trial_id(ghost.number), "session", ghost.session.id + 1)
@@ -419,8 +419,8 @@ def test_a_trial_that_is_another_ones_takes_no_word(taken: bool, place: Place) -
     assert record.state == ("running" if taken else "failed")
 
 
-def test_a_folder_that_another_still_trains_in(file_place: Place) -> None:
-    study = file_place.create(definition(max_trials=1))
+def test_a_folder_that_another_still_trains_in(database: Place) -> None:
+    study = database.create(definition(max_trials=1))
     tries: list[int] = []
 
     def before(_: Sequence[int], epoch: int) -> None:
@@ -458,8 +458,8 @@ def test_a_trial_that_fails_three_times_is_failed(place: Place) -> None:
     checked(study, 3)
 
 
-def test_a_failure_that_passes(file_place: Place) -> None:
-    study = file_place.create(definition(max_trials=2))
+def test_a_failure_that_passes(database: Place) -> None:
+    study = database.create(definition(max_trials=2))
     tries: list[int] = []
 
     def before(_: Sequence[int], epoch: int) -> None:
@@ -472,8 +472,8 @@ def test_a_failure_that_passes(file_place: Place) -> None:
     checked(study, 2)
 
 
-def test_a_worker_where_everything_fails_leaves_before_it_has_spent_the_budget(file_place: Place) -> None:
-    study = file_place.create(definition(max_trials=9))
+def test_a_worker_where_everything_fails_leaves_before_it_has_spent_the_budget(database: Place) -> None:
+    study = database.create(definition(max_trials=9))
 
     def broken(_: Sequence[int], epoch: int) -> None:
         raise OSError("no space left on device")
@@ -488,8 +488,8 @@ def test_a_worker_where_everything_fails_leaves_before_it_has_spent_the_budget(f
     checked(study, 9)
 
 
-def test_an_accuracy_that_is_no_number_is_a_failure(file_place: Place) -> None:
-    study = file_place.create(definition(max_trials=1, max_failures=1))
+def test_an_accuracy_that_is_no_number_is_a_failure(database: Place) -> None:
+    study = database.create(definition(max_trials=1, max_failures=1))
 
     def trainer(vector: Sequence[int], folder: Path, **options: Any) -> Trained:
         return Trained(float("nan"), 1, False, None, 1.0)
@@ -520,16 +520,16 @@ def away(study: Study, call: str, times: int) -> list[int]:
 
 @pytest.mark.parametrize("call", ["create_new_trial", "get_all_trials", "set_trial_user_attr", "get_trial",
                                   "set_trial_intermediate_value", "set_trial_state_values"])  # fmt: skip
-def test_a_storage_that_is_away_for_a_while_is_waited_for(call: str, file_place: Place) -> None:
+def test_a_storage_that_is_away_for_a_while_is_waited_for(call: str, database: Place) -> None:
     told: list[str] = []
-    study = file_place.create(definition(max_trials=3), on_wait=told.append, sleep=lambda seconds: None)
+    study = database.create(definition(max_trials=3), on_wait=told.append, sleep=lambda seconds: None)
     left = away(study, call, 4)
     quiet = Settings(beat_s=HANG_GUARD_S, grace_s=2 * HANG_GUARD_S, most_poll_s=0.02)
     assert worker(study, Trainer(), quiet).work().ended == 3
     assert left == [0]
     assert len(told) == 1
     assert told[0].endswith("database is locked")
-    checked(file_place.open(), 3)
+    checked(database.open(), 3)
 
 
 def test_a_storage_that_stays_away_ends_the_worker_and_nothing_is_lost(place: Place) -> None:
@@ -557,9 +557,9 @@ def test_a_storage_that_stays_away_ends_the_worker_and_nothing_is_lost(place: Pl
 
 
 def test_an_error_of_the_storage_while_it_proposes_ends_the_worker(
-    file_place: Place, monkeypatch: pytest.MonkeyPatch
+    database: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = file_place.create(definition(max_trials=2))
+    study = database.create(definition(max_trials=2))
     one = worker(study, Trainer())
 
     def fails(*_: Any) -> Any:
@@ -568,17 +568,17 @@ def test_an_error_of_the_storage_while_it_proposes_ends_the_worker(
     monkeypatch.setattr(one.proposals, "_proposed", fails)
     with pytest.raises(RuntimeError, match="a bug of the optimiser"):
         one.work()
-    assert worker(file_place.open(), Trainer()).work().ended == 2  # the turn was given back
+    assert worker(database.open(), Trainer()).work().ended == 2  # the turn was given back
 
 
 # ------------------------------------------------------------------------------ tiers
 
 
-def test_nothing_outside_the_tier_is_trained(file_place: Place) -> None:
+def test_nothing_outside_the_tier_is_trained(database: Place) -> None:
     whole: StudyDefinition = definition()
     estimates = sorted(estimate for _, estimate in whole.probes)
     low, high = estimates[len(estimates) // 4], estimates[3 * len(estimates) // 4]
-    study = file_place.create(definition(low, high, max_trials=10))
+    study = database.create(definition(low, high, max_trials=10))
     trainer = Trainer()
     worker(study, trainer).work()
     tier = study.definition.tier(estimator())
@@ -588,8 +588,8 @@ def test_nothing_outside_the_tier_is_trained(file_place: Place) -> None:
     assert all(low <= each.estimated_ms < high for each in study.trials())
 
 
-def test_what_a_run_says_of_epochs_before_is_not_recorded_again(file_place: Place) -> None:
-    study = file_place.create(definition(max_trials=1))
+def test_what_a_run_says_of_epochs_before_is_not_recorded_again(database: Place) -> None:
+    study = database.create(definition(max_trials=1))
     ghost = Ghost(study, 2)
     ghost.is_buried()
     reported: list[int] = []
@@ -607,9 +607,9 @@ def test_what_a_run_says_of_epochs_before_is_not_recorded_again(file_place: Plac
     checked(study, 1)
 
 
-def test_a_preemption_nobody_asked_this_worker_for(file_place: Place) -> None:
+def test_a_preemption_nobody_asked_this_worker_for(database: Place) -> None:
     """The run heard SIGTERM in the worker's place."""
-    study = file_place.create(definition(max_trials=1))
+    study = database.create(definition(max_trials=1))
 
     def before(_: Sequence[int], epoch: int) -> None:
         raise PreemptedError("the run was asked to leave.")
