@@ -22,7 +22,7 @@ from populate.plan import Plan
 from populate.plan_file import read_plan
 from populate.presets import PRESETS
 from populate.publish_stage import push
-from populate.run import STAGES, populate
+from populate.run import PARTS, STAGES, populate
 
 from gpunet.cli import console
 from gpunet.cli.search_options import quiet_optuna
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("plan", metavar="PLAN", nargs="?", type=Path, help="a TOML, YAML or JSON file")
     parser.add_argument("--preset", choices=sorted(PRESETS), help="in place of a plan")
     parser.add_argument("-o", "--out", metavar="DIR", type=Path, help="the folder of state")
-    parser.add_argument("--until", choices=STAGES, default=STAGES[-1], help="stop after this stage (default: the last)")
+    parser.add_argument("--until", choices=(*STAGES, *PARTS), default=STAGES[-1], metavar="STAGE", help=f"stop after this one of {', '.join(STAGES)} (default: the last); {', '.join(PARTS)} are parts of winners")  # fmt: skip # noqa: E501
     parser.add_argument("--print-plan", action="store_true", help="print the plan as JSON, whole, and do nothing")
     parser.add_argument("--cost", action="store_true", help="print what a tier of the plan takes on ImageNet, by published training throughputs, and do nothing")  # fmt: skip # noqa: E501
     parser.add_argument("--gpus", metavar="N", type=int, default=64, help="with --cost: that search side by side (default: 64)")  # fmt: skip # noqa: E501

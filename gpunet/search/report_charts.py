@@ -79,7 +79,11 @@ def progress_chart(tier: TierReport, colour: str, number: int = 0) -> Chart:
 
 def _running_best(found: Sequence[float | None]) -> list[float | None]:
     """The best up to each; None before the first."""
-    return list(itertools.accumulate(found, lambda best, new: new if best is None or (new or 0.0) > best else best))
+    best: list[float | None] = []
+    for value in found:
+        before = best[-1] if best else None
+        best.append(value if before is None or (value is not None and value > before) else before)
+    return best
 
 
 def _best_so_far(name: str, best: Sequence[float | None], tier: str, colour: str, *, dashed: bool = False) -> Series:

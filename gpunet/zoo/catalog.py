@@ -20,7 +20,7 @@ from typing import Any
 from gpunet.errors import EntryError, InvalidArgumentError, UnknownModelError
 from gpunet.files import atomic_path
 from gpunet.zoo.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource
-from gpunet.zoo.layout import ENTRY
+from gpunet.zoo.layout import ENTRY, STATE, STATE_ZOO
 
 DATA = Path(__file__).parent / "data"
 FORMAT, FORMAT_VERSION = "gpunet-entry", 1
@@ -140,9 +140,16 @@ def _record(row: dict[str, str]) -> LatencyRecord:
 
 
 def _scan(folder: Path) -> tuple[list[Entry], list[LatencyRecord]]:
-    """The entries and records of one zoo folder, and of the entry folders in it."""
+    """The entries and records of a zoo folder, and of the entry folders in it; of a folder of state, those in zoo/."""
     if not folder.is_dir():
         raise EntryError(f"zoo folder {folder} does not exist.", "Give the folder that holds your entries.")
+    if all((folder / name).is_file() for name in STATE):
+        folder = folder / STATE_ZOO
+        if not folder.is_dir():
+            raise EntryError(
+                f"{folder.parent} is a folder of tools/populate_zoo.py's that has published no entry yet.",
+                "Run the same command again: it goes on to the end.",
+            )
     children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
     places = [folder, *(child for child in children if (child / ENTRY).is_file())]
     entries = [entry for place in places for path in sorted(place.glob("*.json")) if (entry := read_entry(path))]

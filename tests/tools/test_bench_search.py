@@ -178,8 +178,14 @@ def test_the_means_of_the_best_are_compared_in_every_tier():
     assert [row["lamcts_mean"] for row in found["rows"]] == [80, 60, 70]
     assert [row["random_mean"] for row in found["rows"]] == [70, 61, 65.5]
     assert [row["lamcts_spread"] for row in found["rows"]] == [10, 0, 5]
-    assert found["networks"] == {"count": 3, "median": 20, "best": 90}
+    assert found["networks"] == {"count": 3, "random_median": 61, "best": 90}
     assert wrong == ["slow: random search found 61.00 %, LA-MCTS 60.00 %"]
+
+
+def test_where_accuracies_are_saturated_nothing_is_shown():
+    runs = [finished(0, "lamcts", 0, 90.0), finished(0, "random", 0, 70.0, 86.0, 87.0)]
+    _, wrong = compare.summary(runs, ["fast"], [70.0, 86.0, 87.0, 90.0])
+    assert wrong == ["accuracies are saturated: the median random network has 86.00 %, the best 90.00 %"]
 
 
 @pytest.mark.slow

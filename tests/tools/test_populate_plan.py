@@ -15,6 +15,7 @@ from populate.presets import PRESETS
 from gpunet.errors import InvalidArgumentError, SpecError
 from gpunet.search.paper import PAPER_SPACE
 from gpunet.search.vit_space import VitSpace
+from gpunet.train.recipes import recipe_named
 
 ROOT = Path(__file__).parents[2]
 VIT = VitSpace((224,), (16,), (192,), (12,), (3,))
@@ -73,6 +74,41 @@ def test_recipes_and_spaces_may_be_files_beside_the_plan(tmp_path: Path):
     read = read_plan(tmp_path / "plan.json")
     assert read.space == plan.space
     assert read.search.recipe == dataclasses.replace(plan.search.recipe, epochs=7)
+
+
+def test_what_a_plan_names_is_named_from_its_folder(tmp_path: Path):
+    for name in ("pets", "teacher"):
+        (tmp_path / "plans" / name).mkdir(parents=True)
+    recipe = {**recipe_named("paper-finetune").to_dict(), "distillation": {}}
+    body = changed(
+        search={"data": {"data": "pets", "class_map": "names.txt"}, "storage": "studies.sqlite"},
+        fine_tune={"recipe": recipe, "teacher": "teacher", "teacher_weights": "teacher.safetensors"},
+    )
+    (tmp_path / "plans/plan.json").write_text(json.dumps(body))
+    plan = read_plan(tmp_path / "plans/plan.json")
+    named = [plan.search.data.data, plan.search.data.class_map, plan.search.storage, plan.fine_tune.teacher,
+             plan.fine_tune.teacher_weights]  # fmt: skip
+    files = ["pets", "names.txt", "studies.sqlite", "teacher", "teacher.safetensors"]
+    assert named == [str(tmp_path / "plans" / each) for each in files]
+    assert plan_from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+    body["search"]["storage"], body["fine_tune"]["teacher"] = "postgresql://db/gpunet", "resnet50"
+    other = plan_from_dict(body, tmp_path)
+    assert (other.search.storage, other.fine_tune.teacher) == ("postgresql://db/gpunet", "resnet50")
+
+
+def test_the_data_of_a_plan_may_move(tmp_path: Path):
+    def at(disk: str, name: str = "pets") -> Plan:
+        return plan_from_dict(changed(search={"data": {"data": f"{disk}/{name}"}}))
+
+    with Place(tmp_path / "state", at("/mnt/a")).held():
+        pass
+    with Place(tmp_path / "state", at("/mnt/b")).held():
+        pass
+    with (
+        pytest.raises(InvalidArgumentError, match=r"search\.data\.data has changed"),
+        Place(tmp_path / "state", at("/mnt/b", "cars")).held(),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(

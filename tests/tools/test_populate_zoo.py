@@ -14,6 +14,7 @@ from pathlib import Path
 import populate_zoo
 import publications
 import pytest
+from browser import needs_chromium, opened
 from populate import search_stage, tier_stage, winner_stage
 from populate.context import Context
 from populate.fine_tune import run_folder
@@ -106,6 +107,8 @@ def test_create_returns_a_trained_network_of_the_right_tier(tool: Tool, monkeypa
             continue
         model = gpunet.create("local", max_ms=measured_ms * 1.01, zoo=zoo)
         assert model.entry.name == name
+        assert winner_stage.fits(context_of(tool), winner.tier, model.match.latency_ms)
+        assert gpunet.create("local", max_ms=measured_ms * 1.01, zoo=tool.folder).entry.name == name  # zoo/ in it
         assert model.match.latency_ms == pytest.approx(measured_ms)
         assert model.match.record.kind == "measured"
 
@@ -162,6 +165,25 @@ def test_the_report_shows_the_run(tool: Tool):
     assert [len(tier["trials"]) for tier in report["tiers"]] == [3, 3]
     assert any(trial.get("measured_ms") for tier in report["tiers"] for trial in tier["trials"])
     assert (tool.folder / "report-pareto.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_the_report_opens_in_a_browser(tool: Tool, tmp_path: Path):
+    needs_chromium()
+    with opened(tool.folder / "report.html", tmp_path) as page:
+        marks = dict(
+            page.value(
+                "[...document.querySelectorAll('svg.plot')].map(svg => [svg.id, svg.querySelectorAll('.mark').length])"
+            )
+        )
+        assert page.complaints == []
+        assert [url for url in page.requests if not url.startswith("file:")] == []
+        said = page.value("document.body.innerText")
+    winners = len(list((tool.folder / "zoo").iterdir()))
+    assert list(marks) == ["pareto", "samples", "progress-1", "progress-2", "estimates",
+                           *(f"architecture-{number + 1}" for number in range(winners))]  # fmt: skip
+    assert all(marks.values()), marks
+    assert "random search: 2 trials" in said
 
 
 @pytest.mark.slow

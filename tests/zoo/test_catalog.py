@@ -159,6 +159,15 @@ def test_wrong_zoo_arguments(tmp_path) -> None:
         catalog(3)  # type: ignore[arg-type]
 
 
+def test_a_folder_of_state_stands_for_the_zoo_in_it(tmp_path) -> None:
+    for name in ("plan.json", "space.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(EntryError, match="that has published no entry yet"):
+        catalog(tmp_path)
+    write_zoo(tmp_path / "zoo")
+    assert catalog(tmp_path).keys() - catalog().keys() == {"tiny"}
+
+
 def test_an_unknown_model_gets_the_close_names() -> None:
     with pytest.raises(UnknownModelError, match=r"the zoo has no model 'gpunet-1'.\nClose names: gpunet_1"):
         entry_named("gpunet-1")

@@ -68,7 +68,7 @@ def demo_small() -> Plan:
         plan,
         name="small",
         space=dataclasses.replace(demo_space(), resolutions_px=(28, 64), stem_filters=(8,)),
-        search=dataclasses.replace(plan.search, trials=3, random_trials=0),
+        search=dataclasses.replace(plan.search, trials=3, random_trials=2),
         fine_tune=dataclasses.replace(
             plan.fine_tune, recipe=dataclasses.replace(plan.fine_tune.recipe, epochs=4), candidates=3
         ),

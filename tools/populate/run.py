@@ -12,6 +12,8 @@ from populate import publish_stage, report_stage, search_stage, table_stage, tie
 from populate.context import Context
 
 STAGES = ("table", "tiers", "search", "winners", "publish", "report")
+PARTS = {"fine-tune": "winners", "export": "winners", "measure": "winners"}
+"""Steps that a tier's candidates go through one after the other, by the stage that takes them."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Outcome:
 
 
 def populate(context: Context, until: str = STAGES[-1], clock: Callable[[], float] = time.monotonic) -> Outcome:
-    """Run every stage that is not done, up to one."""
+    """Run every stage that is not done, up to one, which may be named by a part of it."""
+    until = PARTS.get(until, until)
     entries: list[Path] = []
     page: Path | None = None
     stages = STAGES[: STAGES.index(until) + 1]
