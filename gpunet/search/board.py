@@ -7,8 +7,8 @@ A worker's session is a trial of the study NAME/workers, RUNNING while the worke
                 its own, buries the session
     beat_s      between two of them
     wish        number of the worker's latest request for work
-    answer      to that wish: {"wish": 3, "vector": [...], "assignment": "..."}, {"wish": 3, "trial": 7} or
-                {"wish": 3, "end": "..."}
+    answer      to that wish: {"wish": 3, "vector": [...], "assignment": "..."}, {"wish": 3, "trial": 7}, both with
+                what a pruner needs that is "known" (gpunet.search.pruning), or {"wish": 3, "end": "..."}
 
 The turn is one more trial there, WAITING while it is nobody's; it says how often it has been taken, and which session
 holds it, by whose beats it is judged. Taking it (WAITING to RUNNING) and burying (RUNNING to FAIL) happen once, whoever
@@ -243,7 +243,8 @@ class Board:
             number=-1, trial_id=-1, state=state, value=None, datetime_start=None, datetime_complete=None, params={},
             distributions={}, user_attrs={**attrs, "assignment": key}, system_attrs={}, intermediate_values={},
         )  # fmt: skip
-        return self.storage.create(self.study_id, template, key)._trial_id
+        # Of two sessions one never beats, and is buried; of two turns all take the first.
+        return self.storage.made_trial(self.study_id, template, key)
 
 
 class Turn:
@@ -346,13 +347,20 @@ class Heart(threading.Thread):
     """Beats for a session from a thread of its own, as long as the block lasts.
 
     Args:
-        session: whose.
+        session: whose; it has just been made.
         every_s: between two beats.
+        clock: seconds, monotonic.
+
+    Attributes:
+        buried: set once the session was found buried.
+        beaten_s: by the clock, when it last began a beat that came through: nobody buries the session in the time of
+            three beats from then on.
     """
 
-    def __init__(self, session: Session, every_s: float) -> None:
+    def __init__(self, session: Session, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(name="gpunet-beats", daemon=True)
-        self._session, self._every_s = session, every_s
+        self._session, self._every_s, self._clock = session, every_s, clock
+        self.beaten_s = -math.inf
         self._ended = threading.Event()
         self.buried = threading.Event()
 
@@ -361,10 +369,12 @@ class Heart(threading.Thread):
         count = 0
         while not self._ended.wait(self._every_s):
             count += 1
+            began_s = self._clock()
             with suppress(StudyUnavailableError):  # the next beat may come through
                 if not self._session.beat(count):
                     self.buried.set()
                     return
+                self.beaten_s = began_s
 
     def __enter__(self) -> Heart:
         self.start()

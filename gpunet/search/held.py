@@ -12,7 +12,7 @@ from gpunet.search.board import Session
 from gpunet.search.proposals import TurnCosts, fail_trial, failures
 from gpunet.search.study import Study
 from gpunet.search.trainer import Trained
-from gpunet.search.trials import SECONDS, SESSION, TRIES, WEIGHTS, TrialRecord
+from gpunet.search.trials import SESSION, TRAINED, TRIES, TrialRecord
 
 
 @dataclass
@@ -41,18 +41,20 @@ class Held:
         session: that holds it.
         clock: seconds, monotonic.
         costs: to add to.
-        trust_s: for so long after it was last seen to be held, an epoch is reported without asking again.
+        trust_s: for so long after it was last seen to be held, or the session to live, an epoch is reported without
+            asking again.
+        lives_s: when, by the clock, the session was last known to live.
     """
 
     def __init__(
         self, study: Study, record: TrialRecord, session: Session, clock: Callable[[], float], costs: Costs,
-        trust_s: float = 0.0,
+        trust_s: float = 0.0, lives_s: Callable[[], float] = lambda: -math.inf,
     ) -> None:  # fmt: skip
         self._study, self._storage, self._record, self._session = study, study.storage, record, session
         self._clock, self._costs = clock, costs
         self.id = study.trial_id(record.number)
         self.curve = dict(record.curve)
-        self._trust_s, self._known_s = trust_s, clock()
+        self._trust_s, self._known_s, self._lives_s, self._lost = trust_s, clock(), lives_s, False
 
     @property
     def reported(self) -> int:
@@ -63,7 +65,7 @@ class Held:
         """Whether the session still holds the trial."""
         now_s, frozen = self._clock(), self._storage.trial(self.id)
         mine = frozen.state.name == "RUNNING" and frozen.user_attrs.get(SESSION) == self._session.id
-        self._known_s = now_s if mine else -math.inf
+        self._known_s, self._lost = now_s, not mine
         return mine
 
     def report(self, epoch: int, top1_percent: float) -> None:
@@ -73,7 +75,8 @@ class Held:
             TrialLostError: (a RuntimeError) it is not this session's any more.
         """
         began_s = self._clock()
-        mine = began_s - self._known_s < self._trust_s or self.is_mine()
+        known_s = max(self._known_s, self._lives_s())
+        mine = not self._lost and (began_s - known_s < self._trust_s or self.is_mine())
         try:
             if mine:
                 self._storage.report(self.id, epoch, float(top1_percent))
@@ -88,9 +91,9 @@ class Held:
         """End the trial; False if it is not this session's any more."""
         began_s = self._clock()
         states = self._study.optuna.trial.TrialState
-        told = self.is_mine() and self._set(
-            {SECONDS: trained.seconds, WEIGHTS: None if trained.weights is None else trained.weights.name}
-        )
+        weights = None if trained.weights is None else trained.weights.name
+        kept = {"folder": self._record.folder, "weights": weights, "seconds": trained.seconds}
+        told = self.is_mine() and self._set({TRAINED: kept})
         if told and trained.pruned:
             told = self._storage.finish(self.id, states.PRUNED)
         elif told:

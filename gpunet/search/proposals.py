@@ -18,6 +18,7 @@ import numpy as np
 from gpunet.errors import ExhaustedError
 from gpunet.files import require
 from gpunet.search.board import Board, Seat, Turn
+from gpunet.search.pruning import summary_of
 from gpunet.search.study import Study
 from gpunet.search.tier import Estimator, Tier
 from gpunet.search.trials import ASSIGNMENT, REASON, SESSION, TRIES, TrialRecord, record_of
@@ -97,8 +98,9 @@ class Proposals:
         to_be_made = [each for each in given if "vector" in each and each["assignment"] not in made]
         waiting = self._laid_back(trials, records, seats)
         served = 0
+        known = summary_of(self.study.definition.pruning, records)
         for number in waiting[: len(asking)]:
-            self.board.answer(asking.pop(0), {"trial": number})
+            self.board.answer(asking.pop(0), {"trial": number, "known": known})
             served += 1
         began_s = self._clock()
         wanted = min(len(asking), max(0, budget - len(trials) - len(to_be_made)))
@@ -108,7 +110,7 @@ class Proposals:
             return TurnCosts(read_s, proposing_s, served, 0)
         estimates = self.tier.latency_ms(vectors) if len(vectors) else np.zeros(0)
         answers = [
-            {"vector": vector, "estimated_ms": estimated_ms, "assignment": uuid.uuid4().hex}
+            {"vector": vector, "estimated_ms": estimated_ms, "assignment": uuid.uuid4().hex, "known": known}
             for vector, estimated_ms in zip(vectors.tolist(), estimates.tolist(), strict=True)
         ]
         given_s = self._clock()

@@ -3,22 +3,30 @@
 The pruner sees a mirror of the study in memory, which takes up what has ended since. It is read at a trial's beginning,
 and anew only after many times as long as the last reading took: so reading costs less than a per cent of a
 worker's time, and that of hundreds of workers no more than a part of the storage's.
+
+For the median, less will do. Who proposes has just read the study, and sends the medians along with the network: the
+mirror is not read for some minutes, and then only if the trial still runs.
 """
 
 from __future__ import annotations
 
 import math
+import random
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 from gpunet.search.definition import Pruning
 from gpunet.search.study import Study
+from gpunet.search.trials import TrialRecord
 
 READING_PART = 0.005  # of a worker's time, at most
 ALL_READING_PART = 0.2  # of the storage's time, at most, by all workers together
 _LEAST_S = 1.0
+_PUT_OFF_S = 300.0, 900.0  # a reading, where the medians are known: at least and at most, as hundreds may begin at once
 
 
 class Pruner:
@@ -33,10 +41,22 @@ class Pruner:
         self._study, self._clock = study, clock
         self._optuna: Any = study.optuna
         self._pruner = pruner_of(self._optuna, study.definition.pruning, study.definition.epochs)
-        self._next_s = self._next_at_begin_s = -math.inf
+        self._next_s = self._next_at_begin_s = self._read_s = -math.inf
+        self._snapshot: dict[int, float] | None = None
         self._mirror: Any = None
         self._ids: list[int] = []
         self._ended: set[int] = set()
+
+    def begins(self, known: Mapping[str, Any] | None) -> None:
+        """A trial begins here.
+
+        Args:
+            known: what `summary_of` said when it was proposed; None if nothing is known.
+        """
+        self._snapshot = None
+        if known is not None:
+            self._read_s = self._clock() + random.uniform(*_PUT_OFF_S)
+            self._snapshot = {int(epoch): float(value) for epoch, value in known.items()}
 
     def should_prune(self, number: int, trial_id: int, curve: dict[int, float]) -> bool:
         """Whether the pruner ends the trial now.
@@ -50,6 +70,10 @@ class Pruner:
             return False
         if max(curve) >= self._study.definition.epochs:  # it has been trained to its end: nothing is saved
             return False
+        if self._snapshot is not None:
+            if self._clock() < max(self._read_s, self._next_s):
+                return self._is_below(self._snapshot, curve)
+            self._snapshot = None
         self._refresh(number)
         mirror, storage = self._mirror, self._mirror_storage
         mirrored = self._ids[number]
@@ -66,6 +90,18 @@ class Pruner:
             if before.get(key) != value:
                 self._study.storage.set_system_attr(trial_id, key, value)
         return verdict
+
+    def _is_below(self, medians: dict[int, float], curve: dict[int, float]) -> bool:
+        """Optuna's verdict beside one trial that has ended, which is what the median pruner sees in many."""
+        if not medians:
+            return False
+        optuna, pruning = self._optuna, self._study.definition.pruning
+        with _quietly():
+            study = optuna.create_study(direction="maximize", storage=optuna.storages.InMemoryStorage(), study_name="")
+            study.add_trial(optuna.trial.create_trial(value=medians[max(medians)], intermediate_values=medians))
+            pruner = optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=pruning.warmup_epochs)
+            running = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, intermediate_values=curve)
+        return bool(pruner.prune(study, running))
 
     def _refresh(self, number: int) -> None:
         began_s = self._clock()
@@ -106,6 +142,28 @@ class Pruner:
         if frozen.state.is_finished():
             storage.set_trial_state_values(mirrored, frozen.state, frozen.values)
             self._ended.add(frozen.number)
+
+
+def summary_of(pruning: Pruning, records: Iterable[TrialRecord]) -> dict[str, float] | None:
+    """All that the median pruner looks at in other trials; None for other pruners.
+
+    Args:
+        pruning: of the study.
+        records: of its trials.
+
+    Returns:
+        By epoch the median of the top-1 in percent of the complete trials; empty where there are fewer than it needs.
+    """
+    if pruning.pruner != "median":
+        return None
+    curves = [each.curve for each in records if each.state == "complete"]
+    if len(curves) < max(1, pruning.startup_trials):
+        return {}
+    values: dict[int, list[float]] = {}
+    for curve in curves:
+        for epoch, value in curve.items():
+            values.setdefault(epoch, []).append(value)
+    return {str(epoch): float(np.median(found)) for epoch, found in sorted(values.items())}
 
 
 def pruner_of(optuna: Any, pruning: Pruning, epochs: int) -> Any:

@@ -35,6 +35,7 @@ _SLOW_S = 5.0  # a call that takes longer has waited inside
 # A server that vanished, with no word, is noticed within a minute or so.
 _KEEPALIVES = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
                "tcp_user_timeout": 60_000}  # fmt: skip
+_POOL = 32  # connections that are kept once they were needed: SQLAlchemy's five let a proxy open one for most calls
 _Result = TypeVar("_Result")
 
 
@@ -142,6 +143,10 @@ class StudyStorage:
 
     def create(self, study_id: int, template: FrozenTrial, key: str) -> FrozenTrial:
         """Make a trial, once: one that has `key` among its user attributes' "assignment" is not made again."""
+        return self._first(study_id, self.made_trial(study_id, template, key), key)
+
+    def made_trial(self, study_id: int, template: FrozenTrial, key: str) -> int:
+        """The id of a trial, made in a third of the calls: Optuna, when a database fails it, may have made two."""
 
         def before(again: bool) -> int | None:
             if not again:
@@ -153,7 +158,7 @@ class StudyStorage:
             made = before(again)
             return self.raw.create_new_trial(study_id, template) if made is None else made
 
-        return self._first(study_id, self._patiently(make, told=True), key)
+        return self._patiently(make, told=True)
 
     def _first(self, study_id: int, trial_id: int, key: str) -> FrozenTrial:
         """The trial, or the one before it if that is the same: Optuna repeats what failed, though it may be there."""
@@ -236,7 +241,8 @@ class StudyStorage:
         path = sqlite_path(self.url)
         if path is None:
             made = self.optuna.storages.RDBStorage(
-                self.url, engine_kwargs={"pool_pre_ping": True, "connect_args": dict(_KEEPALIVES)}
+                self.url,
+                engine_kwargs={"pool_pre_ping": True, "pool_size": _POOL, "connect_args": dict(_KEEPALIVES)},
             )
             _wait_for_locks(made.engine, min(_POSTGRESQL_LOCK_S, max(self.patience_s, 0.1)))
             return made

@@ -10,7 +10,6 @@ WAITING while nobody does, and ended once: COMPLETE, PRUNED or FAIL.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -30,7 +29,6 @@ from gpunet.search.trials import (
     ESTIMATED,
     SESSION,
     SPEC,
-    TRIAL_FOLDER,
     VECTOR,
     TrialRecord,
     folder_name,
@@ -171,8 +169,6 @@ class Study:
         )  # fmt: skip
         made = self.storage.create(self.study_id, template, assignment)
         self._ids[made.number] = made._trial_id
-        with contextlib.suppress(self.optuna.exceptions.UpdateFinishedTrialError):  # by who took it from us
-            self.storage.set_attr(made._trial_id, TRIAL_FOLDER, folder_name(made.number))
         return record_of(made)
 
     def trial_id(self, number: int) -> int:

@@ -15,8 +15,8 @@ _STATES = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "complete", "
 
 # User attributes of a trial.
 VECTOR, SPEC, ESTIMATED, SESSION, ASSIGNMENT = "vector", "spec", "estimated_ms", "session", "assignment"
-TRIES, REASON, SECONDS, WEIGHTS = "tries", "reason", "seconds", "weights"
-TRIAL_FOLDER = "folder"
+TRIES, REASON = "tries", "reason"
+TRAINED = "trained"  # one attribute, as each costs a call: "folder" of the checkpoints, "weights" file, "seconds"
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,15 @@ def is_trial(frozen: FrozenTrial) -> bool:
 def record_of(frozen: FrozenTrial) -> TrialRecord:
     """What Optuna's trial says."""
     attrs, state = frozen.user_attrs, _STATES[frozen.state.name]
+    trained = attrs.get(TRAINED, {})
     curve = dict(sorted(frozen.intermediate_values.items()))
     reached = frozen.value if state == "complete" else None
     if state == "pruned" and curve:
         reached = curve[max(curve)]
     return TrialRecord(
         frozen.number, state, tuple(attrs[VECTOR]), attrs.get(SPEC), float(attrs[ESTIMATED]), reached, curve,
-        folder=folder_name(frozen.number), weights=attrs.get(WEIGHTS), tries=tuple(attrs.get(TRIES, ())),
-        reason=attrs.get(REASON, ""), session=attrs.get(SESSION), seconds=attrs.get(SECONDS),
+        folder=folder_name(frozen.number), weights=trained.get("weights"), tries=tuple(attrs.get(TRIES, ())),
+        reason=attrs.get(REASON, ""), session=attrs.get(SESSION), seconds=trained.get("seconds"),
     )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ _POLL_PART, _MOST_TIMES = 0.1, 4.0  # but a look in a burst says little of the n
 _TURN_LOOKS = 3  # of an answer's, to one of the turn, once it was another's
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE)
 _FAILED_IN_A_ROW = 5  # attempts, after which a worker holds itself for broken: one bad network takes three
+_TRUSTED_BEATS = 2  # since the last that came through, in which the session is surely not buried: it takes three
 _NEWCOMER_S = 0.3  # that one without an optimiser lets the others go first
 
 
@@ -150,7 +151,7 @@ class Worker:
             while not self.done.end:
                 session = self.board.join(self.settings.beat_s)
                 try:
-                    with Heart(session, self.settings.beat_s) as heart:
+                    with Heart(session, self.settings.beat_s, self._clock) as heart:
                         self._work_in(session, heart)
                 except StudyUnavailableError:
                     raise  # without a farewell, which would be waited for once more: the others notice
@@ -192,15 +193,16 @@ class Worker:
     def _ask(self, session: Session, heart: Heart) -> TrialRecord | None:
         """The next trial, held by this session; None where there is none for it."""
         session.wish()
-        began_s, wait_s, looks = self._clock(), _FIRST_POLL_S, 0
+        began_s, wait_s, looks, asked_now = self._clock(), _FIRST_POLL_S, 0, True
         while True:
             reason = self._leaves()
             if reason:
                 self.done.end = reason
                 return None
             looked_s = self._clock()
-            answer = session.heard()
+            answer = None if asked_now else session.heard()
             took_s = self._clock() - looked_s
+            asked_now = False
             if answer is None and (self.proposals.has_optimizer or looked_s - began_s >= self._newcomer_s()):
                 if looks % _TURN_LOOKS == 0:
                     answer = self._served(session)
@@ -211,9 +213,10 @@ class Worker:
                     return None
                 held = self._held(answer, session)
                 if held is not None:
+                    self._pruner.begins(answer.get("known"))
                     return held
                 session.wish()
-                wait_s, looks = _FIRST_POLL_S, 0
+                wait_s, looks, asked_now = _FIRST_POLL_S, 0, True
             if heart.buried.is_set():
                 raise buried()
             rest_s = max(wait_s, min(took_s / _POLL_PART, _MOST_TIMES * wait_s))
@@ -259,7 +262,10 @@ class Worker:
     # ----------------------------------------------------------------- training
 
     def _train(self, held: TrialRecord, session: Session, heart: Heart) -> None:
-        trial = Held(self.study, held, session, self._clock, self.done.costs, self.settings.beat_s)
+        trial = Held(
+            self.study, held, session, self._clock, self.done.costs, _TRUSTED_BEATS * self.settings.beat_s,
+            lambda: heart.beaten_s,
+        )  # fmt: skip
         folder = self.study.trial_folder(held.number)
         told = f"trial {held.number}, {held.estimated_ms:.3g} ms"
         self._say(f"{told}: {'begins' if not held.tries else f'goes on after epoch {held.epochs}'}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import Any
 
@@ -254,6 +255,15 @@ def test_a_heart_beats_through_times_when_the_storage_is_away() -> None:
         assert not heart.buried.is_set()
     assert not heart.is_alive()
     assert session.counts[:3] == [1, 2, 3]
+
+
+def test_a_heart_says_when_it_began_the_last_beat_that_came_through() -> None:
+    times = itertools.count(100.0)
+    session = Beats(True, StudyUnavailableError("away"), False)
+    with Heart(session, 0.001, lambda: next(times)) as heart:  # type: ignore[arg-type]
+        assert heart.buried.wait(HANG_GUARD_S)
+    assert heart.beaten_s == 100.0
+    assert next(times) == 103.0
 
 
 def test_a_heart_knows_that_it_was_buried() -> None:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
 from studies import Place, Time, definition, every_network
 
 from gpunet.search.definition import Pruning
-from gpunet.search.pruning import READING_PART, Pruner, pruner_of
+from gpunet.search.pruning import READING_PART, Pruner, pruner_of, summary_of
 from gpunet.search.study import Study
 
 
@@ -107,6 +109,67 @@ def test_the_study_is_read_again_only_after_many_times_as_long(
     made(study, 1)
     Run(study, run.pruner, 1).report(1, 1.0)  # a trial that the mirror does not have yet
     assert len(run.pruner._ids) == 2
+
+
+def test_with_the_medians_of_who_proposed_the_study_is_not_read_for_minutes(
+    database: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of workers that begin at once would all read it in the same moment."""
+    study = database.create(definition(pruning=Pruning("median", startup_trials=3), epochs=100))
+    time, readings = Time(), []
+    frozen = study.frozen
+
+    def noted() -> Any:
+        readings.append(time.now_s)
+        return frozen()
+
+    monkeypatch.setattr(study, "frozen", noted)
+    pruner = Pruner(study, time)
+
+    def read_after(known: dict[str, float] | None, most_s: float = 1000.0) -> float | None:
+        number = made(study, len(frozen()))
+        run, began_s = Run(study, pruner, number), time.now_s
+        pruner.begins(known)
+        readings.clear()
+        while not readings and time.now_s < began_s + most_s:
+            run.report(1, 50.0)
+            time.now_s += 10.0
+        return readings[0] - began_s if readings else None
+
+    assert 300 <= (read_after({"1": 40.0}) or 0) <= 910
+    assert 300 <= (read_after({}) or 0) <= 910
+    assert read_after({"1": 40.0}, 290.0) is None
+    time.now_s += 1000
+    assert read_after(None) == 0
+
+
+def test_the_medians_of_who_proposed_end_what_optuna_would(database: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    pruning = Pruning("median", warmup_epochs=2, startup_trials=4)
+    study = database.create(definition(pruning=pruning, epochs=6))
+    generator = np.random.default_rng(0)
+    verdicts = []
+    for row in range(24):
+        known = summary_of(pruning, study.trials())
+        assert (known == {}) == (row < 4)
+        by_medians, by_all = Pruner(study, Time()), Pruner(study, Time())
+        by_medians.begins(json.loads(json.dumps(known)))
+        run = Run(study, by_medians, made(study, row))
+        for epoch in range(1, 7):
+            end = run.report(epoch, float(generator.uniform(20, 30) + epoch))
+            assert end == by_all.should_prune(run.number, run.id, dict(run.curve)), (row, epoch)
+            if end:
+                verdicts.append(epoch)
+                study.storage.finish(run.id, TrialState.PRUNED)
+                break
+        else:
+            run.end()
+    assert len(verdicts) > 5
+    assert by_medians._mirror is None
+
+
+def test_other_pruners_know_nothing_of_medians() -> None:
+    assert summary_of(Pruning("hyperband"), []) is None
+    assert summary_of(Pruning(), []) is None
 
 
 def test_a_trial_that_another_has_ended_is_not_pruned(database: Place) -> None:

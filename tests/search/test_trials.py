@@ -28,8 +28,8 @@ def record(number: int, top1_percent: float | None, estimated_ms: float, **chang
 
 def test_what_optuna_kept_is_read() -> None:
     attrs = {
-        "vector": [1, 0, 2], "estimated_ms": 0.5, "spec": {"a": 1}, "tries": [{"end": "lost"}], "weights": "m",
-        "session": 4, "seconds": 9.0,
+        "vector": [1, 0, 2], "estimated_ms": 0.5, "spec": {"a": 1}, "tries": [{"end": "lost"}],
+        "trained": {"weights": "m", "seconds": 9.0}, "session": 4,
     }  # fmt: skip
     read = record_of(frozen(TrialState.COMPLETE, value=60.0, user_attrs=attrs, intermediate_values={2: 55.0, 1: 50.0}))
     assert read.state == "complete"

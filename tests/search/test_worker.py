@@ -116,6 +116,9 @@ def test_one_worker_does_it_all(place: Place) -> None:
     done = worker(study, trainer, say=said.append).work()
     assert (done.ended, done.laid_back, done.lost, done.end) == (6, 0, 0, "all 6 trials have ended")
     checked(place.open(), 6)
+    assert [each.user_attrs["trained"]["folder"] for each in study.frozen()] == [
+        f"trial-0000{number}" for number in range(6)
+    ]
     assert len(trainer.seeds) == 6
     assert said[0].startswith("trial 0, ")
     assert said[0].endswith("ms: begins")
@@ -395,6 +398,23 @@ def test_a_trial_just_seen_to_be_held_is_reported_on_without_asking(database: Pl
     held.report(2, 50.0)
     assert not held.tell(Trained(50.0, 3, False, None, 1.0))
     with pytest.raises(TrialLostError):  # once it is known, it stays known
+        held.report(3, 50.0)
+
+
+def test_beats_that_came_through_vouch_for_the_trial_until_it_is_lost(database: Place) -> None:
+    study, time = database.create(), Time()
+    ghost = Ghost(study, 1)
+    beaten_s = [0.0]
+    held = Held(study, study.trials()[ghost.number], ghost.session, time, Costs(), 30.0, lambda: beaten_s[0])
+    study.storage.set_attr(study.trial_id(ghost.number), "session", ghost.session.id + 1)
+    time.sleep(1000)
+    beaten_s[0] = 980.0
+    held.report(2, 50.0)  # it is not asked: nobody takes a trial from a session that beats
+    beaten_s[0] = 960.0
+    with pytest.raises(TrialLostError):
+        held.report(3, 50.0)
+    beaten_s[0] = 1000.0
+    with pytest.raises(TrialLostError):
         held.report(3, 50.0)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from gpunet.errors import InvalidArgumentError, PreemptedError, SpecError, Worke
 from gpunet.runtime.measurement import Measurement
 from gpunet.search.study import open_study
 from gpunet.search.trials import TrialRecord
+from gpunet.train.recipe import Distillation
 
 ROOT = Path(__file__).parents[2]
 
@@ -190,6 +192,28 @@ def test_the_report_opens_in_a_browser(tool: Tool, tmp_path: Path):
 def test_a_study_of_the_run_opens_with_gpunet_search(tool: Tool):
     study = open_study(tool.folder / "search.sqlite", "small-tier-1", reading=True)
     assert study.best().top1_percent == max(each.top1_percent for each in study.trials())
+
+
+@pytest.mark.slow
+def test_a_winner_is_distilled_by_two_processes(tool: Tool, tmp_path: Path):
+    """In a copy of the folder of state, elsewhere: what was found there is found here."""
+    folder = Path(shutil.copytree(tool.folder, tmp_path / "copy"))
+    before = PRESETS["demo-small"]()
+    recipe = dataclasses.replace(before.fine_tune.recipe, epochs=1, distillation=Distillation(weight=0.5))
+    teacher = str(tool.folder / "zoo" / "small_1")
+    plan = dataclasses.replace(
+        before, fine_tune=dataclasses.replace(before.fine_tune, recipe=recipe, teacher=teacher, processes=2)
+    )
+    said: list[str] = []
+    context = Context(plan, Place(folder, plan), said.append)
+    tier = tier_stage.tiers_of(context)[1]
+    record = search_stage.study_of(context, 1).best()
+    with context.place.held():
+        winner_stage._fine_tune(context, tier, record)
+    run = run_folder(context.place, 1, record.number)
+    assert (run / "model.safetensors").is_file()
+    assert run != run_folder(context_of(tool).place, 1, record.number)
+    assert next(line for line in said if f"trial {record.number}:" in line).endswith("% after epoch 1")
 
 
 # ------------------------------------------------------------- without a run
