@@ -98,9 +98,10 @@ class Proposals:
         to_be_made = [each for each in given if "vector" in each and each["assignment"] not in made]
         waiting = self._laid_back(trials, records, seats)
         served = 0
-        known = summary_of(self.study.definition.pruning, records)
+        summary = summary_of(self.study.definition.pruning, records)
+        known = {} if summary is None else {"known": summary}
         for number in waiting[: len(asking)]:
-            self.board.answer(asking.pop(0), {"trial": number, "known": known})
+            self.board.answer(asking.pop(0), {"trial": number, **known})
             served += 1
         began_s = self._clock()
         wanted = min(len(asking), max(0, budget - len(trials) - len(to_be_made)))
@@ -110,7 +111,7 @@ class Proposals:
             return TurnCosts(read_s, proposing_s, served, 0)
         estimates = self.tier.latency_ms(vectors) if len(vectors) else np.zeros(0)
         answers = [
-            {"vector": vector, "estimated_ms": estimated_ms, "assignment": uuid.uuid4().hex, "known": known}
+            {"vector": vector, "estimated_ms": estimated_ms, "assignment": uuid.uuid4().hex, **known}
             for vector, estimated_ms in zip(vectors.tolist(), estimates.tolist(), strict=True)
         ]
         given_s = self._clock()

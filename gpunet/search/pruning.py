@@ -163,7 +163,7 @@ def summary_of(pruning: Pruning, records: Iterable[TrialRecord]) -> dict[str, fl
     for curve in curves:
         for epoch, value in curve.items():
             values.setdefault(epoch, []).append(value)
-    return {str(epoch): float(np.median(found)) for epoch, found in sorted(values.items())}
+    return {str(epoch): round(float(np.median(found)), 4) for epoch, found in sorted(values.items())}
 
 
 def pruner_of(optuna: Any, pruning: Pruning, epochs: int) -> Any:

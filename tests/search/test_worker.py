@@ -200,6 +200,19 @@ def test_bad_trials_are_pruned(pruner: str, database: Place) -> None:
     assert study.best().top1_percent > sum(accuracy(each.vector, 5) for each in trials) / 12
 
 
+def test_the_medians_come_with_the_proposal(database: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object) -> None:
+        pytest.fail("the whole study was read to compare one trial")
+
+    monkeypatch.setattr("gpunet.search.pruning.Pruner._refresh", read)
+    study = database.create(definition(pruning=Pruning("median", 1, 2), max_trials=12, epochs=5))
+    worker(study, Trainer(lambda *_: None, 5)).work()
+    states = Counter(each.state for each in study.trials())
+    assert states["pruned"] > 0
+    assert states["complete"] > 0
+    assert states["pruned"] + states["complete"] == 12
+
+
 # --------------------------------------------------------------------------- refusals
 
 
