@@ -9,28 +9,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpunet.api import create, list_devices, list_models, load
+from gpunet.core.lazy import lazily
 from gpunet.errors import GpunetError
-from gpunet.lazy import lazily
-from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec
-from gpunet.zoo.entry import Entry, LatencyRecord
-from gpunet.zoo.query import Match, find
+from gpunet.model.entry import Entry, LatencyRecord, Match
+from gpunet.model.parts import HeadSpec, StageSpec, StemSpec
+from gpunet.model.spec import NetworkSpec
+from gpunet.zoo.query import find
 
 if TYPE_CHECKING:
-    from gpunet.export.engine_key import load_engine
-    from gpunet.export.onnx import ExportReport, export
-    from gpunet.network import GPUNet
+    from gpunet.exporters.engine_key import load_engine
+    from gpunet.exporters.onnx import ExportReport, export
+    from gpunet.model.network import GPUNet
     from gpunet.runtime.timing import Measurement
     from gpunet.zoo.benchmark import benchmark
 
 __version__ = "0.1.0"
 
 _LAZY = {
-    "ExportReport": "gpunet.export.onnx",
-    "GPUNet": "gpunet.network",
+    "ExportReport": "gpunet.exporters.onnx",
+    "GPUNet": "gpunet.model.network",
     "Measurement": "gpunet.runtime.timing",
     "benchmark": "gpunet.zoo.benchmark",
-    "export": "gpunet.export.onnx",
-    "load_engine": "gpunet.export.engine_key",
+    "export": "gpunet.exporters.onnx",
+    "load_engine": "gpunet.exporters.engine_key",
 }
 
 __all__ = [

@@ -6,12 +6,12 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from gpunet.device import LOCAL
+from gpunet.core.device import LOCAL
 from gpunet.zoo.catalog import Zoo, catalog, entry_named
 from gpunet.zoo.query import Query, best, recorded_devices
 
 if TYPE_CHECKING:
-    from gpunet.network import GPUNet
+    from gpunet.model.network import GPUNet
 
 _logger = logging.getLogger("gpunet")
 

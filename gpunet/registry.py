@@ -14,9 +14,9 @@ from timm.models import generate_default_cfgs, register_model
 from torch import nn
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.spec import NetworkSpec
+from gpunet.model.entry import Entry
+from gpunet.model.spec import NetworkSpec
 from gpunet.zoo.catalog import catalog
-from gpunet.zoo.entry import Entry
 from gpunet.zoo.models import gpunet_from_spec, model_from_entry, pretrained_cfg
 
 _RELEASED = {entry.name: entry for entry in catalog().values() if entry.role == "released"}

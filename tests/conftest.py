@@ -6,6 +6,8 @@ from collections import Counter
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ("helpers.storages",)
+
 # A busy machine is no failure.
 settings.register_profile("gpunet", deadline=None)
 settings.load_profile("gpunet")

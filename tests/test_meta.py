@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
 import gpunet
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gpunet"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 MODULES = sorted(
@@ -142,10 +142,10 @@ def test_imports_run_one_way(path: Path):
 def test_the_floors_test_sees_imports_within_functions_and_spares_type_checking():
     tree = ast.parse(
         "from gpunet import zoo\n"
-        "if TYPE_CHECKING:\n    import gpunet.api\nelse:\n    import gpunet.files\n"
+        "if TYPE_CHECKING:\n    import gpunet.api\nelse:\n    import gpunet.core.files\n"
         "def f():\n    from gpunet.zoo.query import find\n"
     )
-    assert {name for name, _ in _imports(tree)} == {"gpunet.zoo", "gpunet.files", "gpunet.zoo.query"}
+    assert {name for name, _ in _imports(tree)} == {"gpunet.zoo", "gpunet.core.files", "gpunet.zoo.query"}
 
 
 def test_nothing_imports_timms_private_modules():
@@ -227,7 +227,7 @@ def test_every_module_and_public_function_has_a_docstring(path: Path):
 
 @pytest.mark.parametrize("name", ["benchmark", "create", "export", "find", "list_devices", "list_models", "load"])
 def test_a_public_function_describes_its_arguments_and_errors(name: str):
-    public = importlib.import_module("gpunet.export.onnx").export if name == "export" else getattr(gpunet, name)
+    public = importlib.import_module("gpunet.exporters.onnx").export if name == "export" else getattr(gpunet, name)
     text = public.__doc__
     missing = [
         argument for argument in public.__annotations__ if argument not in ("return", "zoo") and argument not in text

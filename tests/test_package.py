@@ -12,10 +12,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
 import gpunet
-
-ROOT = Path(__file__).parents[1]
 
 
 def _requirements() -> list[str]:

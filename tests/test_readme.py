@@ -18,14 +18,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from checkpoints import Server, filled, layout, pickled, zipped
+from helpers import ROOT
+from helpers.checkpoints import Server, filled, layout, pickled, zipped
 
 import gpunet
 from gpunet.cli import export as export_command
 from gpunet.cli import main as gpunet_command
 from gpunet.zoo.catalog import catalog
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EVERY_PAGE = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs/decisions").glob("*.md"))]
 _BLOCK = re.compile(
@@ -155,8 +155,8 @@ def _run(program: str, arguments: list[str], why: str, capsys: pytest.CaptureFix
         is_a_tool = arguments[0].startswith("tools/") and (ROOT / arguments[0]).is_file()
         assert is_a_tool or arguments[:2] == ["-m", "gpunet.timm_script"]
     elif program == "torchrun":
-        assert arguments[1:3] == ["-m", "gpunet.train"]
-        gpunet_command.parser().parse_args(["train", *arguments[3:]])
+        assert arguments[1:4] == ["-m", "gpunet", "train"]
+        gpunet_command.parser().parse_args(arguments[3:])
     else:
         assert program in ("pip", "createdb")
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 import timm
 import torch
+from helpers.specs import SMALL
 from safetensors.torch import save_file
-from test_spec import SMALL
 
 import gpunet.registry
 from gpunet import GPUNet, NetworkSpec

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import gpunet
-from gpunet.cli import console
+from gpunet.core import console
 from gpunet.errors import WeightsError
 
 if TYPE_CHECKING:
-    from gpunet.network import GPUNet
+    from gpunet.model.network import GPUNet
 
 PUBLISHED_QUERIES = (("gv100", 0.8), ("gv100", 1.8), ("a100", 0.5), ("a100", 1.0))
 COLUMNS = ("device", "budget ms>", "network", "published top-1 %>", "latency ms>", "figure", "weights", "ONNX file")

@@ -16,18 +16,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from populate.context import Context
-from populate.place import Place
-from populate.plan import Plan
-from populate.plan_file import read_plan
-from populate.presets import PRESETS
-from populate.publish_stage import push
-from populate.run import PARTS, STAGES, populate
-
-from gpunet.cli import console
-from gpunet.cli.search_options import quiet_optuna
+from gpunet.core import console
+from gpunet.core.signals import sigterm_asked
 from gpunet.errors import InvalidArgumentError
-from gpunet.train.preemption import sigterm_asked
+from gpunet.populate.context import Context
+from gpunet.populate.place import Place
+from gpunet.populate.plan import Plan
+from gpunet.populate.plan_file import read_plan
+from gpunet.populate.presets import PRESETS
+from gpunet.populate.publish_stage import push
+from gpunet.populate.run import PARTS, STAGES, populate
+from gpunet.search.study.quiet import quiet_optuna
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -62,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _print_costs(plan: Plan, args: argparse.Namespace) -> None:
-    from populate.cost import LAYER_S, table_hours, table_of_costs
+    from gpunet.populate.cost import LAYER_S, table_hours, table_of_costs
 
     if args.gpus < 1:
         raise InvalidArgumentError(f"--gpus must be 1 or more, but got {args.gpus}.")
@@ -82,7 +81,7 @@ def _print_costs(plan: Plan, args: argparse.Namespace) -> None:
     seconds = [f"{each:.0f} s" for each in LAYER_S]
     print(
         f"\nThe latency table: {measured:,} of {layers:,} layers by {plan.table.jobs} builders, {hours[0]:,.0f} hours "
-        f"at {seconds[0]} a layer, {hours[1]:,.0f} at {seconds[1]} (assumed: see tools/populate/cost.py)."
+        f"at {seconds[0]} a layer, {hours[1]:,.0f} at {seconds[1]} (assumed: see gpunet/populate/cost.py)."
     )
 
 

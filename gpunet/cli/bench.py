@@ -6,14 +6,15 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gpunet.cli import console, options, trtexec
+from gpunet.cli import options, trtexec
 from gpunet.cli.comparison import Verdict, swapped, verdicts
 from gpunet.cli.subjects import RUNS_PER_ROUND, Subject, measured, subjects
-from gpunet.frontier import Point
+from gpunet.core import console
+from gpunet.core.frontier import Point
 
 if TYPE_CHECKING:
+    from gpunet.model.entry import Entry
     from gpunet.runtime.measurement import Measurement
-    from gpunet.zoo.entry import Entry
 
 PUBLISHED = "gv100"
 _SWITCHES = ("cuda_graph", "spin_wait", "transfers")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpunet.frontier import Point
+from gpunet.core.frontier import Point
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunet.cli import console, options
+from gpunet.cli import options
 from gpunet.cli.data_options import add_data
+from gpunet.core import console
 from gpunet.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Score all, and print what they reached."""
-    from gpunet.train.data import open_data
+    from gpunet.train.data.datasets import open_data
     from gpunet.train.evaluate import evaluate
 
     if args.batch_size < 1 or args.worst < 0:
@@ -107,14 +108,14 @@ def _details(found: Evaluation, worst: int) -> str:
 
 def _loaded(name: str, args: argparse.Namespace) -> tuple[Runner, dict[str, Any], int | None, Any]:
     """A network or file: what runs it, how it takes images, its classes and their names, where they are known."""
-    from gpunet.preprocessing import image_config, num_classes_of
+    from gpunet.model.preprocessing import image_config, num_classes_of
     from gpunet.train.evaluate import runner_from_model
     from gpunet.zoo.file_session import file_named
 
     path = file_named(name)
     if path is not None:
         return _loaded_file(path, args)
-    from gpunet.cli.networks import network_named
+    from gpunet.zoo.named import network_named
 
     model = network_named(
         name, zoo=args.zoo, pretrained=args.pretrained, weights=args.weights, timm_too=True,
@@ -125,7 +126,7 @@ def _loaded(name: str, args: argparse.Namespace) -> tuple[Runner, dict[str, Any]
 
 
 def _loaded_file(path: Path, args: argparse.Namespace) -> tuple[Runner, dict[str, Any], int | None, Any]:
-    from gpunet.export.metadata import preprocessing_of_file
+    from gpunet.exporters.metadata import preprocessing_of_file
     from gpunet.train.evaluate import runner_from_session
     from gpunet.zoo.file_session import session_from_file
 

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import gpunet
-from gpunet.cli import console, options
-from gpunet.cli.networks import network_named
+from gpunet.cli import options
+from gpunet.core import console
 from gpunet.errors import InvalidArgumentError
+from gpunet.zoo.named import network_named
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from gpunet.export.deploy import DeployReport
+    from gpunet.exporters.deploy import DeployReport
 
 _GIB = 1 << 30
 
@@ -140,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run `gpunet-export` with these arguments (default: the process's)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     args = parser().parse_args(words)
-    from gpunet.export.request import FORMATS
+    from gpunet.exporters.request import FORMATS
     from gpunet.runtime.trt.options import BuildOptions
 
     if not 0 < args.workspace_gib < math.inf:
@@ -185,9 +186,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _export(args: argparse.Namespace, words: list[str], how: dict[str, Any]) -> DeployReport:
-    from gpunet.export.deploy import deploy
-    from gpunet.export.request import ENGINES, check_request
-    from gpunet.export.tensorrt import ProgressLine
+    from gpunet.exporters.deploy import deploy
+    from gpunet.exporters.request import ENGINES, check_request
+    from gpunet.exporters.tensorrt import ProgressLine
 
     check_request(args.output, **how)  # before a network is downloaded
     how |= {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from gpunet.cli import console, options
+from gpunet.cli import options
+from gpunet.core import console
 
 
 def add_parser(commands: Any) -> None:

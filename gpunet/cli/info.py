@@ -6,12 +6,13 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from gpunet.cli import console, options
-from gpunet.spec_table import parts_of
+from gpunet.cli import options
+from gpunet.core import console
+from gpunet.model.spec_table import parts_of
 
 if TYPE_CHECKING:
-    from gpunet.spec import NetworkSpec
-    from gpunet.zoo.entry import Entry
+    from gpunet.model.entry import Entry
+    from gpunet.model.spec import NetworkSpec
 
 
 def add_parser(commands: Any) -> None:

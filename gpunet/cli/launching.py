@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gpunet.cli import console
+from gpunet.core import console
 
 if TYPE_CHECKING:
-    from gpunet.search.launch import Job
+    from gpunet.launch.processes import Job
 
 
 def add_cluster(group: Any, kind: str) -> None:
@@ -37,11 +37,11 @@ def run_jobs(args: argparse.Namespace, jobs: Sequence[Job]) -> None:
     Raises:
         WorkerError: (a RuntimeError) one ended with an error, or crashed too often.
     """
-    from gpunet.search.launch import Fleet, asked_by_end_of_input
+    from gpunet.launch.processes import Fleet, asked_by_end_of_input
 
     stop = asked_by_end_of_input() if args.until_eof else lambda: False
     if args.cluster == "ray":
-        from gpunet.search.launch_ray import run_on_ray
+        from gpunet.launch.ray import run_on_ray
 
         asked = run_on_ray(
             jobs, address=args.address, gpus=args.gpus_per_task, cpus=args.cpus_per_task, say=_say, should_stop=stop

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gpunet.cli import console, options
+from gpunet.cli import options
+from gpunet.core import console
 
 
 def add_parser(commands: Any) -> None:
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _devices(zoo: Sequence[Path] | None, *, as_json: bool) -> None:
-    from gpunet.device import CHIPS
+    from gpunet.core.device import CHIPS
     from gpunet.zoo.catalog import catalog
 
     records = [record for entry in catalog(zoo).values() for record in entry.records]

@@ -8,20 +8,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import gpunet
-from gpunet.cli import (
-    bench,
-    console,
-    evaluate,
-    find,
-    info,
-    listing,
-    pareto,
-    publish,
-    report,
-    search,
-    table,
-    train,
-)
+from gpunet.cli import bench, evaluate, find, info, listing, pareto, publish, report, train
+from gpunet.cli.search import command as search
+from gpunet.cli.table import command as table
+from gpunet.core import console
 
 _SUMMARY = "Convolutional networks tiered by the latency they really have on a device."
 

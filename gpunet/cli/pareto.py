@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunet.cli import console, options
-from gpunet.frontier import Point, dominator, frontier
+from gpunet.cli import options
+from gpunet.core import console
+from gpunet.core.frontier import Point, dominator, frontier
 
 if TYPE_CHECKING:
-    from gpunet.zoo.query import Match
+    from gpunet.model.entry import Match
 
 
 def add_parser(commands: Any) -> None:
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     from gpunet.zoo.query import Query, best, candidates, device_named
 
     if args.plot is not None:
-        from gpunet.cli import pareto_plot
+        from gpunet.report import pareto_plot
 
         pareto_plot.check(args.plot)
     query = Query(

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gpunet.cli import console, options
+from gpunet.cli import options
+from gpunet.core import console
 
 
 def add_parser(commands: Any) -> None:
@@ -17,7 +18,7 @@ def add_parser(commands: Any) -> None:
         description="Upload the files of a published entry (entry.json, latency.csv, config.json, model.safetensors, "
         "README.md, publication.json) in one commit. Nothing else of the folder is uploaded.",
     )
-    parser.add_argument("folder", metavar="ENTRY_DIR", type=Path, help="what gpunet.zoo.publish.publish_entry wrote")
+    parser.add_argument("folder", metavar="ENTRY_DIR", type=Path, help="what publish_entry wrote")
     parser.add_argument("--push-to-hub", metavar="REPO", required=True, help="the repository: USER/NAME")
     parser.add_argument("--revision", metavar="BRANCH", help="a branch that is there (default: the main one)")
     parser.add_argument("--private", action="store_true", help="make the repository private, if it is made now")
@@ -28,7 +29,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Upload, and print the files."""
-    from gpunet.zoo.hub import push_to_hub
+    from gpunet.zoo.publishing.hub import push_to_hub
 
     plan = push_to_hub(
         args.folder, args.push_to_hub, private=args.private, dry_run=args.dry_run, revision=args.revision

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gpunet.cli import console, options
+from gpunet.cli import options
+from gpunet.core import console
 
 
 def add_parser(commands: Any) -> None:
@@ -28,8 +29,8 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Read, draw, and say what was written."""
     from gpunet.errors import InvalidArgumentError
-    from gpunet.search.report import save_report
-    from gpunet.search.report_data import read_report
+    from gpunet.report.data import read_report
+    from gpunet.report.save import save_report
 
     if args.output is not None and args.output.suffix.lower() not in (".html", ".htm"):
         raise InvalidArgumentError(f"--output must end in .html, but got {str(args.output)!r}.", "Try -o report.html.")

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunet.cli import console
+from gpunet.core import console
 from gpunet.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from gpunet.model.entry import Entry
     from gpunet.runtime import Session
     from gpunet.runtime.measurement import Measurement
-    from gpunet.zoo.entry import Entry
 
 RUNS_PER_ROUND = 3
 

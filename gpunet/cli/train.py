@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunet.cli import console, options
+from gpunet.cli import options
 from gpunet.cli.data_options import add_data
-from gpunet.cli.networks import network_named
+from gpunet.core import console
 from gpunet.errors import InvalidArgumentError
+from gpunet.zoo.named import network_named
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from gpunet.train.data import ImageData
-    from gpunet.train.distill import Teacher
+    from gpunet.train.data.datasets import ImageData
+    from gpunet.train.distillation.teacher import Teacher
     from gpunet.train.recipe import Recipe
     from gpunet.train.score import TrainingResult
 
@@ -31,14 +32,14 @@ def add_parser(commands: Any) -> None:
         help="train a network by a recipe",
         description="Train a network by a recipe. The same command goes on with a run that was killed, or that left on "
         "SIGTERM (exit code 75). The folder is an entry of the zoo afterwards: 'gpunet eval FOLDER', 'gpunet-export "
-        "FOLDER'. On several GPUs: torchrun --nproc-per-node=8 -m gpunet.train ...",
+        "FOLDER'. On several GPUs: torchrun --nproc-per-node=8 -m gpunet train ...",
     )
     add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `gpunet train` and `python -m gpunet.train`."""
+    """The arguments of `gpunet train`."""
     parser.add_argument(
         "model", metavar="MODEL", nargs="?",
         help="a model of the zoo or of timm's, the folder of an entry, or a spec's JSON file (default: a small network "
@@ -88,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
     _check(args, recipe)
     import torch
 
-    from gpunet.train.data import open_data, open_training_data
+    from gpunet.train.data.datasets import open_data, open_training_data
     from gpunet.train.engine import train
 
     kinds: dict[str, Any] = {"root": args.data_root, "class_map": args.class_map, "batch_size": recipe.batch_size}
@@ -187,8 +188,8 @@ def _teacher(
         return None
     if given.teacher is None:
         raise InvalidArgumentError("the recipe has distillation, but names no teacher.", "Pass --teacher MODEL.")
-    from gpunet.preprocessing import num_classes_of
-    from gpunet.train.distill import Teacher
+    from gpunet.model.preprocessing import num_classes_of
+    from gpunet.train.distillation.teacher import Teacher
 
     network = network_named(
         given.teacher, zoo=args.zoo, pretrained=True, weights=args.teacher_weights, timm_too=True,
@@ -219,7 +220,7 @@ def _write_entry(
     out: Path,
     result: TrainingResult,
 ) -> None:
-    from gpunet.zoo.entry import Accuracy
+    from gpunet.model.entry import Accuracy
     from gpunet.zoo.own import write_entry
 
     best = result.best

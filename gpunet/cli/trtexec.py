@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gpunet.cli import console
+from gpunet.core import console
 from gpunet.errors import InvalidArgumentError
 
 VERSIONS = ("8.6", "10.4", "11")

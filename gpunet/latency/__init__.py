@@ -11,7 +11,7 @@ Every public name loads its module on first use (PEP 562).
 
 from __future__ import annotations
 
-from gpunet.lazy import lazily
+from gpunet.core.lazy import lazily
 
 _LAZY = {
     "Calibration": "gpunet.latency.calibrate",
@@ -19,10 +19,10 @@ _LAZY = {
     "Estimator": "gpunet.latency.estimate",
     "LatencyTable": "gpunet.latency.table",
     "LayerCosts": "gpunet.latency.estimate",
-    "LayerKey": "gpunet.latency.layers",
+    "LayerKey": "gpunet.latency.layers.keys",
     "LayerMeter": "gpunet.latency.meter",
     "MeterSettings": "gpunet.latency.meter",
-    "keys_from_spec": "gpunet.latency.layers",
+    "keys_from_spec": "gpunet.latency.layers.convolutional",
 }
 
 __all__ = list(_LAZY)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gpunet.errors import GpunetError, InvalidArgumentError, RuntimeUnavailableError, TableError
-from gpunet.latency.layers import LayerKey
+from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.records import LayerLatency
 from gpunet.latency.table import LatencyTable
 

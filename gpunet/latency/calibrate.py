@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.latency.layers import LayerKey
+from gpunet.latency.layers.keys import LayerKey
 
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, math.inf)
 FEWEST = 4  # networks; fewer say nothing that their own noise does not say too

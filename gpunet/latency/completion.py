@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from gpunet.core.files import require
 from gpunet.errors import InvalidArgumentError
-from gpunet.files import require
-from gpunet.latency.layers import LayerKey
+from gpunet.latency.layers.keys import LayerKey
 
 FEWEST = 30  # measured layers; fewer teach nothing
 TREES = 200

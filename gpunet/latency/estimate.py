@@ -15,7 +15,7 @@ import numpy as np
 
 from gpunet.errors import InvalidArgumentError, MissingLatencyError
 from gpunet.latency.calibrate import NONE, Calibration, calibrate
-from gpunet.latency.layers import LayerKey
+from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.lookup import Lookup
 
 if TYPE_CHECKING:

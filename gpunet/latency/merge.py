@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.errors import TableError
-from gpunet.latency.layers import key_from_text
+from gpunet.latency.layers.keys import key_from_text
 from gpunet.latency.records import LayerLatency, NetworkLatency, TableConditions, lesser
 from gpunet.latency.schema import check_identity, reading_uri
 from gpunet.latency.table import LatencyTable, differences, faults_of, faults_of_network

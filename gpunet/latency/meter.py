@@ -9,6 +9,7 @@ repeats, and repeats go on until several of the lowest agree: a quiet machine is
 
 from __future__ import annotations
 
+import bisect
 import statistics
 import time
 from collections import OrderedDict
@@ -16,12 +17,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gpunet.core.machine import fingerprint
 from gpunet.errors import InvalidArgumentError
-from gpunet.export.sidecar import now_utc
-from gpunet.latency.layer_graph import border_graph, border_of, context_graph, lone_graph, network_graph
-from gpunet.latency.layers import ConvLayerKey, LayerKey
+from gpunet.exporters.sidecar import now_utc
+from gpunet.latency.layers.convolutional import ConvLayerKey
+from gpunet.latency.layers.graphs import border_graph, border_of, context_graph, lone_graph, network_graph
+from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.records import LEAST_MS, LayerLatency, NetworkLatency, TableConditions
-from gpunet.machine import fingerprint
 from gpunet.runtime.base import check_threads
 from gpunet.runtime.timing import Measurement, measure, no_garbage_collection, noise
 
@@ -179,26 +181,27 @@ class LayerMeter:
         """The graphs run in turn until the lowest repeats of each agree."""
         rule = self.settings
         times: list[list[float]] = [[] for _ in graphs]
+        lowest: list[list[float]] = [[] for _ in graphs]  # of each, those that must agree; a tiny layer has 100,000
         for each in graphs:
             each.run()
         spent_ms = 0.0
         with no_garbage_collection():
-            while len(times[0]) < rule.min_repeats or (spent_ms < 1000.0 * rule.max_time_s and not self._agree(times)):
-                for own, each in zip(times, graphs, strict=True):
+            while len(times[0]) < rule.min_repeats or (spent_ms < 1000.0 * rule.max_time_s and not self._agree(lowest)):
+                for own, least, each in zip(times, lowest, graphs, strict=True):
                     own.append(self._timed(each))
+                    bisect.insort(least, own[-1])
+                    del least[rule.agreeing :]
                     spent_ms += own[-1]
                 if spent_ms > 4000.0 * rule.max_time_s and len(times[0]) >= rule.agreeing:
                     break  # a layer of seconds: min_repeats would take minutes
         return [_timing(own) for own in times]
 
-    def _agree(self, times: Sequence[Sequence[float]]) -> bool:
+    def _agree(self, lowest: Sequence[Sequence[float]]) -> bool:
         """Whether the lowest repeats of each graph lie together; in milliseconds of the slowest, not in percent of
         each: a border of microseconds need not be known better than its layer.
         """
-        last = self.settings.agreeing - 1
-        ordered = [sorted(own) for own in times]
-        allowed = self.settings.within_percent / 100.0 * max(own[0] for own in ordered)
-        return all(own[last] - own[0] <= allowed for own in ordered)
+        allowed = self.settings.within_percent / 100.0 * max(own[0] for own in lowest)
+        return all(own[-1] - own[0] <= allowed for own in lowest)
 
     def _timed(self, loaded: _Loaded) -> float:
         start = self._clock()
@@ -256,12 +259,12 @@ CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time
 def at_precision(graph: onnx.ModelProto, precision: str, runtime: str) -> onnx.ModelProto:
     """A float32 graph at a precision, as `gpunet-export` brings a network to it."""
     if precision == "fp16":
-        from gpunet.export.precision import half_from_float
+        from gpunet.exporters.graph.half import half_from_float
 
         return half_from_float(graph)
     if precision == "int8":
-        from gpunet.export.calibration import CalibrationImages
-        from gpunet.export.quantize import int8_from_float
+        from gpunet.exporters.int8.calibration import CalibrationImages
+        from gpunet.exporters.int8.quantize import int8_from_float
 
         sizes = graph.graph.input[0].type.tensor_type.shape.dim
         image = noise(tuple(int(size.dim_value) for size in sizes)[1:])

@@ -16,7 +16,7 @@ from gpunet.latency.completion import FEWEST, complete_from
 from gpunet.latency.records import lesser
 
 if TYPE_CHECKING:
-    from gpunet.latency.layers import LayerKey
+    from gpunet.latency.layers.keys import LayerKey
     from gpunet.latency.table import LatencyTable
 
 SUSPECT_PERCENT = 10.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gpunet.machine import Fingerprint
+from gpunet.core.machine import Fingerprint
 
 METHOD = "context-1"
 LEAST_MS = 1e-4  # of a layer whose cost drowns in that of its borders

@@ -17,7 +17,7 @@ import numpy as np
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.calibrate import Network, calibrate
 from gpunet.latency.estimate import LayerCosts
-from gpunet.latency.layers import LayerKey
+from gpunet.latency.layers.keys import LayerKey
 
 if TYPE_CHECKING:
     from gpunet.latency.table import LatencyTable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpunet.files import atomic_path, require
+from gpunet.core.files import atomic_path, require
 from gpunet.latency.report import ErrorSummary
 
 # Colour-blind safe (Okabe and Ito), with a marker of its own for each.

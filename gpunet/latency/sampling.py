@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gpunet.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from gpunet.latency.layers import LayerKey
+    from gpunet.latency.layers.keys import LayerKey
     from gpunet.latency.terms import LookupPlan
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 
 from gpunet.errors import MissingLatencyError, TableError
-from gpunet.export.sidecar import now_utc
-from gpunet.latency.layers import LayerKey, key_from_text
+from gpunet.exporters.sidecar import now_utc
+from gpunet.latency.layers.keys import LayerKey, key_from_text
 from gpunet.latency.records import LEAST_MS, LayerLatency, NetworkLatency, TableConditions
 from gpunet.latency.schema import DAMAGED_HINT, connect, speaking
 

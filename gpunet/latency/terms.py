@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.latency.layers import LayerKey
+from gpunet.latency.layers.keys import LayerKey
 
 Layers = Sequence[tuple[LayerKey, int]]
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from gpunet.core.machine import available_threads
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
-from gpunet.machine import available_threads
 
 if TYPE_CHECKING:
     import numpy as np

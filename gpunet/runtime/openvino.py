@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpunet.core.files import require
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
-from gpunet.files import require
 from gpunet.runtime.base import (
     check_images,
     check_interface,

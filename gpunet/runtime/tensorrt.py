@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from gpunet.files import home
+from gpunet.core.files import home
 from gpunet.runtime.base import check_precision, check_threads, installed, onnx_source
 from gpunet.runtime.trt.gpu import Gpu, find_gpu
 from gpunet.runtime.trt.library import TENSORRT, TENSORRT_RTX, Library

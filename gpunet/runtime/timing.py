@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from gpunet.core.machine import fingerprint, seconds_waited
 from gpunet.errors import InvalidArgumentError
-from gpunet.machine import fingerprint, seconds_waited
 from gpunet.runtime.measurement import Measurement
 
 if TYPE_CHECKING:

@@ -5,20 +5,20 @@ Names load on first use: importing this package is light. Scoring is `gpunet.tra
 
 from __future__ import annotations
 
-from gpunet.lazy import lazily
+from gpunet.core.lazy import lazily
 
 _MODULES = {
     "Augmentation": "gpunet.train.recipe",
     "Distillation": "gpunet.train.recipe",
     "EpochScore": "gpunet.train.score",
     "Evaluation": "gpunet.train.evaluate",
-    "ImageData": "gpunet.train.data",
+    "ImageData": "gpunet.train.data.datasets",
     "Optimization": "gpunet.train.recipe",
     "Recipe": "gpunet.train.recipe",
     "Schedule": "gpunet.train.recipe",
-    "Teacher": "gpunet.train.distill",
+    "Teacher": "gpunet.train.distillation.teacher",
     "TrainingResult": "gpunet.train.score",
-    "open_data": "gpunet.train.data",
+    "open_data": "gpunet.train.data.datasets",
     "recipe_named": "gpunet.train.recipes",
     "train": "gpunet.train.engine",
 }

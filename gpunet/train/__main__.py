@@ -1,19 +1,13 @@
-"""`torchrun -m gpunet.train ...`: the command `gpunet train`, in every process that torchrun starts."""
+"""`torchrun -m gpunet.train ...`, as `torchrun -m gpunet train ...` was called before."""
 
 from __future__ import annotations
 
-import argparse
-
-from gpunet.cli import console
-from gpunet.cli.train import add_arguments, run
-
-
-def main() -> None:
-    """Run `gpunet train` with the process's arguments."""
-    parser = argparse.ArgumentParser(prog="python -m gpunet.train", description="See 'gpunet train --help'.")
-    add_arguments(parser)
-    run(parser.parse_args())
-
+import runpy
+import sys
 
 if __name__ == "__main__":
-    console.run(main)
+    print(
+        "gpunet: `-m gpunet.train` is `-m gpunet train` now; the old name goes with the next release.", file=sys.stderr
+    )
+    sys.argv.insert(1, "train")
+    runpy.run_module("gpunet", run_name="__main__", alter_sys=True)

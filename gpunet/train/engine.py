@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from gpunet.core.files import atomic_path, write_text
+from gpunet.core.signals import sigterm_asked
 from gpunet.errors import FolderInUseError, InvalidArgumentError, TrainingError
-from gpunet.files import atomic_path, write_text
-from gpunet.preprocessing import num_classes_of
+from gpunet.model.preprocessing import num_classes_of
 from gpunet.train.checkpoint import Checkpoints, Position, told, under
-from gpunet.train.data import ImageData
+from gpunet.train.data.datasets import ImageData
 from gpunet.train.identity import differing, identity_of
-from gpunet.train.preemption import sigterm_asked
 from gpunet.train.processes import Processes, processes
 from gpunet.train.randomness import kept_generators
 from gpunet.train.recipe import Recipe
@@ -34,7 +34,7 @@ from gpunet.train.score import EpochScore, TrainingResult
 from gpunet.train.settings import Settings
 
 if TYPE_CHECKING:
-    from gpunet.train.distill import Teacher
+    from gpunet.train.distillation.teacher import Teacher
 
 _PACKAGES = ("gpunet", "torch", "timm", "torchvision")
 RUN, RESULT, WEIGHTS = "run.json", "result.json", "model.safetensors"

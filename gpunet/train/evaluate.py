@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunet.errors import DataError
-from gpunet.preprocessing import evaluation_transform
+from gpunet.model.preprocessing import evaluation_transform
 from gpunet.train.counts import TOP
-from gpunet.train.data import ImageData
-from gpunet.train.loader import Unreadable, evaluation_loader
-from gpunet.train.unreadable import UnreadableImages
+from gpunet.train.data.datasets import ImageData
+from gpunet.train.data.loader import Unreadable, evaluation_loader
+from gpunet.train.data.unreadable import UnreadableImages
 
 if TYPE_CHECKING:
     from torch import nn
@@ -136,7 +136,7 @@ def evaluate(
     Args:
         run: the network.
         data: labelled images.
-        config: how the network takes images; see `gpunet.preprocessing.image_config`.
+        config: how the network takes images; see `gpunet.model.preprocessing.image_config`.
         num_classes: columns of its logits.
         batch_size: images a run, at most.
         workers: processes that prepare images.

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from gpunet.preprocessing import num_classes_of
-from gpunet.train.data import ImageData
+from gpunet.model.preprocessing import num_classes_of
+from gpunet.train.data.datasets import ImageData
 from gpunet.train.recipe import Recipe
 
 

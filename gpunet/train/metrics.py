@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from gpunet.files import require, write_text
+from gpunet.core.files import require, write_text
 from gpunet.train.checkpoint import Position
 
 _TAGS = ("loss", "learning_rate", "images_per_s", "train_loss", "top1_percent", "raw_top1_percent")

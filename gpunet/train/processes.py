@@ -13,7 +13,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from gpunet.errors import TrainingError
-from gpunet.train.loader import Place
+from gpunet.train.data.loader import Place
 
 STOP, SAVE = 2, 1  # what `Processes.agree` agrees on; the greater wins
 _TIMEOUT = timedelta(minutes=30)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gpunet.text import duration
+from gpunet.core.text import duration
 from gpunet.train.checkpoint import Position
 from gpunet.train.recipe import Recipe
 from gpunet.train.score import EpochScore

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpunet.errors import SpecError
-from gpunet.fields import (
+from gpunet.core.fields import (
     check_flag,
     check_name,
     check_number,
@@ -22,6 +21,7 @@ from gpunet.fields import (
     part_from_dict,
     part_to_dict,
 )
+from gpunet.errors import SpecError
 
 RECIPE_VERSION = 1
 PRECISIONS = ("fp32", "fp16", "bf16")

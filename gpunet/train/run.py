@@ -16,15 +16,17 @@ from timm.utils import distribute_bn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from gpunet.core.fields import part_to_dict
 from gpunet.errors import DataError, PreemptedError, TrainingError
-from gpunet.fields import part_to_dict
-from gpunet.network import GPUNet
-from gpunet.preprocessing import image_config
+from gpunet.model.network import GPUNet
+from gpunet.model.preprocessing import image_config
 from gpunet.train.batch_norm import synced
 from gpunet.train.checkpoint import Checkpoints, Position, flat_optimizer, told, under, unflat_optimizer
 from gpunet.train.counts import Counts
+from gpunet.train.data.loader import Batch, TrainingLoader
+from gpunet.train.data.transforms import training_transform
+from gpunet.train.data.unreadable import UnreadableImages
 from gpunet.train.identity import identity_of_data
-from gpunet.train.loader import Batch, TrainingLoader
 from gpunet.train.loss import Loss
 from gpunet.train.metrics import Metrics
 from gpunet.train.optimization import average_from_recipe, optimizer_from_recipe, scheduler_from_recipe
@@ -34,12 +36,10 @@ from gpunet.train.randomness import MIXING, STEP, seed_images, seed_of
 from gpunet.train.recipe import Recipe
 from gpunet.train.score import EpochScore
 from gpunet.train.settings import Settings
-from gpunet.train.transforms import training_transform
-from gpunet.train.unreadable import UnreadableImages
 from gpunet.train.validation import LOWER, Validation
 
 if TYPE_CHECKING:
-    from gpunet.train.distill import Teacher
+    from gpunet.train.distillation.teacher import Teacher
 
 _TYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 Ending = tuple[list[EpochScore], bool, EpochScore, tuple[str, ...]]

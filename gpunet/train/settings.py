@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpunet.train.data import ImageData
+from gpunet.train.data.datasets import ImageData
 from gpunet.train.score import EpochScore
 
 

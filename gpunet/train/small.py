@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec
+from gpunet.model.parts import HeadSpec, StageSpec, StemSpec
+from gpunet.model.spec import NetworkSpec
 
 SMALL = NetworkSpec(
     32,

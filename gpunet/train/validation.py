@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from gpunet.errors import TrainingError
-from gpunet.preprocessing import evaluation_transform
+from gpunet.model.preprocessing import evaluation_transform
 from gpunet.train.counts import Counts, count
-from gpunet.train.data import ImageData
-from gpunet.train.loader import evaluation_loader
+from gpunet.train.data.datasets import ImageData
+from gpunet.train.data.loader import evaluation_loader
+from gpunet.train.data.unreadable import UnreadableImages
 from gpunet.train.processes import Processes
-from gpunet.train.unreadable import UnreadableImages
 
 LOWER = "Lower the learning rate, clip gradients (gradient_norm) or train in fp32 or bf16, into another folder."
 """What to do about a run that has gone astray."""

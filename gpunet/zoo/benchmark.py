@@ -133,14 +133,14 @@ def session_from_network(
         )
     check_network_precision(precision)
     check_precision(runtime.name, precision, runtime.precisions)
-    from gpunet.export.onnx import image_shape, onnx_from_network
+    from gpunet.exporters.onnx import image_shape, onnx_from_network
 
     shape = (batch_size, *image_shape(model, input_px))
     source: Any = model
     if runtime.name != "pytorch":
         source = onnx_from_network(model, batch_size=batch_size, input_px=shape[2:])
         if precision == "fp16":
-            from gpunet.export.precision import half_from_float
+            from gpunet.exporters.graph.half import half_from_float
 
             source = half_from_float(source)
     return runtime.load(source, precision=precision, threads=threads), noise(shape)

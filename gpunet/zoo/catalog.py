@@ -17,10 +17,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from gpunet.core.files import atomic_path
 from gpunet.errors import EntryError, InvalidArgumentError, UnknownModelError
-from gpunet.files import atomic_path
-from gpunet.zoo.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource
-from gpunet.zoo.layout import ENTRY, STATE, STATE_ZOO
+from gpunet.model.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource
+from gpunet.zoo.publishing.layout import ENTRY, STATE, STATE_ZOO
 
 DATA = Path(__file__).parent / "data"
 FORMAT, FORMAT_VERSION = "gpunet-entry", 1

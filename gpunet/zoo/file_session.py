@@ -73,8 +73,8 @@ def session_from_file(
 
 
 def _engine(path: Path, runtime: str | None, precision: str | None) -> Session:
-    from gpunet.export.engine_key import load_engine
-    from gpunet.export.sidecar import read_sidecar
+    from gpunet.exporters.engine_key import load_engine
+    from gpunet.exporters.sidecar import read_sidecar
 
     sidecar = read_sidecar(path)
     if runtime is not None and runtimes.canonical(runtime) != sidecar.runtime:

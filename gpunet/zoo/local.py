@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from gpunet import files
-from gpunet.machine import Fingerprint, fingerprint
+from gpunet.core import files
+from gpunet.core.machine import Fingerprint, fingerprint
+from gpunet.model.entry import Entry, LatencyRecord
 from gpunet.runtime import Runtime
 from gpunet.runtime.base import check_precision, check_threads
 from gpunet.runtime.timing import Measurement, NoisyMachineWarning, measure
 from gpunet.zoo.benchmark import check_batch_size, check_network_precision, session_from_network
-from gpunet.zoo.entry import Entry, LatencyRecord
 from gpunet.zoo.file_session import available_runtime
 from gpunet.zoo.local_file import (
     DamagedRecordsWarning,

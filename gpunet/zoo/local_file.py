@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gpunet import files
+from gpunet.core import files
+from gpunet.core.machine import Fingerprint
 from gpunet.errors import InvalidArgumentError, RecordsError
-from gpunet.machine import Fingerprint
 from gpunet.runtime.measurement import Measurement
 
 FORMAT, FORMAT_VERSION = "gpunet-measurements", 1

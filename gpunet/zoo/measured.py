@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from gpunet.device import LOCAL
+from gpunet.core.device import LOCAL
+from gpunet.core.machine import Fingerprint
 from gpunet.errors import InvalidArgumentError
-from gpunet.machine import Fingerprint
+from gpunet.model.entry import LatencyRecord
 from gpunet.runtime.measurement import Measurement
-from gpunet.zoo.entry import LatencyRecord
 
 _FIGURES = tuple(each.name for each in fields(Measurement) if each.name != "conditions")
 
@@ -26,7 +26,7 @@ def record_from_measurement(
     Args:
         model: name of the entry.
         measurement: as `gpunet.benchmark` gives it.
-        chip: its short name; see `gpunet.device`.
+        chip: its short name; see `gpunet.core.device`.
         board: None for the processor or GPU that the measurement names.
         source: who measured and how; None for 'measured on this machine by gpunet VERSION at DATE'.
     """

@@ -13,10 +13,10 @@ from timm.models import build_model_with_cfg
 from torch import nn
 
 from gpunet.errors import GpunetError, InvalidArgumentError, UnknownModelError, WeightsError
-from gpunet.network import GPUNet
-from gpunet.spec import NetworkSpec
-from gpunet.zoo.entry import Entry
-from gpunet.zoo.weights import find_weights, load_weights
+from gpunet.model.entry import Entry
+from gpunet.model.network import GPUNet
+from gpunet.model.spec import NetworkSpec
+from gpunet.zoo.weights.loading import find_weights, load_weights
 
 
 def pretrained_cfg(entry: Entry) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import nn
 
+from gpunet.core.files import sha256_of, write_text
 from gpunet.errors import EntryError
-from gpunet.files import sha256_of, write_text
-from gpunet.preprocessing import image_config, num_classes_of
+from gpunet.model.entry import Accuracy
+from gpunet.model.preprocessing import image_config, num_classes_of
 from gpunet.zoo.catalog import FORMAT, FORMAT_VERSION
-from gpunet.zoo.entry import Accuracy
-from gpunet.zoo.layout import ENTRY
+from gpunet.zoo.publishing.layout import ENTRY
 
 
 def write_entry(

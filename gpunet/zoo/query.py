@@ -10,14 +10,13 @@ import itertools
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from gpunet.device import LOCAL, THIS_MACHINE, Device, resolve
+from gpunet.core.device import LOCAL, THIS_MACHINE, Device, resolve
 from gpunet.errors import InvalidArgumentError, NothingFitsError, UnknownDeviceError
+from gpunet.model.entry import Entry, LatencyRecord, Match
 from gpunet.runtime import canonical
 from gpunet.zoo.catalog import Zoo, catalog
-from gpunet.zoo.entry import Entry, LatencyRecord
 
 TENSORRT_FAMILY = ("tensorrt", "onnxruntime-tensorrt", "tensorrt_rtx")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -63,51 +62,6 @@ def _check_number(name: str, value: object, what: str, at_most: float = math.inf
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= at_most or value == math.inf:
         raise InvalidArgumentError(f"{name} must be {what}, but got {value!r}.")
-
-
-@dataclass(frozen=True)
-class Match:
-    """An entry that satisfies a query, and the records that say so.
-
-    Args:
-        entry: the network.
-        record: the slowest of the records that apply: the one that decides.
-        records: all that apply.
-    """
-
-    entry: Entry
-    record: LatencyRecord
-    records: tuple[LatencyRecord, ...] = field(repr=False)
-
-    @property
-    def name(self) -> str:
-        """The entry's name, for `gpunet.load`."""
-        return self.entry.name
-
-    @property
-    def latency_ms(self) -> float:
-        """Latency of the deciding record, for its whole batch."""
-        return self.record.latency_ms
-
-    @property
-    def top1_percent(self) -> float | None:
-        """Top-1 accuracy of the entry, in percent."""
-        return self.entry.top1_percent
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return {
-            "name": self.name,
-            "top1_percent": self.top1_percent,
-            "latency_ms": self.latency_ms,
-            "parameters": self.entry.parameters,
-            "record": self.record.to_dict(),
-            "records": [record.to_dict() for record in self.records],
-        }
-
-    def __str__(self) -> str:
-        top1 = "accuracy unknown" if self.top1_percent is None else f"top-1 {self.top1_percent:g} %"
-        return f"{self.name}: {top1}; {self.record}"
 
 
 def find(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gpunet.device import resolve
+from gpunet.core.device import resolve
 from gpunet.errors import InvalidArgumentError
+from gpunet.model.entry import LatencyRecord
 from gpunet.runtime.trt.trtexec_log import import_trtexec
-from gpunet.zoo.entry import LatencyRecord
 
 
 def record_from_trtexec(
@@ -24,7 +24,7 @@ def record_from_trtexec(
     Args:
         text: the log, or the JSON that `--exportTimes` wrote.
         model: name of the entry.
-        device: the chip, by any of its names; see `gpunet.device`.
+        device: the chip, by any of its names; see `gpunet.core.device`.
         board: the board's name; None for the GPU that the log names.
         batch_size, precision: where the text does not say them; a log of a strongly typed build says no precision.
         version: TensorRT's, where the text does not say it; with it, the JSON's switches are that trtexec's defaults.

@@ -72,7 +72,7 @@ def test_bench_tells_the_conditions(zoo, capsys):
 def test_order_says_which_networks_changed_places():
     from gpunet.cli.bench import _order
     from gpunet.cli.comparison import swapped
-    from gpunet.frontier import Point
+    from gpunet.core.frontier import Point
 
     published = [Point("gpunet_1", 0.82, 80.5), Point("gpunet_p1", 0.96, 81.1)]
     here = [Point("gpunet_1", 30.0, 80.5), Point("gpunet_p1", 20.0, 81.1)]

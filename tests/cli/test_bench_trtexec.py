@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
+from helpers import DATA
 
 import gpunet
 from gpunet.cli.main import main
 from gpunet.errors import InvalidArgumentError
 
-LOG = Path(__file__).parents[1] / "data" / "trtexec_10_2.log"
+LOG = DATA / "trtexec_10_2.log"
 
 
 def test_the_commands_are_printed_for_each_version(capsys):

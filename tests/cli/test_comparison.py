@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from gpunet.cli.comparison import Verdict, swapped, verdicts
-from gpunet.frontier import Point
+from gpunet.core.frontier import Point
 
 FAST = Point("fast", 1.0, 78.0)
 MIDDLE = Point("middle", 2.0, 80.0)

@@ -10,7 +10,8 @@ import gpunet
 from gpunet.cli.export import main as export
 from gpunet.cli.main import main
 from gpunet.errors import DataError, InvalidArgumentError
-from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec
+from gpunet.model.parts import HeadSpec, StageSpec, StemSpec
+from gpunet.model.spec import NetworkSpec
 
 SPEC = NetworkSpec(16, StemSpec(8), (StageSpec("irb", 16, stride=2, expansion=2),), HeadSpec(24))
 

@@ -87,7 +87,7 @@ def test_a_batch_size_out_of_range_is_a_known_error(zoo, tmp_path: Path, text, m
 
 
 def test_the_default_opset_is_the_librarys():
-    from gpunet.export.onnx import DEFAULT_OPSET
+    from gpunet.exporters.onnx import DEFAULT_OPSET
 
     assert parser().parse_args(["gpunet_1", "-o", "x.onnx"]).opset == DEFAULT_OPSET
 
@@ -104,7 +104,7 @@ def test_a_spec_that_is_not_there_is_named(tmp_path: Path):
 
 
 def test_without_a_file_the_report_is_of_the_one_in_the_repository(zoo, tmp_path: Path, capsys):
-    from gpunet.export.sidecar import read_sidecar
+    from gpunet.exporters.sidecar import read_sidecar
 
     main(["small", "--triton", str(tmp_path / "models"), "--no-pretrained", "--zoo", str(zoo)])
     path = tmp_path / "models" / "small" / "1" / "model.onnx"

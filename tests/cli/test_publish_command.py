@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_server import Hub, loopback_hub
-from publications import publication
+from helpers.hub_server import Hub, loopback_hub
+from helpers.publications import publication
 
 from gpunet.cli.main import main
+from gpunet.core.files import sha256_of
 from gpunet.errors import PublishError
-from gpunet.files import sha256_of
-from gpunet.zoo.layout import LAYOUT
-from gpunet.zoo.publish import publish_entry
+from gpunet.zoo.publishing.layout import LAYOUT
+from gpunet.zoo.publishing.publish import publish_entry
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from gpunet.cli.main import main
 from gpunet.errors import InvalidArgumentError, MissingDependencyError, ReportError
-from gpunet.search.report_data import Report, Sample, TierReport, TrialPoint, write_report
+from gpunet.report.data import Report, Sample, TierReport, TrialPoint, write_report
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 import gpunet
 from gpunet.cli.main import main
 from gpunet.errors import DataError, InvalidArgumentError, SpecError, UnknownModelError
-from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec
+from gpunet.model.parts import HeadSpec, StageSpec, StemSpec
+from gpunet.model.spec import NetworkSpec
 
 SPEC = NetworkSpec(16, StemSpec(8), (StageSpec("irb", 16, stride=2, expansion=2),), HeadSpec(24))
 QUICK = ["train", "--data", "digits", "--quiet", "--fraction", "0.15", "--epochs", "2"]

@@ -7,11 +7,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from tables import CONDITIONS, KEYS, CountingMeter, conv_key, figures
+from helpers import TESTS
+from helpers.tables import CONDITIONS, KEYS, CountingMeter, conv_key, figures
 
 from gpunet.errors import ExportError, InvalidArgumentError, RuntimeUnavailableError, TableError
 from gpunet.latency.build import BuildProgress, build, in_shard, parse_shard
-from gpunet.latency.layers import LayerKey
+from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.records import LayerLatency
 from gpunet.latency.table import LatencyTable
 
@@ -200,7 +201,7 @@ MORE = [conv_key(number) for number in range(20, 200)]
 _ENDLESS = """
 import sys
 sys.path.insert(0, {folder!r})
-from tables import CONDITIONS, CountingMeter, conv_key
+from helpers.tables import CONDITIONS, CountingMeter, conv_key
 from gpunet.latency.build import build
 from gpunet.latency.table import LatencyTable
 def told(progress):
@@ -211,7 +212,7 @@ with LatencyTable({path!r}, CONDITIONS) as table:
 
 
 def test_kill_9_in_the_middle_of_a_build_loses_no_finished_layer(path: Path):
-    code = _ENDLESS.format(folder=str(Path(__file__).parent), path=str(path))
+    code = _ENDLESS.format(folder=str(TESTS), path=str(path))
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as builder:
         assert builder.stdout is not None
         told = 0

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from spaces import SMALL_SPACE
+from helpers.spaces import SMALL_SPACE
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.calibrate import FEWEST, NONE, calibrate, group_of
-from gpunet.latency.layers import ConvLayerKey, LayerKey
+from gpunet.latency.layers.convolutional import ConvLayerKey
+from gpunet.latency.layers.keys import LayerKey
 
 DRAW = np.random.default_rng(0)
 NETWORKS = [SMALL_SPACE.keys(vector, num_classes=10) for vector in SMALL_SPACE.lattice().draw(60, DRAW)]

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from spaces import SMALL_SPACE
-from tables import PAPER_KEYS as KEYS
-from tables import law_ms
+from helpers.spaces import SMALL_SPACE
+from helpers.tables import PAPER_KEYS as KEYS
+from helpers.tables import law_ms
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.completion import FEWEST, complete_from
-from gpunet.latency.layers import ConvLayerKey, LayerKey
+from gpunet.latency.layers.convolutional import ConvLayerKey
+from gpunet.latency.layers.keys import LayerKey
 
 MEASURED, HELD_OUT = KEYS[: len(KEYS) // 2], KEYS[len(KEYS) // 2 :]
 

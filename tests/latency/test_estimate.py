@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from spaces import SMALL_SPACE
-from tables import CONDITIONS, figures, law_ms
+from helpers.spaces import SMALL_SPACE
+from helpers.tables import CONDITIONS, figures, law_ms
 
 from gpunet.errors import InvalidArgumentError, MissingLatencyError
 from gpunet.latency.calibrate import Calibration

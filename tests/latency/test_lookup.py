@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency import lookup as lookup_module
-from gpunet.latency.layers import ConvLayerKey
+from gpunet.latency.layers.convolutional import ConvLayerKey
 from gpunet.latency.lookup import Lookup
 from gpunet.latency.terms import Derived, LookupPlan, Term
 

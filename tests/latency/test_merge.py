@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from tables import CONDITIONS, KEYS, MACHINE, damage, figures, table_of
+from helpers.tables import CONDITIONS, KEYS, MACHINE, damage, figures, table_of
 
 from gpunet.errors import TableError
 from gpunet.latency.merge import merge

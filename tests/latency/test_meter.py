@@ -7,7 +7,7 @@ import pytest
 from gpunet import HeadSpec, NetworkSpec, StageSpec, StemSpec
 from gpunet import runtime as runtimes
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
-from gpunet.latency.layers import ConvLayerKey, keys_from_spec
+from gpunet.latency.layers.convolutional import ConvLayerKey, keys_from_spec
 from gpunet.latency.meter import LayerMeter, MeterSettings
 from gpunet.latency.records import LEAST_MS, TableConditions
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tables import CONDITIONS, CountingMeter, figures, law_ms
-from tables import PAPER_KEYS as KEYS
+from helpers.tables import CONDITIONS, CountingMeter, figures, law_ms
+from helpers.tables import PAPER_KEYS as KEYS
 
-from gpunet.latency.layers import LayerKey
+from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.recheck import recheck
 from gpunet.latency.records import LayerLatency, lesser
 from gpunet.latency.table import LatencyTable

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from spaces import SMALL_SPACE
+from helpers.spaces import SMALL_SPACE
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.sampling import choose_keys, weighted_sample

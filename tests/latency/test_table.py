@@ -8,14 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from tables import CONDITIONS, KEYS, MACHINE, damage, figures, table_of
+from helpers import DATA, TESTS
+from helpers.tables import CONDITIONS, KEYS, MACHINE, damage, figures, table_of
 
 from gpunet.errors import MissingLatencyError, TableError
 from gpunet.latency.records import NetworkLatency, TableConditions
 from gpunet.latency.schema import APPLICATION_ID, SCHEMA_VERSION, connect
 from gpunet.latency.table import LatencyTable
 
-GOLDEN = Path(__file__).parents[1] / "data" / "latency_table_v1.sqlite"
+GOLDEN = DATA / "latency_table_v1.sqlite"
 
 
 @pytest.fixture
@@ -198,8 +199,8 @@ def test_failures_are_counted_and_end_with_a_figure(path: Path):
 def test_a_writer_killed_within_a_transaction_leaves_the_rest_whole(path: Path):
     code = f"""
 import os, signal, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from tables import CONDITIONS, KEYS, figures
+sys.path.insert(0, {str(TESTS)!r})
+from helpers.tables import CONDITIONS, KEYS, figures
 from gpunet.latency.table import LatencyTable
 table = LatencyTable({str(path)!r}, CONDITIONS)
 table.add(KEYS[0], figures(1.5))

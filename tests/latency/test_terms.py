@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 
-from gpunet.latency.layers import ConvLayerKey
+from gpunet.latency.layers.convolutional import ConvLayerKey
 from gpunet.latency.terms import Derived, LookupPlan, Term
 
 

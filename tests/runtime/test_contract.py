@@ -14,8 +14,8 @@ from onnx import helper
 from torch import nn
 
 from gpunet import runtime as runtimes
+from gpunet.core.machine import available_threads
 from gpunet.errors import GpunetError, InvalidArgumentError, RuntimeUnavailableError
-from gpunet.machine import available_threads
 from gpunet.runtime import Runtime, Session
 
 ON_ONNX = [name for name in runtimes.names() if name != "pytorch"]

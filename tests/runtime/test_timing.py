@@ -16,8 +16,8 @@ import onnx
 import pytest
 
 from gpunet import runtime as runtimes
+from gpunet.core.machine import processor_name, seconds_waited
 from gpunet.errors import InvalidArgumentError
-from gpunet.machine import processor_name, seconds_waited
 from gpunet.runtime import timing
 from gpunet.runtime.timing import Measurement, NoisyMachineWarning, interleave, measure
 

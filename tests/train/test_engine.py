@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import Damaged, checkpoints, digits, network, recipe, run, validation, weights
+from helpers.runs import Damaged, checkpoints, digits, network, recipe, run, validation, weights
 from safetensors.torch import load_file
 
 from gpunet.errors import DataError, InvalidArgumentError, PreemptedError, TrainingError

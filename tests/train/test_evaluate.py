@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.runs import digits, network, recipe, run, validation
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import digits, network, recipe, run, validation
 
 from gpunet import runtime as runtimes
 from gpunet.errors import DataError
-from gpunet.export.onnx import onnx_from_network
-from gpunet.preprocessing import image_config
+from gpunet.exporters.onnx import onnx_from_network
+from gpunet.model.preprocessing import image_config
 from gpunet.train.evaluate import Evaluation, evaluate, runner_from_model, runner_from_session
 
 CONFIG = image_config(network())

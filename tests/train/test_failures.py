@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import recipe, run
+from helpers.runs import recipe, run
 from safetensors.torch import load_file
 
 from gpunet.errors import InvalidArgumentError, TrainingError

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
+from helpers.runs import digits, network, recipe, run, validation
 from PIL import Image
-from runs import digits, network, recipe, run, validation
 
 from gpunet.errors import TrainingError
 from gpunet.train import open_data

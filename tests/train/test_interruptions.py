@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import SPEC, checkpoints, losses, network, recipe, run, weights
+from helpers.runs import SPEC, checkpoints, losses, network, recipe, run, weights
 
 from gpunet.errors import PreemptedError
 from gpunet.train.recipe import Augmentation
@@ -54,7 +54,7 @@ def test_accumulation_is_left_between_updates(tmp_path: Path) -> None:
 
 CHANGES = ("augmentation.policy=rand-m9-mstd0.5", "augmentation.erasing=0.3", "augmentation.cutmix=0.5", "dropout=0.2",
            "drop_path=0.2")  # fmt: skip
-COMMAND = [sys.executable, "-m", "gpunet.train", "--data", "digits", "--quiet", "--checkpoint-minutes", "0.001",
+COMMAND = [sys.executable, "-m", "gpunet", "train", "--data", "digits", "--quiet", "--checkpoint-minutes", "0.001",
            "--fraction", "0.35", "--epochs", "3", *(f"--set={change}" for change in CHANGES)]  # fmt: skip
 
 

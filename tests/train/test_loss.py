@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.runs import recipe
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import recipe
 from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from torch.nn import functional
 

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import digits, network, recipe, run
+from helpers.runs import digits, network, recipe, run
 from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2, scheduler_kwargs
 from timm.utils import ModelEmaV3
 from torch.nn import functional
 
 from gpunet.errors import SpecError
-from gpunet.preprocessing import image_config
+from gpunet.model.preprocessing import image_config
 from gpunet.train import Optimization, Schedule, recipe_named
 from gpunet.train.checkpoint import Checkpoints, under
-from gpunet.train.loader import TrainingLoader
+from gpunet.train.data.loader import TrainingLoader
+from gpunet.train.data.transforms import training_transform
 from gpunet.train.optimization import optimizer_from_recipe, scheduler_from_recipe
 from gpunet.train.recipe import Augmentation
-from gpunet.train.transforms import training_transform
 
 # gpunet_0's settings as options of timm's training script.
 TIMM = Namespace(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import SPEC
+from helpers.runs import SPEC
 from safetensors.torch import load_file
 
 from gpunet.errors import TrainingError
@@ -28,7 +28,7 @@ def start(out: Path, spec: Path, processes: int, *options: str) -> subprocess.Po
     launcher = [sys.executable, "-m"]
     if processes > 1:
         launcher += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
-    command = [*launcher, "gpunet.train", *COMMON, str(spec), "-o", str(out), *options]
+    command = [*launcher, "gpunet", "train", *COMMON, str(spec), "-o", str(out), *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                             env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
 

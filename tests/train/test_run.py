@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import RECIPE, SPEC, digits, losses, network, recipe, run, weights
+from helpers.runs import RECIPE, SPEC, digits, losses, network, recipe, run, weights
 
 from gpunet.errors import PreemptedError
 from gpunet.train import train

@@ -7,13 +7,13 @@ import signal
 from pathlib import Path
 
 import pytest
+from helpers.runs import network, run
 from PIL import Image
-from runs import network, run
 
 from gpunet.errors import DataError, TrainingError
-from gpunet.preprocessing import evaluation_transform, image_config
+from gpunet.model.preprocessing import evaluation_transform, image_config
 from gpunet.train import ImageData
-from gpunet.train.loader import evaluation_loader
+from gpunet.train.data.loader import evaluation_loader
 
 
 class Pictures:

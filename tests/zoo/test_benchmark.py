@@ -13,11 +13,12 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from gpunet import runtime as runtimes
+from gpunet.core.machine import available_threads
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError, UnknownModelError
-from gpunet.machine import available_threads
-from gpunet.network import GPUNet
+from gpunet.model.network import GPUNet
+from gpunet.model.parts import HeadSpec, StageSpec, StemSpec
+from gpunet.model.spec import NetworkSpec
 from gpunet.runtime.timing import Measurement, NoisyMachineWarning, noise
-from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec
 from gpunet.zoo.benchmark import benchmark, images_for
 
 SPEC = NetworkSpec(32, StemSpec(8), (StageSpec("fused_irb", 8, stride=2, expansion=2),), HeadSpec(16))

@@ -13,16 +13,18 @@ from typing import Any, cast
 
 import pytest
 import torch
+from helpers import DATA
 from torch import nn
 
-from gpunet import files
 from gpunet import runtime as runtimes
+from gpunet.core import files
+from gpunet.core.machine import Fingerprint, available_threads, fingerprint, processor_name
 from gpunet.errors import InvalidArgumentError, RecordsError, RuntimeUnavailableError
-from gpunet.machine import Fingerprint, available_threads, fingerprint, processor_name
-from gpunet.network import GPUNet
+from gpunet.model.entry import Entry, LatencyRecord
+from gpunet.model.network import GPUNet
+from gpunet.model.parts import HeadSpec, StageSpec, StemSpec
+from gpunet.model.spec import NetworkSpec
 from gpunet.runtime.timing import Measurement, NoisyMachineWarning
-from gpunet.spec import HeadSpec, NetworkSpec, StageSpec, StemSpec
-from gpunet.zoo.entry import Entry, LatencyRecord
 from gpunet.zoo.local import DamagedRecordsWarning, local_records, records_path
 from gpunet.zoo.measured import measurement_from_record, record_from_measurement
 
@@ -176,7 +178,7 @@ def test_the_second_call_is_light() -> None:
     _measure([ONE])
     code = f"""
 import sys
-from gpunet.zoo.entry import Entry
+from gpunet.model.entry import Entry
 from gpunet.zoo.local import local_records
 entry = Entry("one", "own", "gpunet", None, None, "none", num_classes=10, spec_data={ONE.spec_data!r})
 print(local_records([entry], runtime={RUNTIME!r}, threads=1)[0].latency_ms)
@@ -248,7 +250,7 @@ def test_the_file_says_what_it_is() -> None:
 
 
 def test_a_file_of_version_1_stays_readable() -> None:
-    golden = json.loads((Path(__file__).parents[1] / "data" / "measurements_v1.json").read_text())
+    golden = json.loads((DATA / "measurements_v1.json").read_text())
     path = records_path(_here())
     golden["fingerprint"] = _here().to_dict()
     path.parent.mkdir(parents=True)

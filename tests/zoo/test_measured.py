@@ -6,10 +6,10 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from publications import RUNTIME, measurement, record
+from helpers.publications import RUNTIME, measurement, record
 
 import gpunet
-from gpunet.machine import available_threads, fingerprint, processor_name
+from gpunet.core.machine import available_threads, fingerprint, processor_name
 from gpunet.runtime import get
 from gpunet.zoo.catalog import read_records, write_records
 from gpunet.zoo.measured import fingerprint_of, measurement_from_record, record_from_measurement

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from test_catalog import ENTRY, RECORD, write_zoo
+from helpers.entries import ENTRY, RECORD, write_zoo
 
 import gpunet
 from gpunet.errors import InvalidArgumentError, NothingFitsError, UnknownDeviceError
-from gpunet.zoo.entry import LatencyRecord
+from gpunet.model.entry import LatencyRecord
 from gpunet.zoo.query import Query, best, candidates
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from helpers import DATA
 
 from gpunet.errors import InvalidArgumentError, UnknownDeviceError
 from gpunet.zoo.catalog import append_records, read_records
 from gpunet.zoo.trtexec import record_from_trtexec
 
-DATA = Path(__file__).parents[1] / "data"
 LOG = (DATA / "trtexec_10_2.log").read_text()
 
 

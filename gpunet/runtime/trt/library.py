@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from gpunet.core.files import require
 from gpunet.errors import InvalidArgumentError, MissingDependencyError, RuntimeUnavailableError
-from gpunet.files import require
 from gpunet.runtime.base import installed_version
 
 _log = logging.getLogger(__name__)

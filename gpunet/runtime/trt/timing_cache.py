@@ -9,7 +9,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from gpunet.files import atomic_path, lock
+from gpunet.core.files import atomic_path, lock
 from gpunet.runtime.trt.gpu import Gpu
 from gpunet.runtime.trt.library import version_numbers
 

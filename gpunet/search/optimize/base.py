@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpunet.core.arguments import checked_integer
 from gpunet.errors import ExhaustedError, InvalidArgumentError
-from gpunet.search.arguments import checked_integer
 from gpunet.search.optimize.domain import Domain, canonical, every_point
 from gpunet.search.optimize.sobol import SobolPoints
 
@@ -36,7 +36,14 @@ class Optimizer(ABC):
 
     Raises:
         InvalidArgumentError: the domain is none, or the seed no integer from 0 to 2^63 - 1.
+
+    Attributes:
+        title: what a search by it is called, in reports.
+        modules: of optional packages, which its first proposal imports.
     """
+
+    title: ClassVar[str] = "a search"
+    modules: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, domain: Domain, *, seed: int = 0, maximize: bool = True) -> None:
         if not isinstance(domain, Domain):

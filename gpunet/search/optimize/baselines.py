@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunet.search.arguments import checked_integer
+from gpunet.core.arguments import checked_integer
 from gpunet.search.optimize.base import Optimizer
 from gpunet.search.optimize.domain import Domain
 from gpunet.search.optimize.lamcts import LaMcts
@@ -17,12 +17,16 @@ from gpunet.search.optimize.sobol import SobolPoints
 class RandomSearch(Optimizer):
     """Uniform points of the domain."""
 
+    title = "random search"
+
     def _propose(self, n: int) -> np.ndarray:
         return self._draw_new(n)
 
 
 class SobolSearch(Optimizer):
     """Points of a scrambled Sobol sequence; on a finite domain the nearest, and random ones for those that repeat."""
+
+    title = "Sobol points"
 
     def __init__(self, domain: Domain, *, seed: int = 0, maximize: bool = True) -> None:
         super().__init__(domain, seed=seed, maximize=maximize)
@@ -51,6 +55,8 @@ class RegularizedEvolution(Optimizer):
     Raises:
         InvalidArgumentError: `population` or `sample` is no integer of 1 or more.
     """
+
+    title = "regularized evolution"
 
     def __init__(
         self, domain: Domain, *, seed: int = 0, maximize: bool = True, population: int = 50, sample: int = 10
@@ -88,6 +94,8 @@ class GaussianProcessBo(LaMcts):
         initial: Sobol points before the first model, as of `LaMcts`.
         constraints: how many are learned, as of `LaMcts`.
     """
+
+    title = "Bayesian optimisation"
 
     def __init__(
         self,

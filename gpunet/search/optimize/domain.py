@@ -19,8 +19,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpunet.core.arguments import checked_integer
 from gpunet.errors import InvalidArgumentError
-from gpunet.search.arguments import checked_integer
 
 STEP = 0.1  # standard deviation of a step in a box, as a part of the range
 NEAREST = 32  # neighbours of a pool's point

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gpunet.files import require
+from gpunet.core.files import require
 
 PURPOSE = "to model what has been evaluated"
 _AT_ONCE = 1 << 17  # distances worked on at a time: more leave a processor's cache, and take three times as long

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from gpunet.core.arguments import checked_integer
 from gpunet.errors import InvalidArgumentError
-from gpunet.search.arguments import checked_integer
 from gpunet.search.optimize.base import Optimizer, as_float
 from gpunet.search.optimize.domain import Domain, every_point, numbers
 from gpunet.search.optimize.features import Features
@@ -58,6 +58,9 @@ class LaMcts(Optimizer):
             `constraints` no integer of 0 or more.
         MissingDependencyError: BoTorch or scikit-learn is not installed (at the first proposal of the model).
     """
+
+    title = "LA-MCTS-guided Bayesian optimisation"
+    modules = ("scipy.optimize", "sklearn.cluster", "sklearn.svm")
 
     def __init__(
         self,

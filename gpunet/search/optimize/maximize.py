@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpunet.files import require
+from gpunet.core.files import require
 from gpunet.search.optimize.acquisition import LogImprovement
 from gpunet.search.optimize.kernel import PURPOSE
 

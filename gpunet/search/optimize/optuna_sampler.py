@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from gpunet.core.arguments import checked_integer
+from gpunet.core.files import require
 from gpunet.errors import ExhaustedError, InvalidArgumentError
-from gpunet.files import require
-from gpunet.search.arguments import checked_integer
 from gpunet.search.optimize.lamcts import LaMcts
 from gpunet.search.optimize.optuna_space import OptunaSpace
 

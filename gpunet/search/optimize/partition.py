@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunet.files import require
+from gpunet.core.files import require
 
 LEAF_SIZE = 20  # samples that a leaf holds before it is cut
 MAX_DEPTH = 12  # degenerate cuts of one sample each would go as deep as there are samples

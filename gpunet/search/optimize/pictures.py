@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from gpunet.core.files import atomic_path, require
 from gpunet.errors import InvalidArgumentError
-from gpunet.files import atomic_path, require
 from gpunet.search.optimize.lamcts import LaMcts
 
 SUFFIXES = (".png", ".svg", ".pdf")

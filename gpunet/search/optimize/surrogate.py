@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gpunet.files import require
+from gpunet.core.files import require
 from gpunet.search.optimize.kernel import PURPOSE, Covariance, Likelihood, Prior, gpytorch_kernel, load
 from gpunet.search.optimize.outcome import CANDIDATES, Outcome
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import onnx
 import pytest
+from helpers.small_onnx import make_onnx
 from onnx import TensorProto, helper
-from small_onnx import make_onnx
 
 from gpunet.errors import ExportError, InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime.trt.builder import _check_coverage, build_engine

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import onnx
 import pytest
+from helpers.small_onnx import make_onnx
 from onnx import TensorProto, helper
-from small_onnx import make_onnx
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.runtime.trt.graph import Graph, fit_batch, read_graph

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from small_onnx import make_onnx
+from helpers.small_onnx import make_onnx
 
 from gpunet.errors import ExportError
 from gpunet.runtime.trt.graph import Graph, read_graph

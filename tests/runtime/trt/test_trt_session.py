@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_onnx import SIDE, make_onnx
+from helpers.small_onnx import SIDE, make_onnx
 
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime import onnxruntime

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import statistics
-from pathlib import Path
 
 import pytest
+from helpers import DATA
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.runtime.trt.timing import Switches
 from gpunet.runtime.trt.trtexec_log import import_trtexec
 
-DATA = Path(__file__).parents[2] / "data"
 OLD, NEW = Switches(), Switches(cuda_graph=True, spin_wait=True, transfers=False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from domain_contract import has_neighbours_inside, keeps_the_protocol
+from helpers.domain_contract import has_neighbours_inside, keeps_the_protocol
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

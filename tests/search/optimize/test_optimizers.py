@@ -422,7 +422,7 @@ def test_how_many_constraints_is_checked():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", bench_proposals.DOMAINS)
 def test_no_proposal_costs_an_order_more_than_it_may(name: str):
-    """A guard: the limits themselves are measured by tools/bench_proposals.py, on a machine that is quiet."""
+    """A guard: the limits themselves are measured by benchmarks/bench_proposals.py, on a machine that is quiet."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,0 +1,1 @@
+"""What benchmarks/bench_optimizers.py compares, and how it judges."""

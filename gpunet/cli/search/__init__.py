@@ -1,0 +1,1 @@
+"""`gpunet search ...`, an action a file."""

@@ -1,0 +1,1 @@
+"""`gpunet table ...`, an action a file."""

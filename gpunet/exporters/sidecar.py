@@ -1,0 +1,158 @@
+"""What an exported file is: NAME.json beside it, whatever its format. Versioned, checked when it is read.
+
+The file itself carries nothing of this: an engine is what its library reads, an ONNX file what ONNX reads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from gpunet.core.files import sha256_of, write_text
+from gpunet.errors import ChecksumError, InvalidArgumentError
+
+SIDECAR_VERSION = 1
+FORMATS = ("onnx", "tensorrt", "tensorrt_rtx", "openvino")
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """Everything that is known of an exported file.
+
+    Args:
+        format: one of FORMATS.
+        artefact_sha256, artefact_bytes: of the file itself (for OpenVINO IR, of its .bin).
+        onnx_sha256: of the ONNX it was made of; for an ONNX file, its own.
+        precision: 'fp32', 'fp16' or 'int8'.
+        batch: (least, optimal, most) images a run.
+        runtime, runtime_version: what it was made by or, for ONNX, checked with.
+        model: name of the zoo's entry; None for a network of one's own.
+        spec_sha256: of the network's spec; None for a network without one.
+        gpu: that it was built on; None for none.
+        compute_capabilities: GPUs that it was built for; () for an engine of TensorRT-RTX means all from 8.0 on.
+        os, machine: operating system and instruction set, e.g. 'Linux', 'x86_64'.
+        builder_flags: what else shaped it, as plain JSON types.
+        verification: the outcome, as plain JSON types: {'outcome': 'verified' | 'not verified', ...}.
+        report: what the builder said and proved; plain JSON types.
+        preprocessing: how a picture becomes its input (input_size, mean, std, interpolation, crop_pct), where the
+            network says so; absent from early sidecars.
+        command: the command line that made it; () for a call from Python.
+        gpunet_version: of this package.
+        created: UTC, ISO 8601.
+    """
+
+    format: str
+    artefact_sha256: str
+    artefact_bytes: int
+    onnx_sha256: str
+    precision: str
+    batch: tuple[int, int, int]
+    runtime: str
+    runtime_version: str
+    model: str | None = None
+    spec_sha256: str | None = None
+    gpu: str | None = None
+    compute_capabilities: tuple[str, ...] = ()
+    os: str = ""
+    machine: str = ""
+    builder_flags: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    verification: Mapping[str, Any] | None = field(default=None, hash=False)
+    report: Mapping[str, Any] | None = field(default=None, hash=False)
+    preprocessing: Mapping[str, Any] | None = field(default=None, hash=False)
+    command: tuple[str, ...] = ()
+    gpunet_version: str = ""
+    created: str = ""
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise InvalidArgumentError(
+                f"a sidecar's format must be one of {', '.join(FORMATS)}, but got {self.format!r}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        body = {"sidecar_version": SIDECAR_VERSION, **asdict(self)}
+        return {**body, "batch": list(self.batch), "compute_capabilities": list(self.compute_capabilities),
+                "command": list(self.command)}  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, data: object, where: str = "sidecar") -> Sidecar:
+        """The sidecar that `to_dict` wrote.
+
+        Raises:
+            InvalidArgumentError: (a ValueError) it is of another version, or a key is unknown, missing or wrong.
+        """
+        if not isinstance(data, Mapping):
+            raise InvalidArgumentError(f"{where}: must be an object, but is {type(data).__name__}.")
+        body = dict(data)
+        version = body.pop("sidecar_version", None)
+        if version != SIDECAR_VERSION:
+            raise InvalidArgumentError(
+                f"{where}: version {version!r} is not {SIDECAR_VERSION}.",
+                "A newer gpunet wrote it: upgrade, or export again.",
+            )
+        body.setdefault("preprocessing", None)
+        known = {each.name for each in fields(cls)}
+        odd = sorted(set(body) ^ known)
+        if odd:
+            raise InvalidArgumentError(f"{where}: {odd[0]} is {'unknown' if odd[0] in body else 'missing'}.")
+        lists = {name: body[name] for name in ("batch", "compute_capabilities", "command")}
+        texts = {
+            name: body[name] for name in ("artefact_sha256", "onnx_sha256", "precision", "runtime", "runtime_version")
+        }
+        for name, value in (*lists.items(), *texts.items()):
+            kind = list if name in lists else str
+            if not isinstance(value, kind):
+                raise InvalidArgumentError(f"{where}: {name} must be a {kind.__name__}, but is {value!r}.")
+        return cls(**{**body, **{name: tuple(value) for name, value in lists.items()}})
+
+
+def sidecar_path(artefact: str | Path) -> Path:
+    """'gpunet_0.engine' -> 'gpunet_0.engine.json': its own, though several formats of a model lie in one folder."""
+    artefact = Path(artefact)
+    return artefact.with_name(artefact.name + ".json")
+
+
+def write_sidecar(artefact: str | Path, sidecar: Sidecar) -> Path:
+    """Write the sidecar of a file, atomically; returns its path."""
+    path = sidecar_path(artefact)
+    write_text(path, json.dumps(sidecar.to_dict(), indent=2) + "\n")
+    return path
+
+
+def read_sidecar(artefact: str | Path, *, check: bool = True) -> Sidecar:
+    """The sidecar of a file.
+
+    Args:
+        artefact: the exported file.
+        check: whether the file must be the one that the sidecar describes.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) there is no such file or no sidecar, or it cannot be read as one.
+        ChecksumError: (a RuntimeError) the file is not the one that the sidecar describes.
+    """
+    artefact = Path(artefact)
+    path = sidecar_path(artefact)
+    again = f"Export it again: gpunet-export ... -o {artefact}"
+    if not artefact.is_file():
+        raise InvalidArgumentError(f"{artefact}: there is no such file.", again)
+    if not path.is_file():
+        raise InvalidArgumentError(f"{artefact}: there is no {path.name} beside it, which says what it is.", again)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InvalidArgumentError(f"{path}: not JSON: {error}.", again) from error
+    sidecar = Sidecar.from_dict(data, str(path))
+    judged = artefact.with_suffix(".bin") if sidecar.format == "openvino" else artefact
+    if check and (not judged.is_file() or sha256_of(judged) != sidecar.artefact_sha256):
+        raise ChecksumError(f"{judged} is not the file that {path.name} describes: its SHA-256 differs.", again)
+    return sidecar
+
+
+def now_utc() -> str:
+    """The time, in UTC, as ISO 8601 to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

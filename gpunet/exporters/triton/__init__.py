@@ -1,0 +1,1 @@
+"""Triton model repositories: the folder, its config.pbtxt, and protobuf's text format."""

@@ -1,0 +1,102 @@
+"""A network's ONNX graph at the precision asked for, compared with PyTorch: what every format is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpunet import runtime as runtimes
+from gpunet.exporters.graph.half import check_half_range, half_from_float
+from gpunet.exporters.graph.types import check_precision
+from gpunet.exporters.images import Images, ImageSet, image_set
+from gpunet.exporters.onnx import check_graph, image_shape, onnx_from_network
+from gpunet.exporters.verify import TOLERANCES, Verification, compare
+from gpunet.exporters.verify_graph import pictures_of
+from gpunet.runtime.batch import BatchProfile
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from torch import nn
+
+    from gpunet.exporters.int8.calibration import Calibration
+    from gpunet.exporters.int8.quantize import QuantizationReport
+
+
+@dataclass(frozen=True)
+class VerifiedGraph:
+    """A graph, and what it was compared on.
+
+    Args:
+        float32: the graph that it was made of; itself at fp32.
+        model: the graph at its precision, float32 at input and output.
+        final: what is written: `model`, or with half at input and output too.
+        images: that it was compared on.
+        batch: the batch sizes it takes.
+        verification: how it was compared with PyTorch.
+        quantization: what INT8 did to the accuracy; None at other precisions.
+    """
+
+    float32: ModelProto
+    model: ModelProto
+    final: ModelProto
+    images: ImageSet
+    batch: BatchProfile
+    verification: Verification
+    quantization: QuantizationReport | None
+
+
+def verified_graph(
+    model: nn.Module,
+    *,
+    precision: str,
+    batch: BatchProfile,
+    opset: int,
+    io_fp16: bool = False,
+    layout: str = "tensorrt",
+    images: Images | None = None,
+    calibration: Calibration | None = None,
+    leave_out: Sequence[str] = (),
+    keep: bool = False,
+) -> VerifiedGraph:
+    """Export a network, bring it to a precision, and compare it with PyTorch through ONNX Runtime.
+
+    Args:
+        model, precision, opset, io_fp16, images, calibration, leave_out: see `gpunet.exporters.deploy.deploy`.
+        batch: the batch sizes it takes.
+        layout: of 8-bit integers.
+        keep: return a graph that fails the comparison, too.
+
+    Raises:
+        See `gpunet.exporters.deploy.deploy`.
+    """
+    from gpunet.exporters.graph.trace import detached_copy
+
+    shape = image_shape(model)
+    verified_on = image_set(model, shape, images)
+    float32 = onnx_from_network(model, batch_size=batch.sizes, opset=opset)
+    quantized: QuantizationReport | None = None
+    proto = float32
+    if precision == "fp16":
+        check_half_range(float32, verified_on.arrays)
+        proto = half_from_float(float32)
+    elif precision == "int8":
+        from gpunet.exporters.int8.calibration import calibration_images
+        from gpunet.exporters.int8.quantize import int8_from_float
+
+        chosen = calibration_images(model, shape, calibration)
+        verified_on = pictures_of(verified_on)  # integers cover the range of pictures, not that of noise
+        proto, quantized = int8_from_float(float32, chosen, layout=layout, leave_out=leave_out)
+    check_graph(proto)
+    check_precision(proto, precision, left_float=() if quantized is None else quantized.float_layers)
+    verification = compare(
+        runtimes.get("pytorch").load(detached_copy(model)),
+        runtimes.get("onnxruntime").load(proto, precision=precision),
+        verified_on,
+        batch_sizes=batch.ends,
+        tolerance=TOLERANCES[precision],
+    )
+    if not keep:
+        verification.require_passed()
+    final = half_from_float(float32, io_fp16=True) if io_fp16 else proto
+    return VerifiedGraph(float32, proto, final, verified_on, batch, verification, quantized)

@@ -1,0 +1,1 @@
+"""Networks: specs with their parts and shapes, entries and their records, torch modules, preprocessing."""

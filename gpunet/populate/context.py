@@ -1,0 +1,59 @@
+"""What every stage is given: the plan, its folder, who listens, and how processes are run for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+from gpunet.errors import PreemptedError
+from gpunet.launch.processes import Fleet, Job
+from gpunet.populate.place import Place
+from gpunet.populate.plan import Plan
+from gpunet.search.study.training import RecipeTrainer
+
+
+class Context:
+    """A run of the tool.
+
+    Args:
+        plan: what for.
+        place: where.
+        say: told what happens, line by line.
+        asked: whether to leave before the next step.
+    """
+
+    def __init__(
+        self, plan: Plan, place: Place, say: Callable[[str], None], asked: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.plan, self.place, self.say, self._asked = plan, place, say, asked
+
+    def leave_if_asked(self, stage: str) -> None:
+        """Go no further if this process was asked to leave.
+
+        Raises:
+            PreemptedError: it was.
+        """
+        if self._asked():
+            raise PreemptedError(f"asked to leave in the stage {stage}.", "The same command goes on from there.")
+
+    @cached_property
+    def trainer(self) -> RecipeTrainer:
+        """The trainer that ranks networks; what is wrong with data and recipe is said when it is first asked for."""
+        trainer = RecipeTrainer(self.plan.space, self.plan.search.recipe, self.plan.search.data)
+        trainer.check()
+        return trainer
+
+    @property
+    def num_classes(self) -> int:
+        """Of the data, and so of the networks."""
+        return self.trainer.num_classes
+
+    def run_jobs(self, stage: str, jobs: Sequence[Job]) -> None:
+        """Run processes to their end.
+
+        Raises:
+            PreemptedError: this process was asked to leave; so were they, and all have left.
+            WorkerError: one of them failed.
+        """
+        if Fleet(jobs, say=lambda line: self.say(f"[{stage}] {line}")).run():
+            raise PreemptedError(f"asked to leave in the stage {stage}.", "The same command goes on from there.")

@@ -1,0 +1,132 @@
+"""Stage 3, the search: a study a tier, worked on by processes of this machine, of a cluster, or of whoever joins."""
+
+from __future__ import annotations
+
+from gpunet.errors import WorkerError
+from gpunet.launch.processes import Job, gpunet_command, places
+from gpunet.populate.context import Context
+from gpunet.populate.tier_stage import TierFound, tiers_of
+from gpunet.search.study.definition import Pruning, StudyDefinition, defined
+from gpunet.search.study.study import Study, create_study, open_study
+from gpunet.search.study.tables import estimator_from_table
+
+
+def study_name(context: Context, tier: int, *, random: bool = False) -> str:
+    """Of a tier's study, or of random search beside it."""
+    return f"{context.plan.name}-tier-{tier}{'-random' if random else ''}"
+
+
+def study_of(context: Context, tier: int, *, random: bool = False) -> Study:
+    """A tier's study, as it stands.
+
+    Raises:
+        StudyError: it has not been made.
+    """
+    return _opened(context, study_name(context, tier, random=random))
+
+
+def check(context: Context) -> None:
+    """See that the workers can be started, before hours are spent on what comes first.
+
+    Raises:
+        WorkerError: there are fewer GPUs than workers.
+    """
+    if context.plan.search.cluster == "local":
+        _places(context)
+
+
+def run(context: Context) -> None:
+    """Make the studies that are missing, and work on those that have trials left.
+
+    Raises:
+        WorkerError: workers left before the end, and others that were started did no better.
+    """
+    ended: dict[str, tuple[int, int]] = _made(context)
+    while ended:
+        _work(context, list(ended))
+        now = {name: _ended(context, name) for name in ended}
+        if now == ended:  # a tier of fewer networks than the budget ends so too
+            break
+        ended = {name: (count, budget) for name, (count, budget) in now.items() if count < budget}
+    for name in ended:
+        study = _opened(context, name)
+        left = sum(not each.ended for each in study.trials())
+        study.storage.close()
+        if left:
+            raise WorkerError(
+                f"{name}: {left} trials have not ended, and the workers have left.", "Run the same command again."
+            )
+
+
+def _made(context: Context) -> dict[str, tuple[int, int]]:
+    """Make the studies; of those that have trials left, how many have ended, and the budget."""
+    plan, place = context.plan, context.place
+    estimator = estimator_from_table(place.table, plan.space, context.num_classes)
+    left = {}
+    for tier in tiers_of(context):
+        for random in (False, True) if plan.search.random_trials else (False,):
+            trials = plan.search.random_trials if random else plan.search.trials
+            definition = _definition(context, tier, estimator, trials, random=random)
+            name = study_name(context, tier.number, random=random)
+            study = create_study(place.storage, name, definition, folder=place.search_folder(name))
+            study.move(place.search_folder(name))  # the folder of state may have been
+            if study.max_trials() != trials:
+                study.set_max_trials(trials)
+            ended = sum(each.ended for each in study.trials())
+            context.say(f"[search] {name}: {ended} of {trials} trials have ended")
+            if ended < trials:
+                left[name] = ended, trials
+            study.storage.close()
+    return left
+
+
+def _ended(context: Context, name: str) -> tuple[int, int]:
+    """How many trials of a study have ended, and its budget."""
+    study = _opened(context, name)
+    try:
+        return sum(each.ended for each in study.trials()), study.max_trials()
+    finally:
+        study.storage.close()
+
+
+def _opened(context: Context, name: str) -> Study:
+    return open_study(context.place.storage, name, folder=context.place.search_folder(name))
+
+
+def _definition(context: Context, tier: TierFound, estimator: object, trials: int, *, random: bool) -> StudyDefinition:
+    plan = context.plan
+    return defined(
+        plan.space, estimator, tier.low_ms, float("inf") if tier.high_ms is None else tier.high_ms,  # type: ignore[arg-type]
+        candidates=tier.candidates, trainer=context.trainer.to_dict(), epochs=plan.search.recipe.epochs,
+        max_trials=trials, num_classes=context.num_classes, table=str(context.place.table),
+        optimizer="random" if random else plan.search.optimizer, seed=plan.search.seed,
+        pruning=Pruning() if random else plan.search.pruning,
+    )  # fmt: skip
+
+
+def _work(context: Context, studies: list[str]) -> None:
+    search = context.plan.search
+    command = gpunet_command(
+        "search", "worker", "--study", context.place.storage, "--name", *studies, "--until-eof",
+        "--table", str(context.place.table), "--beat-s", f"{search.beat_s:g}", "--grace-s", f"{search.grace_s:g}",
+        "--image-workers", str(search.image_workers),
+        *([] if search.device is None else ["--device", search.device]),
+        *([] if search.data.place is None else ["--data-root", search.data.place]),
+    )  # fmt: skip
+    if search.cluster == "ray":
+        from gpunet.errors import PreemptedError
+        from gpunet.launch.ray import run_on_ray
+
+        jobs = [Job(f"worker {number}", command) for number in range(search.workers or 1)]
+        gpus = 0 if search.gpus_per_worker is None and search.device == "cpu" else search.gpus_per_worker
+        if run_on_ray(jobs, gpus=gpus, say=lambda line: context.say(f"[search] {line}")):
+            raise PreemptedError("asked to leave in the stage search.", "The same command goes on from there.")
+        return
+    context.run_jobs(
+        "search", [Job(f"worker {n}", command, environment) for n, environment in enumerate(_places(context))]
+    )
+
+
+def _places(context: Context) -> list[dict[str, str]]:
+    search = context.plan.search
+    return places(search.workers, gpus=0 if search.device == "cpu" else None)

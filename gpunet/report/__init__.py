@@ -1,0 +1,1 @@
+"""What a search found, as one HTML page and as pictures; and latency against accuracy."""

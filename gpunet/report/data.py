@@ -1,0 +1,140 @@
+"""What a search found, as frozen data: the conditions, the tiers with their trials, and the networks that won.
+
+`report.json` in a report's folder holds it; `gpunet report` draws it. Every fault is a SpecError that begins with its
+path: ``tiers[1].trials[4].state: ...``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gpunet.core.fields import check_name, check_number, part_from_dict, part_to_dict
+from gpunet.core.files import write_text
+from gpunet.errors import ReportError, SpecError
+from gpunet.report.parts import (
+    NetworkReport,
+    Sample,
+    TierReport,
+    TrialPoint,
+    check_parts,
+    check_unique,
+    parts_from_list,
+)
+
+__all__ = ["NetworkReport", "Report", "Sample", "TierReport", "TrialPoint", "read_report", "write_report"]
+
+FORMAT, FORMAT_VERSION = "gpunet-report", 1
+FILE_NAME = "report.json"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a search's report shows.
+
+    Args:
+        title: heading of the page.
+        chip, board: what the latencies were measured on, as `gpunet.core.device` names them.
+        runtime, runtime_version, precision, batch_size: the other conditions of the latencies.
+        data: what the networks were trained and scored on, in words.
+        created: when, as ISO 8601 writes it.
+        tiers: of the search.
+        networks: the winners.
+        versions: of the packages that took part, by name.
+
+    Raises:
+        SpecError: (a ValueError) naming the path of the fault.
+    """
+
+    title: str
+    chip: str
+    board: str
+    runtime: str
+    runtime_version: str
+    precision: str
+    batch_size: int
+    data: str
+    created: str
+    tiers: tuple[TierReport, ...]
+    networks: tuple[NetworkReport, ...]
+    versions: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for name in ("title", "chip", "board", "runtime", "precision", "data", "created"):
+            check_name(name, getattr(self, name))
+        if not isinstance(self.runtime_version, str):
+            raise SpecError(f"runtime_version: {self.runtime_version!r} is not a text", "Give '' if it is not known.")
+        check_number("batch_size", self.batch_size, 1, whole=True)
+        check_parts("tiers", self.tiers, TierReport)
+        check_parts("networks", self.networks, NetworkReport)
+        names = [tier.name for tier in self.tiers]
+        check_unique("tiers", "name", names)
+        check_unique("networks", "name", [network.name for network in self.networks])
+        for index, network in enumerate(self.networks):
+            if network.tier not in names:
+                raise SpecError(
+                    f"networks[{index}].tier: no tier is called {network.tier!r}", f"Tiers: {', '.join(names)}."
+                )
+        if not isinstance(self.versions, Mapping):
+            raise SpecError(f"versions: {self.versions!r} is not an object")
+        for package, version in self.versions.items():
+            check_name("versions", package)
+            if not isinstance(version, str):
+                raise SpecError(f"versions.{package}: {version!r} is not a text")
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Report:
+        """The report that `to_dict` wrote.
+
+        Raises:
+            SpecError: it is no report, of another version, or a field breaks its rule.
+        """
+        if not isinstance(data, Mapping) or data.get("format") != FORMAT:
+            raise SpecError(f"format: this is no {FORMAT}", "`gpunet.report.data.write_report` writes one.")
+        if data.get("format_version") != FORMAT_VERSION:
+            raise SpecError(
+                f"format_version: {data.get('format_version')!r} is not {FORMAT_VERSION}",
+                "A newer gpunet wrote this report: upgrade gpunet.",
+            )
+        body = {key: value for key, value in data.items() if key not in ("format", "format_version")}
+        for name, part_type in (("tiers", TierReport), ("networks", NetworkReport)):
+            if name in body:
+                body[name] = parts_from_list(body[name], part_type, name)
+        body.setdefault("versions", {})
+        return part_from_dict(cls, body, "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        body = part_to_dict(self)
+        return {"format": FORMAT, "format_version": FORMAT_VERSION, **body, "versions": dict(self.versions)}
+
+
+def read_report(folder: str | Path) -> Report:
+    """The report in a folder's `report.json`.
+
+    Raises:
+        ReportError: (a ValueError) there is none, or it cannot be read as one; the message names file and field.
+    """
+    path = Path(folder) / FILE_NAME
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ReportError(
+            f"{folder} holds no {FILE_NAME}.", "Give the folder of a finished search, or write one with write_report."
+        ) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ReportError(f"{path}: cannot be read as JSON: {error}") from None
+    try:
+        return Report.from_dict(data)
+    except SpecError as error:
+        raise ReportError(f"{path}: {error.message}", error.hint) from None
+
+
+def write_report(report: Report, folder: str | Path) -> Path:
+    """Write `report.json` into a folder, atomically; the folder is made. Returns the file's path."""
+    path = Path(folder) / FILE_NAME
+    write_text(path, json.dumps(report.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return path

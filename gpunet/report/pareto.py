@@ -1,0 +1,146 @@
+"""The Pareto chart of a report: winners, trials, and what others published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpunet.core.frontier import Point, frontier
+from gpunet.report.chart import Chart, Mark, Series, padded
+from gpunet.report.data import NetworkReport, Report
+from gpunet.report.drawing import INK, MUTED
+from gpunet.report.references import Reference
+from gpunet.report.words import conditions, ms_text, percent_text, tier_colours, time_text, top1_text
+
+_FAINT, _BASELINE = "#8a8a8a", "#777777"
+_Range = tuple[float, float] | None
+
+
+def pareto_chart(report: Report, references: Sequence[Reference] = ()) -> Chart:
+    """Measured latency against accuracy: winners, trials, and what others published.
+
+    Trials that nobody measured stand at their estimated latency, as a series of their own.
+    """
+    where, colours = conditions(report), tier_colours(report)
+    series, rows = [], []
+    trials = [(tier, trial) for tier in report.tiers for trial in tier.complete]
+    for measured in (False, True):
+        marks = []
+        for tier, trial in trials:
+            if (trial.measured_ms is not None) is not measured:
+                continue
+            latency_ms = trial.estimated_ms if trial.measured_ms is None else trial.measured_ms
+            kind = "measured" if measured else "estimated"
+            tip = (
+                f"trial {trial.number}, {tier.name}",
+                f"{time_text(latency_ms)} {kind}",
+                top1_text(trial.top1_percent),
+                where,
+            )
+            marks.append(Mark(latency_ms, trial.top1_percent or 0.0, tip))
+            rows.append(
+                (
+                    f"trial {trial.number}",
+                    f"trial, {tier.name}",
+                    kind,
+                    ms_text(latency_ms),
+                    percent_text(trial.top1_percent),
+                    where,
+                )
+            )
+        name = "trials, at measured latency" if measured else "trials, at estimated latency"
+        series.append(Series(name, "points", tuple(marks), _FAINT, "circle" if measured else "ring", 3, faint=True))
+    for role, name, colour, marker, radius in (
+        ("baseline", "published baselines", _BASELINE, "diamond", 4.5),
+        ("released", "released GPUNets, published", INK, "star", 7.5),
+    ):
+        found = [each for each in references if each.role == role]
+        marks = [
+            Mark(each.latency_ms, each.top1_percent,
+                 (each.name, f"{time_text(each.latency_ms)} published", top1_text(each.top1_percent), each.conditions),
+                 each.name if role == "released" else "")
+            for each in found
+        ]  # fmt: skip
+        rows += [
+            (e.name, role, "published", ms_text(e.latency_ms), percent_text(e.top1_percent), e.conditions)
+            for e in found
+        ]
+        series.append(Series(name, "points", tuple(marks), colour, marker, radius))
+    measured_ones = [network for network in report.networks if network.measured_ms is not None]
+    series += _fronts(measured_ones, references)
+    for tier in report.tiers:
+        won = [network for network in measured_ones if network.tier == tier.name]
+        marks = [Mark(n.measured_ms or 0.0, n.top1_percent, _winner_tip(n, where), n.name) for n in won]
+        series.append(Series(f"winners, {tier.name}", "points", tuple(marks), colours[tier.name], "circle", 6.5))
+    rows = [
+        (n.name, f"winner, {n.tier}", "measured", ms_text(n.measured_ms), percent_text(n.top1_percent), where)
+        for n in measured_ones
+    ] + rows
+    x_range, y_range = _ranges(series)
+    return Chart(
+        "pareto", "Latency against accuracy", f"latency, ms ({where})", "top-1 accuracy, %", tuple(series),
+        caption=_pareto_caption(report, references, series, y_range),
+        columns=("network", "role", "latency is", "ms>", "top-1 %>", "conditions"), rows=tuple(rows),
+        x_range=x_range, y_range=y_range, height=560, empty="No network has both a latency and an accuracy.",
+    )  # fmt: skip
+
+
+def _winner_tip(network: NetworkReport, where: str) -> tuple[str, ...]:
+    spread = "" if network.spread_ms is None else f", spread {time_text(network.spread_ms)}"
+    return (
+        f"{network.name}, winner of {network.tier}",
+        f"{time_text(network.measured_ms)} measured{spread}",
+        top1_text(network.top1_percent),
+        where,
+    )
+
+
+def _fronts(networks: Sequence[NetworkReport], references: Sequence[Reference]) -> list[Series]:
+    published = [Point(each.name, each.latency_ms, each.top1_percent) for each in references]
+    own = [Point(each.name, each.measured_ms or 0.0, each.top1_percent) for each in networks]
+    right = max((point.latency_ms for point in (*published, *own)), default=0.0) * 1.03
+    series = []
+    for name, points, colour, dashed in (
+        ("front of what was published", published, MUTED, True),
+        ("front of the winners", own, "#0072b2", False),
+    ):
+        marks = [Mark(point.latency_ms, point.top1_percent) for point in frontier(points)]
+        if marks:
+            marks.append(Mark(right, marks[-1].y))
+        series.append(Series(name, "steps", tuple(marks), colour, dashed=dashed))
+    return series
+
+
+def _ranges(series: Sequence[Series]) -> tuple[_Range, _Range]:
+    """Ranges that hold all but the trials that scored so little that they would press the rest together."""
+    marks = [mark for each in series for mark in each.marks]
+    if not marks:
+        return None, None
+    kept = [mark.y for each in series if not each.faint for mark in each.marks]
+    tried = sorted(mark.y for each in series if each.faint for mark in each.marks)
+    if tried:
+        top, quarter = max([*kept, *tried]), tried[len(tried) // 4]
+        kept += [y for y in tried if y >= quarter - 2 * (top - quarter)]
+    low, high = padded(kept)
+    return padded((mark.x for mark in marks), zero=True, share=0.03), (low, min(high, 101.0))
+
+
+def _pareto_caption(
+    report: Report,
+    references: Sequence[Reference],
+    series: Sequence[Series],
+    y_range: _Range,
+) -> str:
+    said = ["A step is the Pareto front, of measured winners or of published figures."]
+    unmeasured = [network.name for network in report.networks if network.measured_ms is None]
+    if unmeasured:
+        said.append(f"Not measured, and so not shown: {', '.join(unmeasured)}.")
+    least = y_range[0] if y_range else 0.0
+    low = sum(mark.y < least for each in series for mark in each.marks)
+    if low:
+        said.append(f"{low} {'trial' if low == 1 else 'trials'} scored less than is shown here; the table has them.")
+    if references:
+        said.append(
+            "Published figures are what others measured, with the versions and boards that their tips name: "
+            "they were not measured anew."
+        )
+    return " ".join(said)

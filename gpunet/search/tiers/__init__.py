@@ -1,0 +1,1 @@
+"""Latency tiers: a space sampled by the million, sorted by estimated latency, searched in part."""

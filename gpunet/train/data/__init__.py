@@ -1,0 +1,1 @@
+"""Labelled images: opened, decoded, prepared, in batches."""

@@ -1,0 +1,281 @@
+"""Labelled images: whatever timm's `create_dataset` opens, and `digits`; with the names of their classes.
+
+Datasets are opened without transforms; `gpunet.train.data.loader` prepares images, and reads them so that one that
+cannot be read is counted, named and skipped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpunet.errors import DataError
+from gpunet.model.classes import class_numbers
+
+TRAIN_SPLITS = ("train", "training")
+VALIDATION_SPLITS = ("validation", "val", "valid", "eval", "test")
+_STREAMS = ("wds/", "tfds/", "hfids/")
+_PREFIXES = (*_STREAMS, "torch/", "hfds/")
+_KINDS = "a folder with a folder a class, digits, or a dataset of timm's: torch/..., hfds/..., wds/..., tfds/..."
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Labelled images.
+
+    Args:
+        name: as it was asked for, with the split.
+        dataset: gives (PIL image, class) by index, or one after the other where `streamed`.
+        classes: their names, in order; None where the data does not say.
+        streamed: it has no random access.
+        rows: indices that are taken; None for all.
+        numbers: the model's number of each class; None where they are the same.
+    """
+
+    name: str
+    dataset: Any
+    classes: tuple[str, ...] | None
+    streamed: bool = False
+    rows: tuple[int, ...] | None = None
+    numbers: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.dataset) if self.rows is None else len(self.rows)
+
+    def row(self, index: int) -> int:
+        """The dataset's index of the image `index`."""
+        return index if self.rows is None else self.rows[index]
+
+    def file(self, index: int) -> str:
+        """What an image is called: its file where it has one."""
+        named = getattr(self.dataset, "filename", None)
+        if callable(named):
+            return str(named(self.row(index)))
+        samples = getattr(self.dataset, "samples", None)
+        return str(samples[self.row(index)][0]) if samples else f"image {self.row(index)} of {self.name}"
+
+    def targets(self) -> np.ndarray:
+        """The class of every image, without decoding one where the dataset knows them."""
+        if self.streamed:
+            raise DataError(f"{self.name} is a stream: its classes are known only by reading it.")
+        known = getattr(self.dataset, "targets", None)
+        samples = getattr(getattr(self.dataset, "reader", self.dataset), "samples", None)
+        if known is None and samples:
+            known = [sample[1] for sample in samples]
+        if known is None:
+            known = [_target(self.dataset, index) for index in range(len(self.dataset))]
+        rows = range(len(self.dataset)) if self.rows is None else self.rows
+        return np.array([self.target(known[row]) for row in rows])
+
+    def fraction(self, part: float, *, seed: int = 0) -> ImageData:
+        """A part of the images, the same part of each class (at least one image), drawn by the seed.
+
+        Raises:
+            DataError: (a ValueError) `part` is not in (0, 1], or the data is a stream.
+        """
+        if not 0 < part <= 1:
+            raise DataError(f"a fraction must be above 0 and at most 1, but got {part!r}.")
+        if part == 1:
+            return self
+        taken = {index for own in self._shuffled(seed) for index in own[: max(1, round(part * len(own)))]}
+        return self._only(taken, f"{part:g} of each class")
+
+    def split(self, part: float, *, seed: int = 0) -> tuple[ImageData, ImageData]:
+        """The images without a part of them, and that part: the same part of each class, drawn by the seed.
+
+        Both have at least one image of each class; that of a class of only one stays in the first.
+
+        Raises:
+            DataError: (a ValueError) `part` is not in (0, 1), the data is a stream, or no class has two images.
+        """
+        if not 0 < part < 1:
+            raise DataError(f"a part to split off must be above 0 and below 1, but got {part!r}.")
+        off = {
+            index for own in self._shuffled(seed) for index in own[: min(len(own) - 1, max(1, round(part * len(own))))]
+        }
+        if not off:
+            raise DataError(f"{self.name} has no class of two images or more, so no part can be split off.")
+        rest = self._only(set(range(len(self))) - off, f"all but {part:g} of each class")
+        return rest, self._only(off, f"{part:g} of each class")
+
+    def _shuffled(self, seed: int) -> list[list[int]]:
+        """The indices of each class's images, in an order drawn by the seed."""
+        places: dict[int, list[int]] = defaultdict(list)
+        for index, target in enumerate(self.targets()):
+            places[int(target)].append(index)
+        generator = np.random.default_rng(seed)
+        return [generator.permutation(own).tolist() for _, own in sorted(places.items())]
+
+    def _only(self, taken: set[int], which: str) -> ImageData:
+        rows = tuple(sorted(map(self.row, taken)))
+        return dataclasses.replace(self, name=f"{self.name}, {which}", rows=rows)
+
+    def for_model(self, num_classes: int, classes: Sequence[str] | None = None) -> ImageData:
+        """The same images, their classes numbered as a model does.
+
+        A part of ImageNet's synset folders gets the numbers that those classes have for a model of all 1,000.
+
+        Args:
+            num_classes: of the model.
+            classes: names of the model's, where they are known.
+
+        Raises:
+            DataError: (a ValueError) the model's classes are others than these.
+        """
+        if self.classes is None:
+            return self
+        if len(self.classes) != num_classes:
+            numbers = class_numbers(self.classes, num_classes)
+            if numbers is not None:
+                return dataclasses.replace(self, numbers=tuple(numbers[name] for name in self.classes))
+            shown = ", ".join(self.classes[:5]) + (", ..." if len(self.classes) > 5 else "")
+            raise DataError(
+                f"the model has {num_classes} classes and {self.name} has {len(self.classes)} ({shown}).",
+                f"Build the model with num_classes={len(self.classes)}; or, for a part of the model's classes, name "
+                "them with a class map (--class-map FILE, a class a line).",
+            )
+        if classes is not None and tuple(classes) != self.classes:
+            other = next(k for k, (a, b) in enumerate(zip(classes, self.classes, strict=True)) if a != b)
+            raise DataError(
+                f"class {other} is {classes[other]!r} for the model and {self.classes[other]!r} in {self.name}.",
+                "Name the classes in the model's order with a class map (--class-map FILE, a class a line).",
+            )
+        return self
+
+    def target(self, value: int) -> int:
+        """The model's number of a class of the dataset."""
+        return int(value) if self.numbers is None or value < 0 else self.numbers[int(value)]
+
+
+def open_data(
+    name: str | Path,
+    *,
+    root: str | Path | None = None,
+    split: str = "train",
+    class_map: str | Path | None = None,
+    batch_size: int = 1,
+    seed: int = 0,
+) -> ImageData:
+    """A dataset by name, or a folder with a folder a class.
+
+    Args:
+        name: a folder, 'digits', or a dataset as timm names it: 'torch/cifar10', 'hfds/user/name', 'wds/...',
+            'tfds/...'.
+        root: where a named dataset lies, or what a folder is named from.
+        split: 'train' or 'validation', or as the dataset names it; of a folder, its subfolder.
+        class_map: a text file that names the classes in order, or maps names to numbers (timm's class map).
+        batch_size, seed: of a stream's reader.
+
+    Raises:
+        DataError: (a ValueError) there is no such data, or it holds no image.
+    """
+    label = f"{name} ({split})"
+    if str(name) == "digits":
+        from gpunet.train.data.digits import Digits
+
+        digits = Digits("train" if split in TRAIN_SPLITS else "validation" if split in VALIDATION_SPLITS else split)
+        return ImageData(label, digits, digits.classes)
+    streamed = str(name).lower().startswith(_STREAMS)
+    training = split in TRAIN_SPLITS
+    kwargs: dict[str, Any] = {"is_training": training, "batch_size": batch_size, "seed": seed} if streamed else {}
+    if class_map is not None:
+        if not Path(class_map).is_file() or Path(class_map).suffix != ".txt":
+            raise DataError(f"{class_map} is no class map.", "Give a text file (.txt) with a class a line.")
+        kwargs["class_map"] = str(class_map)
+    folder = data_folder(name, root)
+    if folder is not None and folder.is_dir():
+        dataset = _create("", folder, split, {**kwargs, "search_split": _has_split(folder, split)})
+    elif folder is not None:
+        raise DataError(f"{folder}: there is no such folder.", f"Data is {_KINDS}.")
+    else:
+        dataset = _create(str(name), root, split, kwargs)
+    if hasattr(dataset, "__len__") and not len(dataset):
+        raise DataError(f"{label} holds no image.", f"Data is {_KINDS}.")
+    return ImageData(label, dataset, _classes(dataset), streamed)
+
+
+def data_folder(name: str | Path, root: str | Path | None = None) -> Path | None:
+    """The folder that data is called by, whether it is there or not; None for `digits` and datasets of timm's.
+
+    Args:
+        name, root: see `open_data`.
+    """
+    if str(name) == "digits":
+        return None
+    folder = Path(name).expanduser()
+    if root is not None and not str(name).lower().startswith(_PREFIXES):
+        folder = Path(root).expanduser() / folder
+    named = "/" in str(name) and not str(name).startswith((".", "/", "~"))  # a dataset's name, unless it is a folder
+    return folder if folder.is_dir() or not named else None
+
+
+def open_training_data(
+    name: str | Path, *, split: str | None = None, root: str | Path | None = None, **options: Any
+) -> ImageData:
+    """The training split: as `open_data`; a folder must have one, so that nobody trains on the validation images."""
+    folder = data_folder(name, root)
+    if folder is not None and folder.is_dir() and split is None and not _has_split(folder, "train"):
+        raise DataError(
+            f"{folder} has no folder 'train', so its images cannot be told apart for training and validation.",
+            "Put them in train/ and validation/ (each with a folder a class), or name splits: --train-split NAME.",
+        )
+    return open_data(name, split=split or "train", root=root, **options)
+
+
+def _has_split(folder: Path, split: str) -> bool:
+    """Whether timm finds a subfolder for a split, which may have other names than it was asked for."""
+    for synonyms, others in ((TRAIN_SPLITS, VALIDATION_SPLITS), (VALIDATION_SPLITS, TRAIN_SPLITS)):
+        if split in synonyms:
+            found = any((folder / each).is_dir() for each in synonyms)
+            wrong = [each for each in others if (folder / each).is_dir()]
+            if wrong and not found:
+                raise DataError(
+                    f"{folder} has a folder {wrong[0]!r}, but none for {split!r}.",
+                    f"Add one of {', '.join(synonyms)}; or name the folder with the classes itself.",
+                )
+            return found
+    if not (folder / split).is_dir():
+        raise DataError(f"{folder} has no folder {split!r}.", "Name one that it has; or train, or validation.")
+    return True
+
+
+def _create(name: str, root: str | Path | None, split: str, kwargs: dict[str, Any]) -> Any:
+    from timm.data import create_dataset
+
+    try:
+        return create_dataset(name, root=None if root is None else str(root), split=split, **kwargs)
+    except (AssertionError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        shown = f"the dataset {name!r} (root {root}, split {split!r})" if name else f"the folder {root}"
+        raise DataError(
+            f"timm cannot open {shown}: {type(error).__name__}: {error}",
+            f"Data is {_KINDS}; a named one takes its root (--data-root) and split as timm.data.create_dataset does.",
+        ) from error
+
+
+def _target(dataset: Any, index: int) -> Any:
+    reader = getattr(dataset, "reader", None)
+    if reader is None:
+        return dataset[index][1]
+    file, target = reader[index][:2]
+    file.close()
+    return target
+
+
+def _classes(dataset: Any) -> tuple[str, ...] | None:
+    """Names of the classes, in order, where a dataset has them anywhere."""
+    reader = getattr(dataset, "reader", None)
+    for place in (dataset, reader):
+        by_name = getattr(place, "class_to_idx", None)
+        if isinstance(by_name, dict) and by_name and all(isinstance(value, int) for value in by_name.values()):
+            ordered = sorted(by_name, key=lambda each: by_name[each])
+            return tuple(map(str, ordered)) if len(set(by_name.values())) == len(by_name) else None
+        names = getattr(place, "classes", None)
+        if isinstance(names, (list, tuple)) and names:
+            return tuple(map(str, names))
+    return None

@@ -1,0 +1,113 @@
+"""The network that a command line names: of the zoo or timm, the folder of an entry, or a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpunet.errors import InvalidArgumentError, UnknownModelError
+from gpunet.zoo.catalog import Zoo, catalog, entry_named
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def network_named(
+    name: str,
+    *,
+    zoo: Sequence[Path] | None = None,
+    pretrained: bool = True,
+    weights: Path | None = None,
+    timm_too: bool = False,
+    **model_kwargs: Any,
+) -> nn.Module:
+    """A network in evaluation mode.
+
+    Args:
+        name: an entry of the zoo, the folder of one, the path of a spec, or with `timm_too` a model of timm's.
+        zoo: folders of one's own entries.
+        pretrained: load its weights.
+        weights: a file to take them from.
+        timm_too: let timm's models count where the zoo has none of the name.
+        model_kwargs: the model's own.
+
+    Raises:
+        InvalidArgumentError: there is no such file, a folder holds no entry, or a spec's weights are nowhere.
+        UnknownModelError: nothing has this name.
+        WeightsError: the weights cannot be had.
+    """
+    chosen: dict[str, Any] = {"pretrained": pretrained, "weights": weights, **model_kwargs}
+    path = Path(name)
+    if path.is_dir():
+        return _from_entry_folder(path, chosen)
+    if path.suffix == ".json":
+        if not path.is_file():
+            raise InvalidArgumentError(
+                f"{path}: there is no such file.", "MODEL is a name, an entry's folder or a spec."
+            )
+        return _from_spec(path, pretrained, weights, model_kwargs)
+    try:
+        return _from_zoo(name, zoo, chosen)
+    except UnknownModelError as error:
+        if not timm_too:
+            raise
+        if not _is_timm(name):
+            raise UnknownModelError(
+                f"{name!r} is no model of the zoo or of timm's, no folder of an entry, and no spec's JSON file.",
+                error.hint,
+            ) from None
+    return _from_timm(name, pretrained, weights, model_kwargs)
+
+
+def _from_zoo(name: str, zoo: Zoo, chosen: dict[str, Any]) -> nn.Module:
+    from gpunet.zoo.models import model_from_entry
+
+    return model_from_entry(entry_named(name, zoo), **chosen)
+
+
+def _is_timm(name: str) -> bool:
+    import timm
+
+    return ":" in name or timm.is_model(name)
+
+
+def _from_timm(name: str, pretrained: bool, weights: Path | None, model_kwargs: dict[str, Any]) -> nn.Module:
+    import timm
+
+    from gpunet.errors import WeightsError
+    from gpunet.zoo.weights.loading import load_weights
+
+    try:
+        model = timm.create_model(name, pretrained=pretrained and weights is None, **model_kwargs).eval()
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"timm could not load {name}: {type(error).__name__}: {error}", "Give its weights as a file."
+        ) from error
+    if weights is not None:
+        load_weights(model, weights)
+    return model
+
+
+def _from_entry_folder(folder: Path, chosen: dict[str, Any]) -> nn.Module:
+    own = [entry.name for entry in catalog(folder).values() if entry.role == "own"]
+    if len(own) != 1:
+        raise InvalidArgumentError(
+            f"{folder} must hold one entry, but holds {', '.join(own) or 'none'}.",
+            "Name the folder of one entry, or the entry, with --zoo FOLDER.",
+        )
+    return _from_zoo(own[0], folder, chosen)
+
+
+def _from_spec(path: Path, pretrained: bool, weights: Path | None, model_kwargs: dict[str, Any]) -> nn.Module:
+    from gpunet.zoo.models import gpunet_from_spec
+    from gpunet.zoo.weights.loading import load_weights
+
+    if pretrained and weights is None:
+        raise InvalidArgumentError(
+            f"{path} is a spec, which has no weights of its own.", "Pass --weights FILE, or --no-pretrained."
+        )
+    model = gpunet_from_spec(path, **model_kwargs).eval()
+    if weights is not None:
+        load_weights(model, weights)
+    return model

@@ -1,0 +1,1 @@
+"""Published entries: one folder that gpunet's zoo, timm and the Hugging Face hub read."""

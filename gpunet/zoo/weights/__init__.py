@@ -1,0 +1,1 @@
+"""Weights: found, fetched, converted from NVIDIA's layout, checked, loaded."""

@@ -1,0 +1,119 @@
+"""Safetensors files in the cache: written whole, under a lock, with their SHA-256 beside them, and checked by it.
+
+The SHA-256 of `x.safetensors` stands in `x.safetensors.sha256`, in the format that `sha256sum -c` reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from gpunet.core.files import atomic_path, lock, sha256_of, write_text
+from gpunet.errors import CheckpointError, ChecksumError, WeightsError
+
+
+@contextmanager
+def writing(cached: Path) -> Iterator[None]:
+    """Hold the lock of a cache file; what a killed process left half-written for it is deleted.
+
+    Raises:
+        WeightsError: for any OSError inside the block, such as a full disk.
+    """
+    try:
+        with lock(cached):
+            for part in cached.parent.glob(f".{cached.stem}.*.part"):
+                part.unlink(missing_ok=True)
+            yield
+    except OSError as error:
+        of = "" if error.filename is None else f": {error.filename}"
+        raise WeightsError(
+            f"{cached} cannot be written: {error.strerror or error}{of}.",
+            f"Free space in {cached.parent}, or set GPUNET_HOME to a folder that can be written.",
+        ) from error
+
+
+def store(cached: Path, state: Mapping[str, Tensor], **metadata: str) -> Path:
+    """Write `state` as safetensors and, before it, its SHA-256: a file without one was not written here.
+
+    Args:
+        cached: the file to write; the caller holds its lock (`writing`).
+        state: tensors by name.
+        metadata: kept in the file's header; it names the entry, the source and the source's SHA-256.
+    """
+    whole = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
+    data = safetensors.torch.save(whole, {"format": "pt", **metadata})
+    beside = sidecar(cached)
+    try:
+        write_text(beside, f"{hashlib.sha256(data).hexdigest()}  {cached.name}\n")
+        with atomic_path(cached) as part:
+            part.write_bytes(data)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return cached
+
+
+def sidecar(path: Path) -> Path:
+    """The file beside `path` that holds its SHA-256."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def verify(path: Path, found: str | None = None, hint: str = "") -> Path:
+    """`path`, after its SHA-256 (`found`, where it is known already) has been compared with the one beside it.
+
+    Raises:
+        ChecksumError: they differ, or none can be read.
+    """
+    beside = sidecar(path)
+    again = hint or f"Delete it, and it is fetched or converted again: {path}"
+    try:
+        recorded = beside.read_text(encoding="utf-8").split()
+    except FileNotFoundError:
+        raise ChecksumError(f"{path} has no SHA-256 beside it in {beside.name}.", again) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ChecksumError(f"{beside} cannot be read: {error}.", again) from None
+    try:
+        found = found or sha256_of(path)
+    except OSError as error:
+        raise ChecksumError(f"{path} cannot be read: {error.strerror}.", again) from None
+    check_sha256(path, found, recorded[0] if recorded else "", again)
+    return path
+
+
+def check_sha256(path: Path, found: str, recorded: str, hint: str) -> None:
+    """Raise ChecksumError, with `hint`, where `found` is not the SHA-256 that was recorded for `path`."""
+    if found != recorded.lower():
+        raise ChecksumError(
+            f"{path} is damaged, or is another file: its SHA-256 is {found}, but {recorded or 'nothing'} is recorded.",
+            hint,
+        )
+
+
+def check_header(path: Path) -> None:
+    """Raise CheckpointError where `path` is no safetensors file, by its header and its size."""
+    try:
+        with safetensors.safe_open(path, framework="pt"):
+            pass
+    except (safetensors.SafetensorError, OSError) as error:
+        raise _damaged(path, error) from None
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU. Raises CheckpointError where it is damaged.
+
+    The file is read, not mapped: a file that shrinks under a mapping kills the process.
+    """
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except (safetensors.SafetensorError, OSError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} is not a safetensors file, or is damaged: {error}.", "Fetch it again.")

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import os
+import platform
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gpunet.core import machine
+from gpunet.core.machine import Fingerprint, available_threads, fingerprint, gpu_name, processor_name, seconds_waited
+
+ONE = Fingerprint("Intel Xeon", "x86_64", "Linux", 2, "openvino", "2026.4.1", "fp32")
+
+
+def test_a_fingerprints_id_is_the_same_in_every_process_and_version() -> None:
+    assert ONE.id == replace(ONE).id == "85ca3c3afcfe58f9"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"processor": "AMD EPYC"},
+        {"machine": "aarch64"},
+        {"system": "Darwin"},
+        {"threads": 4},
+        {"threads": None},
+        {"runtime": "onnxruntime"},
+        {"runtime_version": "2026.4.2"},
+        {"precision": "fp16"},
+    ],
+)
+def test_every_field_changes_the_id(change: dict[str, object]) -> None:
+    assert replace(ONE, **change).id != ONE.id
+
+
+def test_fingerprint_is_of_this_machine() -> None:
+    here = fingerprint(runtime="openvino", runtime_version="1", precision="fp32", threads=3)
+    assert here == Fingerprint(processor_name(), platform.machine(), platform.system(), 3, "openvino", "1", "fp32")
+    assert processor_name()
+
+
+XEON = """processor	: 0
+cpu family	: 6
+model		: 85
+model name	: Intel(R) Xeon(R)  Processor @ 2.50GHz
+stepping	: 7
+cpu MHz		: 2499.996
+
+processor	: 1
+model name	: Intel(R) Xeon(R)  Processor @ 2.50GHz
+cpu MHz		: 2731.100
+"""
+BIG_LITTLE = """processor	: 0
+CPU implementer	: 0x41
+CPU part	: 0xd46
+
+processor	: 1
+CPU implementer	: 0x41
+CPU part	: 0xd0c
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (XEON, "Intel(R) Xeon(R) Processor @ 2.50GHz (family 6, model 85, stepping 7)"),
+        (BIG_LITTLE, "ARM (implementer 0x41, part 0xd0c and 0xd46)"),
+        ("cpu		: POWER9, altivec supported\n", "POWER9, altivec supported"),
+        ("", ""),
+    ],
+)
+def test_processor_name_from_cpuinfo(text: str, name: str) -> None:
+    assert machine._name_from_cpuinfo(text) == name
+
+
+def _write(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+V2 = {"proc/self/cgroup": "0::/a/b\n"}
+V1 = {"proc/self/cgroup": "7:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({}, None),
+        (V2 | {"sys/fs/cgroup/a/b/cpu.max": "max 100000"}, None),
+        (V2 | {"sys/fs/cgroup/a/b/cpu.max": "150000 100000"}, 1.5),
+        (V2 | {"sys/fs/cgroup/a/b/cpu.max": "max 100000", "sys/fs/cgroup/a/cpu.max": "400000 100000"}, 4.0),
+        (V2 | {"sys/fs/cgroup/a/b/cpu.max": "300000 100000", "sys/fs/cgroup/cpu.max": "200000 100000"}, 2.0),
+        (V2 | {"sys/fs/cgroup/a/b/cpu.max": "nonsense"}, None),
+        (V2 | {"sys/fs/cgroup/a/b/cpu.max": "1 0"}, None),
+        ({"proc/self/cgroup": "0::/../..\nodd\n", "sys/fs/cgroup/cpu.max": "200000 100000"}, 2.0),
+        ({"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/unified/a/cpu.max": "200000 100000"}, 2.0),
+        (V1 | {"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"}, None),
+        (
+            V1
+            | {
+                "sys/fs/cgroup/cpu,cpuacct/docker/x/cpu.cfs_quota_us": "250000\n",
+                "sys/fs/cgroup/cpu,cpuacct/docker/x/cpu.cfs_period_us": "100000\n",
+            },
+            2.5,
+        ),
+    ],
+)
+def test_the_least_quota_of_the_cgroups_counts(tmp_path: Path, files: dict[str, str], quota: float | None) -> None:
+    assert machine._cgroup_quota(_write(tmp_path, files)) == quota
+
+
+def test_available_threads_are_those_bound_and_paid_for(tmp_path: Path) -> None:
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert available_threads(tmp_path) == bound
+    assert available_threads(_write(tmp_path, V2 | {"sys/fs/cgroup/a/b/cpu.max": "150000 100000"})) == 1
+    assert available_threads(_write(tmp_path, V2 | {"sys/fs/cgroup/a/b/cpu.max": "50000 100000"})) == 1
+    assert available_threads(_write(tmp_path, V2 | {"sys/fs/cgroup/a/b/cpu.max": "99900000 100000"})) == bound
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind a process to processors")
+def test_available_threads_heed_the_binding() -> None:
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+    code += "from gpunet.core.machine import available_threads; print(available_threads())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+def test_seconds_waited_are_the_sum_over_threads(tmp_path: Path) -> None:
+    tasks = {"proc/self/task/1/schedstat": "100 1500000000 7\n", "proc/self/task/2/schedstat": "5 500000000 2\n",
+             "proc/self/task/3/other": "", "proc/self/task/4/schedstat": "nonsense"}  # fmt: skip
+    assert seconds_waited(_write(tmp_path, tasks)) == 2.0
+    assert seconds_waited(tmp_path / "nowhere") is None
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="only Linux says how long threads wait")
+def test_seconds_waited_only_grow() -> None:
+    first = seconds_waited()
+    if first is None:
+        pytest.skip("this kernel keeps no scheduling statistics")
+    assert 0 <= first <= seconds_waited()
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program of that name, first on the path, that knows two GPUs."""
+    if os.name == "nt":
+        pytest.skip("the stand-in is a shell script")
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in *--id=1*) echo "NVIDIA A30";; *--id=*) echo "no devices" ; exit 6;; '
+        '*) echo "NVIDIA H200"; echo "NVIDIA A30";; esac\n'
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("visible", "name"),
+    [
+        (None, "NVIDIA H200"),
+        ("1,0", "NVIDIA A30"),
+        ("7", None),
+        ("", None),
+        ("-1", None),
+        ("MIG-5c89", "NVIDIA H200 (MIG-5c89)"),
+    ],
+)
+@pytest.mark.usefixtures("nvidia_smi")
+def test_gpu_name_is_that_of_the_first_visible_gpu(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, name: str | None
+) -> None:
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpu_name() == name
+
+
+@pytest.mark.usefixtures("nvidia_smi")
+def test_a_gpus_fingerprint_bears_its_name() -> None:
+    here = fingerprint(runtime="tensorrt", runtime_version="10", precision="fp16", threads=None, on_gpu=True)
+    assert (here.processor, here.threads) == ("NVIDIA H200", None)
+
+
+def test_without_a_gpu_there_is_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu_name() is None
+    here = fingerprint(runtime="tensorrt", runtime_version="10", precision="fp16", threads=None, on_gpu=True)
+    assert here.processor == "unknown GPU"
+
+
+def test_a_command_that_fails_says_nothing() -> None:
+    assert machine._output_of([sys.executable, "-c", "raise SystemExit(1)"]) == ""
+    assert machine._output_of(["no-such-program-here"]) == ""
+    assert machine._output_of([sys.executable, "-c", "print(' x ')"]) == "x"
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    code = "import gpunet.core.machine, sys; print([m for m in ('torch', 'timm', 'onnx', 'numpy') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

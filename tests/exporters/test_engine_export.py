@@ -1,0 +1,225 @@
+"""Engines as files, built for real by TensorRT-RTX."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from helpers.small_onnx import make_onnx
+
+from gpunet.errors import ExportError, InvalidArgumentError, RuntimeUnavailableError
+from gpunet.exporters.engine_key import this_machine
+from gpunet.exporters.sidecar import read_sidecar, sidecar_path
+from gpunet.exporters.tensorrt import ProgressLine, check_engine_export, check_writable, export_engine
+from gpunet.runtime.trt.gpu import find_gpu
+from gpunet.runtime.trt.graph import read_graph
+from gpunet.runtime.trt.monitor import Progress
+from gpunet.runtime.trt.options import BuildOptions
+
+rtx = pytest.importorskip("tensorrt_rtx", reason="builds engines by tensorrt-rtx: pip install 'gpunet[rtx]'")
+no_gpu = pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")
+
+
+def _left(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_engine_lies_beside_its_sidecar(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "gpunet_0.engine"
+    source = make_onnx(precision="fp16")
+    options = BuildOptions("fp16", compute_capabilities=("8.6", "12.0"))
+    report = export_engine(
+        source, path, runtime="tensorrt_rtx", options=options, model="gpunet_0", spec_sha256="5" * 64,
+        command=("gpunet-export", "gpunet_0", "--trt-rtx"),
+    )  # fmt: skip
+    assert _left(path.parent) == ["gpunet_0.engine", "gpunet_0.engine.json"]
+    assert path.read_bytes()[1:4] == b"trt"
+    sidecar = read_sidecar(path)
+    assert sidecar == report.sidecar
+    assert (sidecar.format, sidecar.runtime, sidecar.runtime_version) == (
+        "tensorrt_rtx",
+        "tensorrt_rtx",
+        rtx.__version__,
+    )
+    assert (sidecar.model, sidecar.spec_sha256, sidecar.precision, sidecar.batch) == (
+        "gpunet_0",
+        "5" * 64,
+        "fp16",
+        (1, 1, 1),
+    )
+    assert sidecar.onnx_sha256 == read_graph(source).sha256
+    assert sidecar.artefact_bytes == path.stat().st_size
+    assert sidecar.compute_capabilities == ("8.6", "12.0")
+    assert sidecar.gpu is None
+    assert sidecar.builder_flags["workspace_bytes"] == 10 << 30
+    assert sidecar.verification == {"outcome": "not verified", "reason": "nothing has run the engine yet"}
+    assert sidecar.report is not None
+    assert sidecar.report["precision"]["compute_nodes"] == 3
+    assert sidecar.command == ("gpunet-export", "gpunet_0", "--trt-rtx")
+    assert report.build is not None
+    assert report.to_dict()["built"] is True
+
+
+def test_the_cache_builds_only_what_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a.engine"
+
+    def export(**options: object) -> bool:
+        source = make_onnx(batch="N")
+        asked = BuildOptions(**{"batch": (1, 2, 4), **options})  # type: ignore[arg-type]
+        return export_engine(source, path, runtime="tensorrt_rtx", options=asked, cache=True).build is not None
+
+    assert [export(), export(), export(batch=2), export(batch=2), export()] == [True, False, True, False, True]
+    assert export(compute_capabilities=("8.6",))
+    path.write_bytes(b"damaged")
+    assert export(compute_capabilities=("8.6",))
+    sidecar_path(path).unlink()
+    assert export(compute_capabilities=("8.6",))
+    assert not export(compute_capabilities=("8.6",))
+
+
+def test_an_interrupted_build_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.engine"
+    export_engine(make_onnx(), path, runtime="tensorrt_rtx")
+    before = path.read_bytes()
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            export_engine(
+                make_onnx(precision="fp16"), path, runtime="tensorrt_rtx", options=BuildOptions("fp16"),
+                on_progress=lambda progress: signal.raise_signal(signal.SIGINT),
+            )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert _left(tmp_path) == ["a.engine", "a.engine.json"]
+    assert path.read_bytes() == before
+    assert read_sidecar(path).precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "error"),
+    [
+        (b"\x08\x08cut", BuildOptions(), InvalidArgumentError),
+        (make_onnx(), BuildOptions(batch=4), InvalidArgumentError),
+        (make_onnx(), BuildOptions("fp16"), ExportError),
+        (make_onnx(), BuildOptions(compute_capabilities=("9.0",)), InvalidArgumentError),
+        (make_onnx(), BuildOptions(workspace_bytes=1 << 20), ExportError),
+    ],
+)
+def test_a_build_that_fails_leaves_nothing(
+    tmp_path: Path, source: bytes, options: BuildOptions, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        export_engine(source, tmp_path / "a.engine", runtime="tensorrt_rtx", options=options)
+    assert _left(tmp_path) == []
+
+
+@no_gpu
+def test_without_a_gpu_tensorrt_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeUnavailableError, match="this machine has none"):
+        check_engine_export("tensorrt", tmp_path / "new" / "a.engine", BuildOptions())
+    assert _left(tmp_path) == []
+
+
+def test_the_machine_is_found_before_any_work(tmp_path: Path) -> None:
+    machine = check_engine_export("tensorrt_rtx", tmp_path / "a.engine", BuildOptions())
+    assert machine == this_machine("tensorrt_rtx")
+    assert machine.runtime_version == rtx.__version__
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    calls: list[Progress] = []
+    with pytest.raises(ExportError, match=r"file/a\.engine cannot be written: ") as caught:
+        export_engine(make_onnx(), tmp_path / "file" / "a.engine", runtime="tensorrt_rtx", on_progress=calls.append)
+    assert caught.value.hint == "Choose another place: -o PATH."
+    assert calls == []
+    (tmp_path / "a.engine").mkdir()
+    with pytest.raises(ExportError, match=r"a\.engine is a folder"):
+        check_writable(tmp_path / "a.engine")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root writes everywhere")
+def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(ExportError, match="cannot be written: Permission denied"):
+            check_writable(tmp_path / "a.engine")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_disk_that_fills_up_at_the_end_leaves_nothing(tmp_path: Path) -> None:
+    """The sidecar's place is taken by a folder, so that writing fails after the engine."""
+    path = tmp_path / "a.engine"
+    with pytest.raises(ExportError, match=r"a\.engine cannot be written: "):
+        export_engine(
+            make_onnx(), path, runtime="tensorrt_rtx",
+            on_progress=lambda progress: sidecar_path(path).mkdir(exist_ok=True),
+        )  # fmt: skip
+    assert _left(tmp_path) == ["a.engine.json"]
+    assert sidecar_path(path).is_dir()
+
+
+# ------------------------------------------------------------------- progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _progress(elapsed_s: float, step: int = 1) -> Progress:
+    return Progress("Timing graph nodes", step, 4, step / 4, elapsed_s)
+
+
+def test_a_file_gets_a_line_now_and_then() -> None:
+    stream = io.StringIO()
+    with ProgressLine("tensorrt", stream, every_s=10) as line:
+        for second in range(25):
+            line(_progress(second))
+    lines = stream.getvalue().splitlines()
+    assert (
+        lines[0]
+        == "building a TensorRT engine; this takes some minutes: it measures kernels on the GPU. Ctrl-C cancels."
+    )
+    assert lines[1:3] == [" 25% Timing graph nodes 1/4, 10 s", " 25% Timing graph nodes 1/4, 20 s"]
+    assert lines[3].startswith("built in ")
+    assert len(lines) == 4
+
+
+def test_a_terminal_keeps_one_line() -> None:
+    stream = Terminal()
+    with ProgressLine("tensorrt_rtx", stream) as line:
+        line(_progress(0.2))
+        line(_progress(0.25))
+        line(_progress(0.5, step=2))
+    text = stream.getvalue()
+    assert text.startswith("building a TensorRT-RTX engine; this takes some seconds.")
+    assert text.count("\r") == 4
+    assert " 50% Timing graph nodes 2/4, 0 s" in text
+
+
+def test_a_failed_build_is_not_called_built() -> None:
+    stream = io.StringIO()
+    with pytest.raises(ZeroDivisionError), ProgressLine("tensorrt_rtx", stream):
+        _ = 1 / 0
+    assert "built in" not in stream.getvalue()
+
+
+def test_progress_of_a_real_build() -> None:
+    stream = io.StringIO()
+    from gpunet.runtime.trt.builder import build_engine
+    from gpunet.runtime.trt.library import TENSORRT_RTX
+
+    with ProgressLine("tensorrt_rtx", stream, every_s=0) as line:
+        build_engine(TENSORRT_RTX, make_onnx(), BuildOptions(), on_progress=line)
+    assert "Building engine" in stream.getvalue()
+
+
+def test_the_report_is_json(tmp_path: Path) -> None:
+    report = export_engine(make_onnx(), tmp_path / "a.engine", runtime="tensorrt_rtx")
+    assert json.loads(json.dumps(report.to_dict()))["format"] == "tensorrt_rtx"

@@ -1,0 +1,405 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.estimates import Roofline
+from helpers.studies import Place, Time, accuracy, definition, estimator, every_network
+from optuna.trial import TrialState
+
+from gpunet.errors import ExhaustedError, StudyError
+from gpunet.search.optimize.lamcts import LaMcts
+from gpunet.search.optimize.named import optimizer_names
+from gpunet.search.study.study import BOARD, Study
+from gpunet.search.study.trials import SESSION, TRIES
+from gpunet.search.work.board import Board, Session, Turn
+from gpunet.search.work.proposals import LOST, Proposals, failures, losses_in_a_row
+
+GRACE_S = 120.0
+
+
+class Desk:
+    """One worker's view, worked by hand: its study, board, session and proposals, and its own clock."""
+
+    def __init__(self, place: Place, made: Any = None) -> None:
+        self.time = Time()
+        self.study: Study = place.create(definition() if made is None else made)
+        self.board_id, _ = self.study.storage.made_study(place.name + BOARD)
+        self.board = Board(self.study.storage, self.board_id, GRACE_S, self.time)
+        self.session = self.board.join()
+        self.proposals = Proposals(self.study, self.board, estimator(), self.time)
+
+    def turn(self) -> Turn:
+        taken = self.board.take_turn(self.session)
+        assert taken is not None
+        return taken
+
+    def serve(self) -> Any:
+        turn = self.turn()
+        costs = self.proposals.serve(turn)
+        turn.give_back()
+        return costs
+
+    def wishing(self, count: int) -> list[Session]:
+        sessions = [self.board.join() for _ in range(count)]
+        for each in sessions:
+            each.wish()
+        return sessions
+
+    def held(self, session: Session) -> int:
+        """Make the trial that the session was given."""
+        answer = session.heard()
+        assert answer is not None
+        return self.study.create_trial(
+            answer["vector"], answer["estimated_ms"], answer["assignment"], session.id
+        ).number
+
+    def end(self, number: int) -> None:
+        vector = self.study.trials()[number].vector
+        self.study.storage.finish(self.study.trial_id(number), TrialState.COMPLETE, accuracy(vector, 3))
+
+    def bury(self, session: Session) -> None:
+        self.study.storage.finish(session.id, TrialState.FAIL)
+
+
+@pytest.fixture
+def desk(place: Place) -> Desk:
+    return Desk(place)
+
+
+@pytest.fixture
+def file_desk(database: Place) -> Desk:
+    return Desk(database)
+
+
+def answers(sessions: Sequence[Session]) -> list[Any]:
+    return [each.heard() for each in sessions]
+
+
+def test_one_turn_serves_all_with_networks_of_their_own(desk: Desk) -> None:
+    sessions = desk.wishing(5)
+    costs = desk.serve()
+    assert (costs.served, costs.proposed) == (5, 5)
+    given = answers(sessions)
+    assert len({tuple(each["vector"]) for each in given}) == 5
+    assert len({each["assignment"] for each in given}) == 5
+    estimates = desk.proposals.tier.latency_ms(np.array([each["vector"] for each in given]))
+    assert estimates.tolist() == [each["estimated_ms"] for each in given]
+    assert desk.serve().served == 0  # nobody asks
+
+
+def test_the_budget_holds_with_what_is_given_and_not_made_yet(desk: Desk) -> None:
+    desk.study.set_max_trials(5)
+    first = desk.wishing(3)
+    assert desk.serve().served == 3
+    desk.held(first[0])
+    later = desk.wishing(4)
+    assert desk.serve().served == 2
+    assert desk.serve().served == 0
+    assert sum(each is not None for each in answers(later)) == 2
+    # A session that ends before it has made its network lets the budget go.
+    desk.bury(first[1])
+    assert desk.serve().served == 1
+    assert desk.serve().served == 0
+
+
+def test_the_end_is_told_when_all_have_ended(desk: Desk) -> None:
+    desk.study.set_max_trials(1)
+    one, other = desk.wishing(2)
+    desk.serve()
+    number = desk.held(one)
+    assert (desk.serve().served, other.heard()) == (0, None)
+    desk.end(number)
+    one.wish()
+    desk.serve()
+    assert other.heard() == {"wish": 1, "end": "all 1 trials have ended"}
+    assert one.heard() == {"wish": 2, "end": "all 1 trials have ended"}
+
+
+def test_a_tier_can_be_exhausted(database: Place) -> None:
+    estimates = Proposals(*_parts(database), estimator()).tier.latency_ms(every_network())
+    fastest = np.sort(estimates)[:3]
+    desk = Desk(_renamed(database), definition(0.0, float(fastest[2]) + 1e-12))
+    count = int((estimates <= fastest[2]).sum())
+    sessions = desk.wishing(count + 1)
+    assert desk.serve().served == count
+    assert desk.proposals.tier.contains(np.array([each["vector"] for each in answers(sessions)[:count]])).all()
+    numbers = [desk.held(each) for each in sessions[:count]]
+    assert desk.serve().served == 0
+    # A network that was given to one that was lost before it made it is proposed again.
+    for number in numbers:
+        desk.end(number)
+    desk.serve()
+    assert sessions[-1].heard() == {"wish": 1, "end": "every network of the tier has been tried"}
+
+
+def _parts(place: Place) -> tuple[Study, Board]:
+    study = place.create()
+    return study, Board(study.storage, study.storage.made_study(place.name + BOARD)[0], GRACE_S)
+
+
+def _renamed(place: Place) -> Place:
+    place.name += "-tier"
+    return place
+
+
+def test_what_was_given_to_one_that_was_lost_is_proposed_again(database: Place) -> None:
+    desk = Desk(database, definition(0.0, _bound(2)))
+    first = desk.wishing(3)
+    assert desk.serve().served == 2
+    assert desk.proposals.serve(desk.turn()).served == 0
+    assert desk.proposals.exhausted
+    desk = _another(desk)
+    desk.bury(first[0])
+    assert desk.serve().served == 1
+    assert first[2].heard() is not None
+
+
+def _bound(count: int) -> float:
+    """Latency below which the space has so many networks."""
+    from gpunet.search.tiers.stratify import Lookup
+
+    estimates = np.sort(Lookup(estimator().plan, estimator().arrays).sum_from_vectors(every_network()))
+    return float((estimates[count - 1] + estimates[count]) / 2)
+
+
+def _another(desk: Desk) -> Desk:
+    """The same, without the turn that is out."""
+    desk.study.storage.finish(desk.board._token()._trial_id, TrialState.FAIL)
+    desk.board.take_turn(desk.session)
+    return desk
+
+
+@pytest.mark.parametrize("optimizer", optimizer_names())
+def test_every_optimizer_proposes_for_several_workers(optimizer: str, database: Place) -> None:
+    made = definition(optimizer=optimizer)
+    desk, other = Desk(database, made), Desk(database, made)
+    vectors = []
+    for own in (desk, other, desk, other):
+        sessions = own.wishing(3)
+        assert own.serve().served == 3
+        for each in sessions:
+            number = own.held(each)
+            vectors.append(own.study.trials()[number].vector)
+            own.end(number)
+            each.leave()
+    assert len(set(vectors)) == 12
+    assert {tuple(each) for each in vectors} <= {tuple(each) for each in every_network().tolist()}
+
+
+class Outside:
+    """An optimiser that does not keep to its tier."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        self.points = points
+
+    def tell(self, point: Any, value: Any) -> None:
+        pass
+
+    def expect(self, points: Any) -> None:
+        pass
+
+    def learned(self) -> None:
+        pass
+
+    def ask(self, n: int) -> np.ndarray:
+        if n > len(self.points):
+            raise ExhaustedError("no more")
+        return self.points[:n]
+
+
+def test_nothing_outside_the_tier_is_ever_given(database: Place) -> None:
+    desk = Desk(database, definition(0.0, _bound(10)))
+    inside = desk.proposals.tier.contains(every_network())
+    assert inside.sum() == 10
+    desk.proposals._optimizer = Outside(  # type: ignore[assignment]
+        np.concatenate([every_network()[~inside][:2], every_network()[inside][:1]])
+    )
+    sessions = desk.wishing(3)
+    assert desk.serve().served == 1
+    assert [each is not None for each in answers(sessions)] == [True, False, False]
+    assert answers(sessions)[0]["vector"] == every_network()[inside][0].tolist()
+
+
+def test_a_worker_with_another_table_is_refused(database: Place) -> None:
+    study, board = _parts(database)
+    with pytest.raises(StudyError, match="the latency table is not the study's"):
+        Proposals(study, board, Roofline(estimator().plan, [2 * each for each in estimator().arrays]))
+
+
+# --------------------------------------------------------------------- lost trials
+
+
+def test_a_lost_workers_trial_is_handed_out_first(desk: Desk) -> None:
+    lost, other = desk.wishing(2)
+    desk.serve()
+    number = desk.held(lost)
+    desk.study.storage.report(desk.study.trial_id(number), 1, 33.0)
+    desk.study.storage.finish(desk.study.trial_id(desk.held(other)), TrialState.COMPLETE, 50.0)
+    desk.bury(lost)
+    other.wish()
+    (late,) = desk.wishing(1)
+    costs = desk.serve()
+    assert (costs.served, costs.proposed) == (2, 1)
+    assert other.heard() == {"wish": 2, "trial": number}
+    assert "vector" in late.heard()
+    record = desk.study.trials()[number]
+    assert (record.state, record.session, record.curve) == ("waiting", None, {1: 33.0})
+    assert record.tries == ({"session": lost.id, "epochs": 1, "end": LOST},)
+    # Until it is taken, it is nobody else's.
+    (third,) = desk.wishing(1)
+    desk.serve()
+    assert "vector" in third.heard()
+
+
+def test_a_trial_of_a_session_that_asks_for_another_is_nobodys(desk: Desk) -> None:
+    """As one that Optuna made twice: a session holds one at a time."""
+    (alive,) = desk.wishing(1)
+    desk.serve()
+    number = desk.held(alive)
+    alive.wish()
+    desk.serve()
+    assert alive.heard() == {"wish": 2, "trial": number}
+
+
+def test_a_trial_taken_by_one_that_died_before_it_said_so(desk: Desk) -> None:
+    lost, alive = desk.wishing(2)
+    desk.serve()
+    number = desk.held(alive)
+    trial_id = desk.study.trial_id(number)
+    storage = desk.study.storage
+    storage.set_attr(trial_id, SESSION, None)  # laid back by one that lives on
+    storage.lay_back(trial_id)
+    lost.wish()
+    desk.serve()
+    assert lost.heard() == {"wish": 2, "trial": number}
+    assert storage.take(trial_id)
+    alive.wish()
+    desk.serve()
+    assert "vector" in alive.heard()  # not the trial that is being taken
+    desk.bury(lost)
+    alive.wish()
+    desk.serve()
+    assert alive.heard() == {"wish": 3, "trial": number}
+
+
+def test_a_trial_that_only_loses_workers_is_failed(database: Place) -> None:
+    desk = Desk(database, definition(max_losses=3))
+    (session,) = desk.wishing(1)
+    desk.serve()
+    number = desk.held(session)
+    trial_id = desk.study.trial_id(number)
+    for count in range(3):
+        assert desk.study.trials()[number].state == "running"
+        desk.bury(session)
+        (session,) = desk.wishing(1)
+        desk.serve()
+        if count < 2:
+            assert session.heard() == {"wish": 1, "trial": number}
+            assert desk.study.storage.take(trial_id)
+            desk.study.storage.set_attr(trial_id, SESSION, session.id)
+    record = desk.study.trials()[number]
+    assert (record.state, record.reason) == ("failed", f"{LOST} 3 times before an epoch's end")
+    assert [each["end"] for each in record.tries] == [LOST] * 3
+    assert "vector" in session.heard()
+
+
+def test_losses_count_only_without_progress() -> None:
+    tries = [{"epochs": 0, "end": LOST}, {"epochs": 0, "end": LOST}, {"epochs": 2, "end": LOST}]
+    assert losses_in_a_row([]) == 0
+    assert losses_in_a_row(tries[:2]) == 2
+    assert losses_in_a_row(tries) == 1
+    assert losses_in_a_row([*tries, {"epochs": 2, "end": "asked to leave"}]) == 0
+    assert failures([*tries, {"epochs": 2, "end": "a bug", "failed": True}]) == 1
+
+
+# ------------------------------------------------------------------ turns taken away
+
+
+def test_what_one_turn_has_learned_is_handed_on_to_the_next(database: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = definition(optimizer="lamcts")
+    desk, other = Desk(database, made), Desk(database, made)
+    count = LaMcts(desk.proposals.tier).initial + 2
+    desk.study.set_max_trials(count + 9)
+    sessions = desk.wishing(count)
+    assert desk.serve().served == count
+    for each in sessions:
+        desk.end(desk.held(each))
+        each.leave()
+    desk.wishing(1)
+    desk.serve()
+    learned = desk.board.learned()
+    assert learned is not None
+    assert learned["fitted_rows"] == count
+    monkeypatch.setattr("gpunet.search.optimize.lamcts.fit", None)  # nothing new: no fit is needed
+    other.wishing(1)
+    assert other.serve().served == 1
+    assert other.board.learned() == learned
+
+
+def test_answers_of_many_at_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpunet.search.storage.storage.StudyStorage.at_once", 3)
+    desk = Desk(place)
+    sessions = desk.wishing(7)
+    assert desk.serve().served == 7
+    assert len({tuple(each["vector"]) for each in answers(sessions)}) == 7
+    seats = [each for each in desk.board.seats() if each.id in {session.id for session in sessions}]
+    goes_on = iter([True, True, False])
+    said = [(seat, {"end": str(number)}) for number, seat in enumerate(seats)]
+    assert desk.board.answer_all(said, lambda: next(goes_on)) == 6
+    assert [each["end"] for each in answers(sessions)[:6]] == list("012345")
+
+
+def test_one_whose_turn_was_taken_away_writes_nothing(desk: Desk) -> None:
+    sessions = desk.wishing(2)
+    lost, _ = sessions
+    desk.serve()
+    number = desk.held(lost)
+    desk.bury(lost)
+    sessions[1].wish()
+    turn = desk.turn()
+    desk.study.storage.finish(turn._trial_id, TrialState.FAIL)
+    assert desk.proposals.serve(turn).served == 0
+    assert sessions[1].heard() is None
+    assert desk.study.trials()[number].tries == ()
+
+
+def test_a_turn_taken_away_while_it_proposes(file_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = file_desk
+    (session,) = desk.wishing(1)
+    turn = desk.turn()
+    proposed = desk.proposals._proposed
+
+    def slowly(*arguments: Any) -> Any:
+        desk.study.storage.finish(turn._trial_id, TrialState.FAIL)
+        return proposed(*arguments)
+
+    monkeypatch.setattr(desk.proposals, "_proposed", slowly)
+    costs = desk.proposals.serve(turn)
+    assert (costs.served, costs.proposed) == (0, 0)
+    assert session.heard() is None
+
+
+def test_a_trial_that_another_has_meanwhile_is_not_laid_back(file_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn that stood still between reading and writing: another one's has laid the trial back, and it was taken."""
+    desk = file_desk
+    lost, other = desk.wishing(2)
+    desk.serve()
+    number = desk.held(lost)
+    desk.bury(lost)
+    other.wish()
+    storage, trial_id = desk.study.storage, desk.study.trial_id(number)
+    budget = desk.study.max_trials
+
+    def meanwhile() -> int:
+        storage.set_attr(trial_id, SESSION, other.id)
+        return budget()
+
+    monkeypatch.setattr(desk.study, "max_trials", meanwhile)
+    desk.serve()
+    record = desk.study.trials()[number]
+    assert (record.state, record.session) == ("running", other.id)
+    assert TRIES not in storage.trial(trial_id).user_attrs
+    assert "vector" in other.heard()

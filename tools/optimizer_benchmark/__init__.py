@@ -1,1 +1,0 @@
-"""What tools/bench_optimizers.py compares, and how it judges."""
