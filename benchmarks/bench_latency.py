@@ -31,17 +31,16 @@ from typing import Any
 import numpy as np
 
 from gpunet import runtime as runtimes
-from gpunet.cli.table.building import error_table, show_progress
 from gpunet.core import console
 from gpunet.core.files import write_text
 from gpunet.errors import InvalidArgumentError
-from gpunet.latency.build import build
+from gpunet.latency.build import build, build_progress
 from gpunet.latency.estimate import LayerCosts
 from gpunet.latency.layers.convolutional import keys_from_spec
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.meter import LayerMeter
 from gpunet.latency.recheck import recheck
-from gpunet.latency.report import CALIBRATED, COMPLETED, WAYS, error_report
+from gpunet.latency.report import CALIBRATED, COMPLETED, WAYS, error_report, error_table
 from gpunet.latency.sampling import choose_keys
 from gpunet.latency.table import LatencyTable
 from gpunet.search.spaces.paper import PAPER_SPACE, RELEASE_SPACE
@@ -118,7 +117,7 @@ def run_runtime(meter: LayerMeter, args: argparse.Namespace, missed: list[str]) 
         part, rate_file = args.out / f"{name}-part.sqlite", args.out / f"{name}-rate.json"
         keys = choose_keys(SPACE.lookup_plan(), args.fraction, args.seed)
         with LatencyTable(part, meter.conditions) as table:
-            with show_progress(f"{name}: {len(keys)} layers") as on_progress:
+            with build_progress(f"{name}: {len(keys)} layers") as on_progress:
                 state = build(table, keys, meter, on_progress=on_progress)
                 if state.measured:
                     write_text(rate_file, json.dumps(dataclasses.asdict(state)))
@@ -158,7 +157,7 @@ def fill(table: LatencyTable, meter: LayerMeter, wanted: Sequence[Sequence[Layer
     name = meter.conditions.fingerprint.runtime
     done = {tuple(keys) for keys, _ in table.networks()}
     pending = [keys for keys in wanted if tuple(keys) not in done]
-    with show_progress(f"{name}: layers of {len(wanted)} networks") as on_progress:
+    with build_progress(f"{name}: layers of {len(wanted)} networks") as on_progress:
         if build(table, [key for keys in wanted for key in keys], meter, lone=True, on_progress=on_progress).measured:
             recheck(table, meter, on_progress=on_progress)
     for start in range(0, len(pending), 10):

@@ -6,7 +6,7 @@
 
 Every finished run is kept in --json at once, and runs that are there already are not repeated: the same command goes on
 where it was stopped, and with --jobs two commands must not share a file. Test functions are minimised and shifted at
-random (gpunet/search/optimize/problems.py), by a seed of the run, the same for all optimisers. NAS-Bench-Macro (Su et
+random (optimizer_benchmark/problems.py), by a seed of the run, the same for all optimisers. NAS-Bench-Macro (Su et
 al., "Prioritized Architecture Sampling with Monto-Carlo Tree Search", CVPR 2021) has the accuracies of 6,561 networks;
 its tiers are parts of equal size by FLOPs.
 
@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from optimizer_benchmark.problems import FUNCTIONS, ShiftedFunction
 from optimizer_benchmark.rivals import BOX_ONLY, OPTIMIZERS, WHOLE_ONLY
 from optimizer_benchmark.standings import NAS_BUDGETS, Key, draw, report
 
@@ -42,7 +43,6 @@ from gpunet.search import (
     Pool,
 )
 from gpunet.search.optimize.pictures import checked_suffix
-from gpunet.search.optimize.problems import FUNCTIONS, ShiftedFunction
 
 Evaluate = Callable[[np.ndarray], float]
 

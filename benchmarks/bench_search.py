@@ -24,7 +24,7 @@ from gpunet.core import console
 from gpunet.core.files import write_text
 
 # Of --simulate, --faults and --compare.
-_DEFAULTS = {"workers": (300, 3, 0), "epochs": (10, 4, 2), "beat_s": (30.0, 1.0, 0.0), "trials": (1000, 0, 60)}
+_DEFAULTS = {"workers": (300, 3, 0), "epochs": (10, 4, 2), "heartbeat_s": (30.0, 1.0, 0.0), "trials": (1000, 0, 60)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--trials", type=positive, metavar="N", help="(default: 1000, or 60 a tier for --compare)")
     parser.add_argument("--epochs", type=positive, metavar="N", help="of a trial (default: 10, 4 or 2, by mode)")
     parser.add_argument(
-        "--beat-s", type=float, metavar="N", help="between signs of life (default: 30, or 1 for --faults)"
+        "--heartbeat-s", type=float, metavar="N", help="between signs of life (default: 30, or 1 for --faults)"
     )
     parser.add_argument("--optimizer", default="lamcts", metavar="NAME", help="of the study (default: lamcts)")
     scale = parser.add_argument_group("--simulate")

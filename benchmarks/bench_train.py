@@ -31,11 +31,11 @@ from gpunet.core import console
 from gpunet.core.files import write_text
 from gpunet.model.network import GPUNet
 from gpunet.model.preprocessing import image_config
+from gpunet.model.small import SMALL
 from gpunet.train import Distillation, Recipe, Teacher, open_data, recipe_named, train
 from gpunet.train.data.loader import TrainingLoader
 from gpunet.train.data.transforms import training_transform
 from gpunet.train.optimization import optimizer_from_recipe
-from gpunet.train.small import SMALL
 
 STUDENT = dataclasses.replace(
     SMALL,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpunet.cli.main import run
+import runpy
 
 if __name__ == "__main__":
-    run()
+    runpy.run_module("gpunet.cli.main", run_name="__main__", alter_sys=True)

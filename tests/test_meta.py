@@ -25,17 +25,6 @@ MODULES = sorted(
     key=lambda n: (n, len(n)),
 )
 
-# A module imports only from floors below its own, or from its own room.
-FLOORS = {"ground": 0, "runtime": 1, "train": 2, "export": 3, "latency": 4, "zoo": 5, "search": 6, "front": 7}
-FRONT_DOORS = {"gpunet", "gpunet.api", "gpunet.registry", "gpunet.timm_script", "gpunet.train.__main__"}
-
-
-def _room(module: str) -> str:
-    if module in FRONT_DOORS or module.startswith(("gpunet.cli", "tools")):
-        return "front"
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 and parts[1] in FLOORS else "ground"
-
 
 def _module_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
@@ -43,19 +32,12 @@ def _module_of(path: Path) -> str:
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """(module, line) of every import that runs, those within functions too; `if TYPE_CHECKING:` never runs."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            waiting.extend(node.orelse)
-            continue
+    """(module, line) of every import."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module is not None and node.level == 0:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from ((name if name in MODULES else node.module, node.lineno) for name in names)
-        waiting.extend(ast.iter_child_nodes(node))
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
 
 
 def _run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -125,27 +107,6 @@ def test_top_level_imports_are_of_core_dependencies(path: Path):
         named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         for name in named:
             assert str(name).partition(".")[0] in core, f"{path}:{node.lineno} imports {name}"
-
-
-@pytest.mark.parametrize("path", [*SOURCES, *sorted((ROOT / "tools").glob("*.py"))], ids=lambda path: _module_of(path))
-def test_imports_run_one_way(path: Path):
-    module = _module_of(path)
-    room = _room(module)
-    for imported, line in _imports(ast.parse(path.read_text(encoding="utf-8"))):
-        if imported.partition(".")[0] != "gpunet":
-            continue
-        below = _room(imported)
-        allowed = below == room or FLOORS[below] < FLOORS[room]
-        assert allowed, f"{path}:{line}: {module} ({room}) imports {imported} ({below}), which is not below it"
-
-
-def test_the_floors_test_sees_imports_within_functions_and_spares_type_checking():
-    tree = ast.parse(
-        "from gpunet import zoo\n"
-        "if TYPE_CHECKING:\n    import gpunet.api\nelse:\n    import gpunet.core.files\n"
-        "def f():\n    from gpunet.zoo.query import find\n"
-    )
-    assert {name for name, _ in _imports(tree)} == {"gpunet.zoo", "gpunet.core.files", "gpunet.zoo.query"}
 
 
 def test_nothing_imports_timms_private_modules():

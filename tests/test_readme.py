@@ -152,7 +152,7 @@ def _run(program: str, arguments: list[str], why: str, capsys: pytest.CaptureFix
     elif program == "make":
         assert arguments[0] in re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     elif program == "python":
-        is_a_tool = arguments[0].startswith("tools/") and (ROOT / arguments[0]).is_file()
+        is_a_tool = arguments[0].startswith(("tools/", "benchmarks/")) and (ROOT / arguments[0]).is_file()
         assert is_a_tool or arguments[:2] == ["-m", "gpunet.timm_script"]
     elif program == "torchrun":
         assert arguments[1:4] == ["-m", "gpunet", "train"]

@@ -6,7 +6,7 @@
     python tools/populate_zoo.py plan.toml -o h100 --push-to-hub me/h100 --dry-run
 
 Every stage skips what is done, so that the same command goes on after an end of any kind. SIGTERM leaves with exit code
-75, trials laid back. docs/populating.md shows a plan for a GPU and ImageNet.
+75, trials requeued. docs/populating.md shows a plan for a GPU and ImageNet.
 """
 
 from __future__ import annotations

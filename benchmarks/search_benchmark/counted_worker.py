@@ -5,10 +5,10 @@ A run's own metrics do not tell: one that goes on drops the lines behind its che
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gpunet.cli.main import run
 from gpunet.search.study.trainer import Trained
 from gpunet.search.study.training import RecipeTrainer
 
@@ -43,4 +43,4 @@ def steps_of(folder: Path) -> tuple[int, int]:
 
 if __name__ == "__main__":
     RecipeTrainer.__call__ = counted  # type: ignore[method-assign]
-    run()
+    runpy.run_module("gpunet", run_name="__main__", alter_sys=True)

@@ -20,10 +20,10 @@ import numpy as np
 
 from gpunet.errors import PreemptedError
 from gpunet.search.storage.storage import StudyStorage
-from gpunet.search.study.study import open_study
+from gpunet.search.study.opening import open_study
 from gpunet.search.study.trainer import Trained
-from gpunet.search.work.held import Costs
-from gpunet.search.work.worker import Settings, Worker
+from gpunet.search.work.summary import Costs, WorkerSettings
+from gpunet.search.work.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Plan:
         wait_s: that a trial of full length waits, in place of training.
         seed: of how long they wait.
         most_s: after so long they leave, and what they have done so far is told.
-        beat_s, grace_s: see `gpunet.search.work.worker.Settings`.
+        heartbeat_s, grace_s: see `gpunet.search.work.worker.WorkerSettings`.
     """
 
     url: str
@@ -46,7 +46,7 @@ class Plan:
     wait_s: float
     seed: int
     most_s: float = float("inf")
-    beat_s: float = 30.0
+    heartbeat_s: float = 30.0
     grace_s: float = 120.0
 
 
@@ -78,7 +78,7 @@ class Found:
     """What a process tells at its end; plain types."""
 
     trials: list[dict[str, float]] = field(default_factory=list)
-    turns: list[dict[str, float]] = field(default_factory=list)
+    rounds: list[dict[str, float]] = field(default_factory=list)
     calls_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     ends: list[str] = field(default_factory=list)
     lost: int = 0
@@ -180,7 +180,7 @@ def work(plan: Plan) -> Found:
                 study.definition.space.lattice().choices, plan.wait_s, study.definition.epochs, plan.seed + number
             )
             worker = Worker(
-                study, trainer, estimator, Settings(beat_s=plan.beat_s, grace_s=plan.grace_s),
+                study, trainer, estimator, WorkerSettings(heartbeat_s=plan.heartbeat_s, grace_s=plan.grace_s),
                 should_stop=lambda: time.monotonic() > end_s,
             )  # fmt: skip
             trainer.costs = worker.done.costs
@@ -190,7 +190,7 @@ def work(plan: Plan) -> Found:
                 each.telling_s = telling_s
             with guard:
                 found.trials += [asdict(each) for each in trainer.trials]
-                found.turns += [asdict(each) for each in done.costs.turns]
+                found.rounds += [asdict(each) for each in done.costs.rounds]
                 found.ends.append(done.end)
                 found.lost += done.lost
         except Exception as error:

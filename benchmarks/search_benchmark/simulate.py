@@ -37,7 +37,7 @@ _PARTS = ("asking_s", "reporting_s", "pruning_s", "telling_s", "sum_s")
 
 def simulate(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Run it, and print its tables; what to write, and what failed."""
-    from gpunet.search.study.study import create_study
+    from gpunet.search.work.creation import create_study
 
     counts = _shares(args.workers, args.processes or min(12, -(-args.workers // _EACH)))
     with contextlib.ExitStack() as stack:
@@ -56,8 +56,8 @@ def simulate(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
                 args.wait_s,
                 1000 * number,
                 60 * args.most_minutes,
-                args.beat_s,
-                4 * args.beat_s,
+                args.heartbeat_s,
+                4 * args.heartbeat_s,
             )
             for number, count in enumerate(counts)
         ]
@@ -125,7 +125,7 @@ def _all_of(plans: Sequence[Plan], most_s: float) -> Found:
                 continue
             process.join()
             found.trials += one.trials
-            found.turns += one.turns
+            found.rounds += one.rounds
             found.ends += one.ends
             found.lost += one.lost
             found.faults += one.faults
@@ -149,19 +149,19 @@ def summary(found: Found, took_s: float, proxy_s: float) -> dict[str, Any]:
     """The figures, in plain JSON types."""
     trials = [TrialCosts(**each) for each in found.trials]  # type: ignore[arg-type]
     calls = {name: figures(each) for name, each in sorted(found.calls_s.items())}
-    turns: dict[str, list[float]] = defaultdict(list)
-    for each in found.turns:
+    rounds: dict[str, list[float]] = defaultdict(list)
+    for each in found.rounds:
         for name, value in each.items():
-            turns[name].append(value)
+            rounds[name].append(value)
         if each["proposed"]:
-            turns["proposing_of_one_s"].append(each["proposing_s"] / each["proposed"])
+            rounds["proposing_of_one_s"].append(each["proposing_s"] / each["proposed"])
     return {
         "took_s": took_s,
         "proxy_processor_s": proxy_s,
         "costs": {part: figures([getattr(each, part) for each in trials]) for part in _PARTS},
         "waited_s": figures([each.waited_s for each in trials]),
         "epochs": figures([each.epochs for each in trials]),
-        "turns": {name: figures(each) for name, each in turns.items()},
+        "rounds": {name: figures(each) for name, each in rounds.items()},
         "calls_s": calls,
         "calls_of_a_trial": sum(each["count"] for each in calls.values()) / max(1, len(trials)),
         "ends": dict(Counter(found.ends)),
@@ -196,8 +196,8 @@ def show(body: dict[str, Any]) -> None:
     print(console.table(["a trial's cost, s", *COLUMNS], rows))
     rows = [(part.removesuffix("_s"), *cells(found, scale=100 / TRIAL_S)) for part, found in body["costs"].items()]
     print("\n" + console.table(["% of ten minutes", *COLUMNS], rows))
-    rows = [(name, int(found["count"]), *cells(found)) for name, found in body["turns"].items()]
-    print("\n" + console.table(["a turn", "count>", *COLUMNS], rows))
+    rows = [(name, int(found["count"]), *cells(found)) for name, found in body["rounds"].items()]
+    print("\n" + console.table(["a lease", "count>", *COLUMNS], rows))
     rows = [(name, int(found["count"]), *cells(found, 1, 1000)) for name, found in body["calls_s"].items()]
     print("\n" + console.table(["storage call, ms", "count>", *COLUMNS], rows))
     print(

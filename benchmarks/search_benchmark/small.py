@@ -11,9 +11,10 @@ from gpunet.search.spaces.conv_space import ConvSpace
 from gpunet.search.spaces.stage_choices import StageChoices
 from gpunet.search.study.definition import Pruning, defined
 from gpunet.search.study.search_data import SearchData
-from gpunet.search.study.study import Study, create_study
+from gpunet.search.study.study import Study
 from gpunet.search.study.tables import estimator_from_table
 from gpunet.search.study.training import RecipeTrainer
+from gpunet.search.work.creation import create_study
 from gpunet.train.recipe import Augmentation, Optimization, Recipe, Schedule
 from search_benchmark.estimates import roofline_ms
 

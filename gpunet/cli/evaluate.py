@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.cli import options
 from gpunet.cli.data_options import add_data
 from gpunet.core import console
+from gpunet.core.progress import ProgressBar
 from gpunet.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from gpunet.train.evaluate import Evaluation, Runner
+    from gpunet.train.evaluation.evaluate import Evaluation, Runner
 
 _WORST = 10
 
@@ -55,7 +54,7 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Score all, and print what they reached."""
     from gpunet.train.data.datasets import open_data
-    from gpunet.train.evaluate import evaluate
+    from gpunet.train.evaluation.evaluate import evaluate
 
     if args.batch_size < 1 or args.worst < 0:
         raise InvalidArgumentError(
@@ -68,10 +67,10 @@ def run(args: argparse.Namespace) -> None:
     for name in args.models:
         runner, config, num_classes, classes = _loaded(name, args)
         num_classes = num_classes or _columns(runner, config)
-        with _progress(name, len(data)) as on_progress:
+        with ProgressBar(name, len(data)) as bar:
             found[name] = evaluate(
                 runner, data, config, num_classes, batch_size=args.batch_size, workers=args.workers,
-                max_unreadable=args.max_unreadable, classes=classes, on_progress=on_progress,
+                max_unreadable=args.max_unreadable, classes=classes, on_progress=bar.update,
             )  # fmt: skip
     if args.json:
         console.print_json({name: each.to_dict() for name, each in found.items()})
@@ -109,7 +108,7 @@ def _details(found: Evaluation, worst: int) -> str:
 def _loaded(name: str, args: argparse.Namespace) -> tuple[Runner, dict[str, Any], int | None, Any]:
     """A network or file: what runs it, how it takes images, its classes and their names, where they are known."""
     from gpunet.model.preprocessing import image_config, num_classes_of
-    from gpunet.train.evaluate import runner_from_model
+    from gpunet.train.evaluation.evaluate import runner_from_model
     from gpunet.zoo.file_session import file_named
 
     path = file_named(name)
@@ -127,7 +126,7 @@ def _loaded(name: str, args: argparse.Namespace) -> tuple[Runner, dict[str, Any]
 
 def _loaded_file(path: Path, args: argparse.Namespace) -> tuple[Runner, dict[str, Any], int | None, Any]:
     from gpunet.exporters.metadata import preprocessing_of_file
-    from gpunet.train.evaluate import runner_from_session
+    from gpunet.train.evaluation.evaluate import runner_from_session
     from gpunet.zoo.file_session import session_from_file
 
     session = session_from_file(path, runtime=args.runtime, threads=args.threads)
@@ -160,14 +159,3 @@ def _columns(runner: Runner, config: dict[str, Any]) -> int:
     import numpy as np
 
     return int(runner(np.zeros((1, *config["input_size"]), np.float32)).shape[1])
-
-
-@contextlib.contextmanager
-def _progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=total)
-        yield lambda done: bar.update(task, completed=done)

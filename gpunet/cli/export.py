@@ -188,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _export(args: argparse.Namespace, words: list[str], how: dict[str, Any]) -> DeployReport:
     from gpunet.exporters.deploy import deploy
     from gpunet.exporters.request import ENGINES, check_request
-    from gpunet.exporters.tensorrt import ProgressLine
+    from gpunet.exporters.tensorrt import build_progress
 
     check_request(args.output, **how)  # before a network is downloaded
     how |= {
@@ -201,7 +201,7 @@ def _export(args: argparse.Namespace, words: list[str], how: dict[str, Any]) -> 
     model = network(args)
     if args.target not in ENGINES:
         return deploy(model, args.output, **how)
-    with ProgressLine(args.target) as progress:
+    with build_progress(args.target) as progress:
         return deploy(model, args.output, on_progress=progress, **how)
 
 

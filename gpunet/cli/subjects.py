@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.core import console
+from gpunet.core.progress import ProgressBar
 from gpunet.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -73,22 +74,15 @@ def entries(args: argparse.Namespace, names: Sequence[str]) -> list[Entry]:
 
 def measured(chosen: Sequence[Subject], args: argparse.Namespace) -> dict[str, Measurement]:
     """Load all, then run them in turn; those on a GPU by CUDA events, which other processes' noise does not reach."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from gpunet.runtime.timing import interleave, measure
 
     sessions: dict[str, Any] = {}
     images: dict[str, np.ndarray] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    # The bar is drawn between networks only: a redraw in mid-run would be in the figures.
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bar:
-        task = bar.add_task("", total=len(chosen))
-        for each in chosen:
-            bar.update(task, description=f"loading {each.name}", refresh=True)
+    with ProgressBar("loading", len(chosen)) as bar:
+        for done, each in enumerate(chosen):
+            bar.update(done, description=f"loading {each.name}")
             sessions[each.name], images[each.name] = each.load()
-            bar.advance(task)
-        bar.update(task, description="loaded", refresh=True)
+        bar.update(len(chosen), description="loaded")
     found = {name: measure(each, images[name]) for name, each in sessions.items() if each.device == "gpu"}
     others = {name: each for name, each in sessions.items() if name not in found}
     if others:

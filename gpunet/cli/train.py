@@ -170,7 +170,7 @@ def _model(args: argparse.Namespace, recipe: Recipe, data: ImageData) -> nn.Modu
     if data.classes is not None:
         kwargs["num_classes"] = len(data.classes)
     if args.model is None:
-        from gpunet.train.small import SMALL
+        from gpunet.model.small import SMALL
         from gpunet.zoo.models import gpunet_from_spec
 
         return gpunet_from_spec(SMALL, **kwargs)

@@ -1,35 +1,90 @@
-"""Checks of arguments that tiers, stratifications and optimisers share."""
+"""Checks of arguments, Python's numbers and NumPy's alike: one rule for what a number is, for every room."""
 
 from __future__ import annotations
 
+import difflib
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import cast
+import math
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any, cast
 
-import numpy as np
-
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import GpunetError, InvalidArgumentError
 
 
-def checked_integer(name: str, value: object, least: int, most: int | None = None) -> int:
+def is_integer(value: object) -> bool:
+    """Whether it is an integer; a bool is none."""
+    return not isinstance(value, bool) and isinstance(value, Integral)
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite number; a bool is none."""
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+
+
+def checked_integer(
+    name: str, value: object, least: int, most: int | None = None, *, error: type[GpunetError] = InvalidArgumentError,
+    hint: str = "",
+) -> int:  # fmt: skip
     """An integer, Python's or NumPy's, as Python's.
 
+    Args:
+        name: of the argument.
+        value: of the argument.
+        least, most: bounds.
+        error: the class that is raised.
+        hint: what to do about it.
+
     Raises:
-        InvalidArgumentError: it is none, or lies outside.
+        InvalidArgumentError: (or `error`) it is none, or lies outside.
     """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, np.integer))
-        or value < least
-        or (most is not None and value > most)
-    ):
+    if not is_integer(value) or cast("int", value) < least or (most is not None and cast("int", value) > most):
         limits = f"of {least:,} or more" if most is None else f"from {least:,} to {most:,}"
-        raise InvalidArgumentError(f"{name} must be an integer {limits}, but got {value!r}.")
-    return int(value)
+        raise error(f"{name} must be an integer {limits}, but got {value!r}.", hint)
+    return int(cast("Any", value))
+
+
+def checked_number(
+    name: str, value: object, least: float, most: float = math.inf, *, above: bool = False,
+    error: type[GpunetError] = InvalidArgumentError, hint: str = "",
+) -> float:  # fmt: skip
+    """A finite number, as Python's float.
+
+    Args:
+        name: of the argument.
+        value: of the argument.
+        least, most: bounds.
+        above: whether a value at `least` is out of range.
+        error: the class that is raised.
+        hint: what to do about it.
+
+    Raises:
+        InvalidArgumentError: (or `error`) it is none, or lies outside.
+    """
+    number = cast("float", value)
+    if not is_number(value) or number < least or (above and number == least) or number > most:
+        limits = f"above {least:g}" if above else f"of {least:g} or more"
+        limits += "" if most == math.inf else f" and at most {most:g}"
+        raise error(f"{name} must be a finite number {limits}, but got {value!r}.", hint)
+    return float(number)
+
+
+def checked_choice(name: str, value: str, choices: Iterable[str]) -> str:
+    """One of the choices.
+
+    Raises:
+        InvalidArgumentError: it is none; the hint is the one that comes close.
+    """
+    known = list(choices)
+    if value not in known:
+        close = difflib.get_close_matches(value, known, 1) if isinstance(value, str) else []
+        hint = f"Did you mean {close[0]!r}?" if close else ""
+        raise InvalidArgumentError(f"{name} must be one of {', '.join(known)}, but got {value!r}.", hint)
+    return value
 
 
 def checked_time(name: str, value_ms: object) -> float:
-    """A time in ms.
+    """A time in ms, which may be infinite.
 
     Raises:
         InvalidArgumentError: it is no number from 0 up.
@@ -48,7 +103,7 @@ def checked_bounds(bounds_ms: object) -> tuple[float, ...]:
     Raises:
         InvalidArgumentError: it is none, or they do not rise.
     """
-    given = bounds_ms.tolist() if isinstance(bounds_ms, np.ndarray) else bounds_ms
+    given = bounds_ms.tolist() if hasattr(bounds_ms, "tolist") else bounds_ms
     if not isinstance(given, Sequence) or not given or not all(_is_time(each) for each in given):
         raise InvalidArgumentError(f"bounds must be a list of numbers of ms from 0 up, but are {given!r}.")
     bounds = tuple(float(each) for each in given)
@@ -58,14 +113,4 @@ def checked_bounds(bounds_ms: object) -> tuple[float, ...]:
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and bool(value >= 0)
-
-
-def check_version(data: object, name: str, version: int, keys: Sequence[str]) -> None:
-    """Refuse what is not an object of this version, or lacks one of the keys."""
-    if not isinstance(data, Mapping) or data.get(name) != version:
-        got = data.get(name) if isinstance(data, Mapping) else data
-        raise InvalidArgumentError(f"{name} must be {version}, but is {got!r}.", "A newer gpunet may have written it.")
-    for key in keys:
-        if key not in data:
-            raise InvalidArgumentError(f"{name} {version} has {', '.join(keys)}, but {key} is missing.")
+    return not isinstance(value, bool) and isinstance(value, Real) and float(value) >= 0

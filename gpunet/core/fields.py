@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from gpunet.core.arguments import is_integer, is_number
 from gpunet.errors import SpecError
 
 _Part = TypeVar("_Part")
@@ -39,10 +40,10 @@ def check_number(
     if not rule:
         rule = f"it is {'above' if above else 'at least'} {least:g}"
         rule += f" and {'below' if below else 'at most'} {most:g}" if most < math.inf else ""
-    numbers = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, numbers) or abs(value) == math.inf or value != value:
+    if not (is_integer(value) if whole else is_number(value)):
         raise SpecError(f"{path}: {value!r} is not {'an integer' if whole else 'a finite number'}; {rule}")
-    if value < least or (above and value == least) or value > most or (below and value == most):
+    number = cast("float", value)
+    if number < least or (above and number == least) or number > most or (below and number == most):
         raise SpecError(f"{path}: {value!r} is out of range; {rule}")
 
 

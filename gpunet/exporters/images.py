@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpunet.core.arguments import is_integer
 from gpunet.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def image_shape(model: nn.Module, input_px: int | tuple[int, int] | None = None)
     sides: tuple[Any, ...]
     if input_px is not None:
         sides = tuple(input_px) if isinstance(input_px, (tuple, list)) else (input_px, input_px)
-        if len(sides) != 2 or any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sides):
+        if len(sides) != 2 or any(not is_integer(side) or side < 1 for side in sides):
             raise InvalidArgumentError(
                 f"input_px must be an integer of 1 or more, or (height, width), but got {input_px!r}."
             )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpunet.core.arguments import checked_choice
 from gpunet.core.files import require
 from gpunet.errors import InvalidArgumentError
 from gpunet.exporters.int8.qdq_plan import layout_named
@@ -62,10 +63,8 @@ def check_request(
 ) -> Request:
     """Everything about a request that can be known before there is a network: see `deploy`, for its errors too."""
     path = Path(path).expanduser()
-    if target not in FORMATS:
-        raise InvalidArgumentError(f"target must be one of {', '.join(FORMATS)}, but got {target!r}.")
-    if precision not in TOLERANCES:
-        raise InvalidArgumentError(f"precision must be one of {', '.join(TOLERANCES)}, but got {precision!r}.")
+    checked_choice("target", target, FORMATS)
+    checked_choice("precision", precision, TOLERANCES)
     _check_suffix(path, target)
     if io_fp16 and (precision != "fp16" or target == "openvino"):
         raise InvalidArgumentError(

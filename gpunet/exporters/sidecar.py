@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.core.files import sha256_of, write_text
+from gpunet.core.versions import body_of
 from gpunet.errors import ChecksumError, InvalidArgumentError
 
 SIDECAR_VERSION = 1
@@ -80,21 +81,13 @@ class Sidecar:
                 "command": list(self.command)}  # fmt: skip
 
     @classmethod
-    def from_dict(cls, data: object, where: str = "sidecar") -> Sidecar:
+    def from_dict(cls, data: object, where: str = "") -> Sidecar:
         """The sidecar that `to_dict` wrote.
 
         Raises:
             InvalidArgumentError: (a ValueError) it is of another version, or a key is unknown, missing or wrong.
         """
-        if not isinstance(data, Mapping):
-            raise InvalidArgumentError(f"{where}: must be an object, but is {type(data).__name__}.")
-        body = dict(data)
-        version = body.pop("sidecar_version", None)
-        if version != SIDECAR_VERSION:
-            raise InvalidArgumentError(
-                f"{where}: version {version!r} is not {SIDECAR_VERSION}.",
-                "A newer gpunet wrote it: upgrade, or export again.",
-            )
+        body = body_of(data, "sidecar", "sidecar_version", SIDECAR_VERSION, error=InvalidArgumentError, where=where)
         body.setdefault("preprocessing", None)
         known = {each.name for each in fields(cls)}
         odd = sorted(set(body) ^ known)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
-import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from gpunet.core.files import atomic_path, sha256_of
+from gpunet.core.progress import ProgressBar
 from gpunet.errors import ExportError
 from gpunet.exporters.engine_key import Machine, stale, this_machine
 from gpunet.exporters.sidecar import Sidecar, now_utc, read_sidecar, sidecar_path, write_sidecar
@@ -106,7 +107,7 @@ def export_engine(
         model, spec_sha256, verification, command: for the sidecar.
         cache: keep the file that is there if it is what this build would give.
         timing_cache: see `build_engine`; None for gpunet's own, where the library has one.
-        on_progress: called at every step of the builder; `ProgressLine` shows it.
+        on_progress: called at every step of the builder; `build_progress` shows it.
 
     Raises:
         See `check_engine_export` and `gpunet.runtime.trt.builder.build_engine`.
@@ -169,51 +170,26 @@ def _sidecar(
     )
 
 
-class ProgressLine:
-    """Says at the start that building takes time, then keeps one line with where the build stands.
+@contextlib.contextmanager
+def build_progress(
+    runtime: str, stream: TextIO | None = None, every_s: float = 10.0, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[Progress], None]]:
+    """Say at the start that building takes time, and then where the build stands; the callable is for `on_progress`.
 
     Args:
         runtime: 'tensorrt' or 'tensorrt_rtx'.
         stream: standard error by default. Where it is no terminal, a line is printed at most every `every_s` seconds.
-        every_s: seconds.
-
-    Use it as a context manager, and pass it as `on_progress`.
+        every_s, clock: seconds.
     """
+    stream, builder = stream or sys.stderr, library(runtime)
+    takes = "some seconds" if builder.ahead_of_time else "some minutes: it measures kernels on the GPU"
+    print(f"building a {builder.title} engine; this takes {takes}. Ctrl-C cancels.", file=stream, flush=True)
+    began_s = clock()
+    with ProgressBar(builder.title, 100, line_every_s=every_s, stream=stream, clock=clock) as bar:
 
-    def __init__(self, runtime: str, stream: TextIO | None = None, every_s: float = 10.0) -> None:
-        self._library = library(runtime)
-        self._stream = stream or sys.stderr
-        self._live = self._stream.isatty()
-        self._every_s = 0.1 if self._live else every_s
-        self._last_s = 0.0
-        self._width = 0
+        def show(progress: Progress) -> None:
+            step = f"step {progress.step} of {progress.steps}, {progress.elapsed_s:.0f} s"
+            bar.update(round(100 * progress.fraction), description=progress.phase, said=step)
 
-    def __enter__(self) -> ProgressLine:
-        takes = "some seconds" if self._library.ahead_of_time else "some minutes: it measures kernels on the GPU"
-        print(
-            f"building a {self._library.title} engine; this takes {takes}. Ctrl-C cancels.",
-            file=self._stream,
-            flush=True,
-        )
-        self._began = time.monotonic()
-        return self
-
-    def __call__(self, progress: Progress) -> None:
-        """Show where the build stands, unless it was shown just now."""
-        if progress.elapsed_s - self._last_s < self._every_s:
-            return
-        self._last_s = progress.elapsed_s
-        text = f"{progress.fraction:4.0%} {progress.phase} {progress.step}/{progress.steps}, {progress.elapsed_s:.0f} s"
-        if self._live:
-            shown = text[: shutil.get_terminal_size().columns - 1]
-            self._stream.write("\r" + shown.ljust(self._width))
-            self._width = len(shown)
-        else:
-            self._stream.write(text + "\n")
-        self._stream.flush()
-
-    def __exit__(self, *error: object) -> None:
-        if self._live and self._width:
-            self._stream.write("\r" + " " * self._width + "\r")
-        if error[0] is None:
-            print(f"built in {time.monotonic() - self._began:.0f} s", file=self._stream, flush=True)
+        yield show
+    print(f"built in {clock() - began_s:.0f} s", file=stream, flush=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpunet import runtime as runtimes
-from gpunet.errors import InvalidArgumentError
+from gpunet.core.arguments import checked_choice
 from gpunet.exporters.images import ImageSet
 from gpunet.exporters.verify import TOLERANCES, Verification, compare
 
@@ -46,8 +46,7 @@ def verify_graph(
     Raises:
         InvalidArgumentError: (a ValueError) no such precision.
     """
-    if precision not in TOLERANCES:
-        raise InvalidArgumentError(f"precision must be one of {', '.join(TOLERANCES)}, but got {precision!r}.")
+    checked_choice("precision", precision, TOLERANCES)
     compared = compare(
         runtimes.get("onnxruntime").load(reference),
         runtimes.get(runtime).load(candidate),

@@ -7,16 +7,18 @@ it by claims. A builder may be stopped or killed at any moment and started again
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from gpunet.core.progress import ProgressBar
 from gpunet.errors import GpunetError, InvalidArgumentError, RuntimeUnavailableError, TableError
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.records import LayerLatency
@@ -200,3 +202,16 @@ def parse_shard(text: str) -> tuple[int, int]:
     shard = (int(number), int(count))
     in_shard((), shard)
     return shard
+
+
+@contextlib.contextmanager
+def build_progress(description: str) -> Iterator[Callable[[BuildProgress], None]]:
+    """A bar with the rate and the time left; the callable is for `build(on_progress=...)`."""
+    with ProgressBar(description) as bar:
+
+        def show(state: BuildProgress) -> None:
+            rate = f"{state.layers_per_s:.1f} layers/s" if state.measured else ""
+            failed = f"{state.failed} failed" if state.failed else ""
+            bar.update(state.done, total=state.total, said=", ".join(filter(None, (rate, failed))))
+
+        yield show

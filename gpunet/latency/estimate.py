@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpunet.errors import InvalidArgumentError, MissingLatencyError
+from gpunet.core.arguments import checked_choice
+from gpunet.errors import MissingLatencyError
 from gpunet.latency.calibrate import NONE, Calibration, calibrate
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.lookup import Lookup
@@ -160,8 +161,7 @@ class LayerCosts:
 
 def latencies(table: LatencyTable, method: str) -> dict[LayerKey, float]:
     """A table's latencies by key, as measured by 'context' or 'lone'; see `LayerCosts.from_table` for the errors."""
-    if method not in METHODS:
-        raise InvalidArgumentError(f"method must be one of {', '.join(METHODS)}, but got {method!r}.")
+    checked_choice("method", method, METHODS)
     layers = table.layers()
     if method == "context":
         return {key: figures.latency_ms for key, figures in layers.items()}

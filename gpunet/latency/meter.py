@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gpunet.core.arguments import checked_choice, checked_integer
 from gpunet.core.machine import fingerprint
 from gpunet.errors import InvalidArgumentError
 from gpunet.exporters.sidecar import now_utc
@@ -97,12 +98,10 @@ class LayerMeter:
         settings: MeterSettings | None = None,
         clock: str = "wall",
     ) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise InvalidArgumentError(f"batch_size must be an integer of 1 or more, but got {batch_size!r}.")
+        checked_integer("batch_size", batch_size, 1)
         on_gpu = runtime.device == "gpu"
         used = None if on_gpu else check_threads(threads)
-        if clock not in CLOCKS:
-            raise InvalidArgumentError(f"clock must be one of {', '.join(CLOCKS)}, but got {clock!r}.")
+        checked_choice("clock", clock, CLOCKS)
         if clock == "cpu" and used != 1:
             what = f"{runtime.name} computes on a GPU" if on_gpu else f"there are {used}"
             raise InvalidArgumentError(

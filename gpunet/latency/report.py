@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpunet.core import console
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.calibrate import Network, calibrate
 from gpunet.latency.estimate import LayerCosts
@@ -144,3 +145,13 @@ def _judge(
         [each.latency_ms for each in estimates],
         completed_ms=[each.completed_ms for each in estimates],
     )
+
+
+def error_table(summaries: Sequence[ErrorSummary]) -> str:
+    """Errors of estimates, a line a way of estimating."""
+    columns = ["estimate", "MAPE %>", "bias %>", "bias us>", "worst %>", "Kendall tau>", "completed %>"]
+    rows = [
+        (each.name, f"{each.mape_percent:.2f}", f"{each.bias_percent:+.2f}", f"{each.bias_us:+.0f}",
+         f"{each.worst_percent:.1f}", f"{each.kendall_tau:.3f}", f"{each.completed_percent:.0f}") for each in summaries
+    ]  # fmt: skip
+    return console.table(columns, rows)

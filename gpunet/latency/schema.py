@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from gpunet.core.versions import other_version
 from gpunet.errors import TableError
 
 MIGRATIONS = (
@@ -102,7 +103,7 @@ def check_identity(connection: sqlite3.Connection, path: Path, *, readonly: bool
     if _version(connection) > SCHEMA_VERSION:
         raise TableError(
             f"{path}: its schema is version {_version(connection)}, newer than {SCHEMA_VERSION}.",
-            "A newer gpunet wrote it: upgrade.",
+            other_version("table", _version(connection), SCHEMA_VERSION),
         )
 
 

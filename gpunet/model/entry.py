@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gpunet.core.arguments import checked_integer, checked_number
 from gpunet.errors import EntryError
 from gpunet.model.spec import NetworkSpec
 
@@ -54,10 +54,8 @@ class LatencyRecord:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise EntryError(f"kind {self.kind!r} is not one of {', '.join(KINDS)}.")
-        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
-            raise EntryError(f"batch_size must be an integer of 1 or more, but got {self.batch_size!r}.")
-        if not isinstance(self.latency_ms, (int, float)) or not 0 < self.latency_ms < math.inf:
-            raise EntryError(f"latency_ms must be a finite number above 0, but got {self.latency_ms!r}.")
+        checked_integer("batch_size", self.batch_size, 1, error=EntryError)
+        checked_number("latency_ms", self.latency_ms, 0, above=True, error=EntryError)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

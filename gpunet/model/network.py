@@ -17,6 +17,7 @@ from timm.models import checkpoint_seq
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gpunet.core.arguments import checked_integer
 from gpunet.errors import InvalidArgumentError
 from gpunet.model.blocks import BLOCKS, conv, norm_act
 from gpunet.model.preprocessing import image_config
@@ -110,8 +111,7 @@ class GPUNet(nn.Module):
     # ------------------------------------------------------------ classifier
 
     def _build_classifier(self, num_classes: int, pool_type: str) -> None:
-        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 0:
-            raise InvalidArgumentError(f"num_classes must be an integer of 0 or more, but got {num_classes!r}.")
+        checked_integer("num_classes", num_classes, 0)
         if pool_type not in ("avg", "max", "avgmax", "catavgmax", ""):
             raise InvalidArgumentError(
                 f"global_pool must be 'avg', 'max', 'avgmax', 'catavgmax' or '', but got {pool_type!r}."

@@ -78,8 +78,8 @@ def layer_shapes(
                 shapes.append(_conv(name, before.out_channels, stage.filters, before.out_px, *args))
             else:
                 hidden = hidden_channels(before.out_channels, stage.expansion, hidden_divisor)
-                args = (before.out_channels, hidden, before.out_px)
-                shapes.append(_inverted_residual(name, stage, index, *args))
+                c_in, in_px = before.out_channels, before.out_px
+                shapes.append(_inverted_residual(name, stage, index, c_in, hidden, in_px))
     last = _conv("head", shapes[-1].out_channels, head.filters, shapes[-1].out_px, 1, 1, "relu")
     shapes += [last, _plain("pool", "pool", last.out_channels, last.out_channels, last.out_px)]
     features = head.filters

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.core.fields import check_number, part_from_dict, part_to_dict
+from gpunet.core.versions import body_of
 from gpunet.model.parts import HeadSpec, StageSpec, StemSpec, fault, hidden_channels
 from gpunet.model.shapes import LayerShape, layer_shapes
 
@@ -76,14 +77,7 @@ class NetworkSpec:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> NetworkSpec:
         """The spec that `to_dict` wrote; unknown or missing keys raise SpecError with their path."""
-        if not isinstance(data, Mapping):
-            raise fault("spec", f"{data!r} is not an object")
-        body = dict(data)
-        version = body.pop("spec_version", SPEC_VERSION)
-        if version != SPEC_VERSION:
-            raise fault(
-                "spec_version", f"{version!r} is not {SPEC_VERSION}", "A newer gpunet wrote this spec: upgrade."
-            )
+        body = body_of(data, "spec", "spec_version", SPEC_VERSION, implied=True)
         for name, part_type in (("stem", StemSpec), ("head", HeadSpec)):
             if name in body:
                 body[name] = part_from_dict(part_type, body[name], name)

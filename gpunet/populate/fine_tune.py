@@ -17,7 +17,7 @@ from gpunet.launch.processes import asked_by_end_of_input
 from gpunet.populate.place import Place
 from gpunet.populate.plan import Plan
 from gpunet.populate.plan_file import plan_from_dict
-from gpunet.search.study.study import open_study
+from gpunet.search.study.opening import open_study
 from gpunet.search.study.training import RecipeTrainer
 
 if TYPE_CHECKING:

@@ -135,7 +135,7 @@ class SearchPlan:
         gpus_per_worker: that a Ray task needs; None for one where the cluster has any, and `device` is not 'cpu'.
         storage: of the studies, for workers on other machines; None for a SQLite file in the folder of state.
         seed: of the search.
-        beat_s, grace_s: see `gpunet search worker`.
+        heartbeat_s, grace_s: see `gpunet search worker`.
         device: 'cpu', or None for a GPU where there is one.
         image_workers: processes that prepare images, for each worker.
     """
@@ -151,7 +151,7 @@ class SearchPlan:
     gpus_per_worker: float | None = None
     storage: str | None = None
     seed: int = 0
-    beat_s: float = 30.0
+    heartbeat_s: float = 30.0
     grace_s: float = 120.0
     device: str | None = None
     image_workers: int = 0
@@ -167,8 +167,8 @@ class SearchPlan:
         if self.gpus_per_worker is not None:
             check_number("search.gpus_per_worker", self.gpus_per_worker, 0)
         check_number("search.seed", self.seed, 0, whole=True)
-        check_number("search.beat_s", self.beat_s, 0, above=True)
-        check_number("search.grace_s", self.grace_s, 2 * self.beat_s)
+        check_number("search.heartbeat_s", self.heartbeat_s, 0, above=True)
+        check_number("search.grace_s", self.grace_s, 2 * self.heartbeat_s)
         check_number("search.image_workers", self.image_workers, 0, whole=True)
         if self.device is not None:
             check_one_of("search.device", self.device, ("cpu",))

@@ -9,6 +9,7 @@ from typing import Any
 
 from gpunet.core.fields import part_from_dict
 from gpunet.core.files import require
+from gpunet.core.versions import body_of
 from gpunet.errors import InvalidArgumentError, SpecError
 from gpunet.populate.plan import (
     PLAN_VERSION,
@@ -41,12 +42,7 @@ def plan_from_dict(data: Mapping[str, Any], folder: Path | None = None) -> Plan:
     Raises:
         SpecError: naming the path of the fault.
     """
-    if not isinstance(data, Mapping):
-        raise SpecError(f"plan: {data!r} is not an object")
-    body = dict(data)
-    version = body.pop("plan_version", PLAN_VERSION)
-    if version != PLAN_VERSION:
-        raise SpecError(f"plan_version: {version!r} is not {PLAN_VERSION}", "A newer gpunet wrote this plan: upgrade.")
+    body = body_of(data, "plan", "plan_version", PLAN_VERSION, implied=True)
     for name in ("space", "search", "fine_tune"):
         if name not in body:
             raise SpecError(f"{name}: missing", "Add it.")

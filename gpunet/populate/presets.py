@@ -53,7 +53,7 @@ def demo() -> Plan:
         demo_space(),
         SearchPlan(
             trials=24, random_trials=12, recipe=demo_recipe(), data=demo_data(), pruning=Pruning("median", 1, 6),
-            workers=2, beat_s=2.0, grace_s=30.0, device="cpu",
+            workers=2, heartbeat_s=2.0, grace_s=30.0, device="cpu",
         ),
         FineTunePlan(dataclasses.replace(recipe_named("quick"), epochs=8), candidates=12, tolerance_percent=25.0),
         table=TablePlan(fraction=0.6, networks=8),

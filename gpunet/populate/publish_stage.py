@@ -83,7 +83,7 @@ def _check(context: Context, winner: Winner) -> None:
 def rescored_percent(context: Context, name: str) -> float:
     """Top-1 in percent of a published network, as `gpunet.load` gives it, on the validation images."""
     from gpunet.model.preprocessing import image_config
-    from gpunet.train.evaluate import evaluate, runner_from_model
+    from gpunet.train.evaluation.evaluate import evaluate, runner_from_model
 
     model = load(name, zoo=context.place.zoo)
     _, scored, num_classes = context.plan.search.data.whole(context.plan.fine_tune.recipe.batch_size)

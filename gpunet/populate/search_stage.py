@@ -7,8 +7,10 @@ from gpunet.launch.processes import Job, gpunet_command, places
 from gpunet.populate.context import Context
 from gpunet.populate.tier_stage import TierFound, tiers_of
 from gpunet.search.study.definition import Pruning, StudyDefinition, defined
-from gpunet.search.study.study import Study, create_study, open_study
+from gpunet.search.study.opening import open_study
+from gpunet.search.study.study import Study
 from gpunet.search.study.tables import estimator_from_table
+from gpunet.search.work.creation import create_study
 
 
 def study_name(context: Context, tier: int, *, random: bool = False) -> str:
@@ -108,7 +110,8 @@ def _work(context: Context, studies: list[str]) -> None:
     search = context.plan.search
     command = gpunet_command(
         "search", "worker", "--study", context.place.storage, "--name", *studies, "--until-eof",
-        "--table", str(context.place.table), "--beat-s", f"{search.beat_s:g}", "--grace-s", f"{search.grace_s:g}",
+        "--table", str(context.place.table), "--heartbeat-s", f"{search.heartbeat_s:g}",
+        "--grace-s", f"{search.grace_s:g}",
         "--image-workers", str(search.image_workers),
         *([] if search.device is None else ["--device", search.device]),
         *([] if search.data.place is None else ["--data-root", search.data.place]),

@@ -191,7 +191,7 @@ def _exported(context: Context, tier: TierFound, record: TrialRecord) -> dict[st
     """Export the fine-tuned network, proved; measure the file, and score the network."""
     from gpunet.exporters.deploy import deploy
     from gpunet.model.preprocessing import image_config
-    from gpunet.train.evaluate import evaluate, runner_from_model
+    from gpunet.train.evaluation.evaluate import evaluate, runner_from_model
     from gpunet.zoo.weights.loading import load_weights
 
     device, folder = context.plan.device, run_folder(context.place, tier.number, record.number)

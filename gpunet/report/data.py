@@ -14,6 +14,7 @@ from typing import Any
 
 from gpunet.core.fields import check_name, check_number, part_from_dict, part_to_dict
 from gpunet.core.files import write_text
+from gpunet.core.versions import body_of
 from gpunet.errors import ReportError, SpecError
 from gpunet.report.parts import (
     NetworkReport,
@@ -94,12 +95,8 @@ class Report:
         """
         if not isinstance(data, Mapping) or data.get("format") != FORMAT:
             raise SpecError(f"format: this is no {FORMAT}", "`gpunet.report.data.write_report` writes one.")
-        if data.get("format_version") != FORMAT_VERSION:
-            raise SpecError(
-                f"format_version: {data.get('format_version')!r} is not {FORMAT_VERSION}",
-                "A newer gpunet wrote this report: upgrade gpunet.",
-            )
-        body = {key: value for key, value in data.items() if key not in ("format", "format_version")}
+        body = body_of(data, "report", "format_version", FORMAT_VERSION)
+        del body["format"]
         for name, part_type in (("tiers", TierReport), ("networks", NetworkReport)):
             if name in body:
                 body[name] = parts_from_list(body[name], part_type, name)

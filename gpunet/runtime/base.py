@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from gpunet.core.arguments import checked_choice, checked_integer
 from gpunet.core.machine import available_threads
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 
@@ -113,8 +114,7 @@ def installed_version(runtime: str, distributions: Sequence[str]) -> str:
 
 def check_precision(runtime: str, precision: str, supported: Sequence[str]) -> None:
     """Raise where the precision is unknown (InvalidArgumentError) or not this runtime's (RuntimeUnavailableError)."""
-    if precision not in PRECISIONS:
-        raise InvalidArgumentError(f"precision must be one of {', '.join(PRECISIONS)}, but got {precision!r}.")
+    checked_choice("precision", precision, PRECISIONS)
     if precision not in supported:
         raise RuntimeUnavailableError(
             f"the runtime {runtime!r} cannot run at {precision} here.", f"It can at {', '.join(supported)}."
@@ -129,12 +129,8 @@ def check_threads(threads: int | None) -> int:
     """
     if threads is None:
         return available_threads()
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise InvalidArgumentError(
-            f"threads must be an integer of 1 or more, but got {threads!r}.",
-            f"Leave it out for all that are available here ({available_threads()}).",
-        )
-    return threads
+    hint = f"Leave it out for all that are available here ({available_threads()})."
+    return checked_integer("threads", threads, 1, hint=hint)
 
 
 def onnx_source(runtime: str, source: object) -> bytes | Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gpunet.core.arguments import checked_integer
 from gpunet.errors import InvalidArgumentError
 
 
@@ -22,8 +23,7 @@ class BatchProfile:
 
     def __post_init__(self) -> None:
         for size in self.sizes:
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise InvalidArgumentError(f"batch_size must be made of integers of 1 or more, but got {size!r}.")
+            checked_integer("batch_size", size, 1)
         if not self.min <= self.opt <= self.max:
             raise InvalidArgumentError(
                 f"min <= opt <= max must hold for batch_size, but got {self.min}, {self.opt}, {self.max}.",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from gpunet.core.arguments import checked_number
+from gpunet.core.versions import body_of
 from gpunet.errors import InvalidArgumentError
 
 MEASUREMENT_VERSION = 1
@@ -44,11 +45,7 @@ class Measurement:
 
     def __post_init__(self) -> None:
         for name in _FIGURES:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-                raise InvalidArgumentError(
-                    f"measurement: {name} must be a finite number of 0 or more, but got {value!r}."
-                )
+            checked_number(f"measurement: {name}", getattr(self, name), 0)
         if not isinstance(self.conditions, Mapping):
             raise InvalidArgumentError(f"measurement: conditions must be an object, but got {self.conditions!r}.")
 
@@ -94,14 +91,7 @@ class Measurement:
         Raises:
             InvalidArgumentError: (a ValueError) naming the version or the key that is at fault.
         """
-        if not isinstance(data, Mapping):
-            raise InvalidArgumentError(f"measurement: must be an object, but got {data!r}.")
-        body = dict(data)
-        version = body.pop("measurement_version", None)
-        if version != MEASUREMENT_VERSION:
-            raise InvalidArgumentError(
-                f"measurement: version {version!r} is not {MEASUREMENT_VERSION}.", "A newer gpunet wrote it: upgrade."
-            )
+        body = body_of(data, "measurement", "measurement_version", MEASUREMENT_VERSION, error=InvalidArgumentError)
         odd = sorted(set(body) ^ {each.name for each in fields(cls)})
         if odd:
             raise InvalidArgumentError(f"measurement: {odd[0]} is {'unknown' if odd[0] in body else 'missing'}.")

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from gpunet.core.arguments import checked_integer, checked_number
 from gpunet.core.machine import fingerprint, seconds_waited
 from gpunet.errors import InvalidArgumentError
 from gpunet.runtime.measurement import Measurement
@@ -162,11 +163,10 @@ def noise(shape: tuple[int, ...]) -> np.ndarray:
 
 def _check_minima(**minima: float) -> None:
     for name, value in minima.items():
-        seconds = name.endswith("_s")
-        number = isinstance(value, (int, float) if seconds else int) and not isinstance(value, bool)
-        if not number or not (0 if seconds else 1) <= value < math.inf:
-            rule = "a number of seconds, 0 or more" if seconds else "an integer of 1 or more"
-            raise InvalidArgumentError(f"{name} must be {rule}, but got {value!r}.")
+        if name.endswith("_s"):
+            checked_number(name, value, 0)
+        else:
+            checked_integer(name, value, 1)
 
 
 @contextlib.contextmanager

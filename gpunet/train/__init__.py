@@ -1,6 +1,6 @@
 """Train, distil and score networks: recipes as data, a loop that survives its process, one loader for every runtime.
 
-Names load on first use: importing this package is light. Scoring is `gpunet.train.evaluate.evaluate`.
+Names load on first use: importing this package is light. Scoring is `gpunet.train.evaluation.evaluate.evaluate`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ _MODULES = {
     "Augmentation": "gpunet.train.recipe",
     "Distillation": "gpunet.train.recipe",
     "EpochScore": "gpunet.train.score",
-    "Evaluation": "gpunet.train.evaluate",
+    "Evaluation": "gpunet.train.evaluation.evaluate",
     "ImageData": "gpunet.train.data.datasets",
     "Optimization": "gpunet.train.recipe",
     "Recipe": "gpunet.train.recipe",

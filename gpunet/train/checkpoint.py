@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from gpunet.core.versions import body_of
 from gpunet.errors import TrainingError
 
 STATE_VERSION = 1
@@ -105,11 +106,7 @@ class Checkpoints:
             raise TrainingError(
                 f"the checkpoint {folder} cannot be read: {error}", f"Delete {folder}: the run goes on from the last."
             ) from None
-        if values.get("state_version") != STATE_VERSION:
-            raise TrainingError(
-                f"the checkpoint {folder} is of version {values.get('state_version')!r}, not {STATE_VERSION}.",
-                "A newer gpunet wrote it: upgrade.",
-            )
+        values = body_of(values, "checkpoint", "state_version", STATE_VERSION, error=TrainingError, where=str(folder))
         return tensors, values
 
 

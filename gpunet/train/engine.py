@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from gpunet.core.arguments import checked_integer
 from gpunet.core.files import atomic_path, write_text
 from gpunet.core.signals import sigterm_asked
 from gpunet.errors import FolderInUseError, InvalidArgumentError, TrainingError
@@ -155,8 +156,7 @@ def _check(
         ("keep", keep, 1), ("log_every_steps", log_every_steps, 1), ("max_unreadable", max_unreadable, 0),
         ("workers", workers, 0), ("seed", seed, 0),
     ):  # fmt: skip
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InvalidArgumentError(f"{name} must be an integer of {least} or more, but got {value!r}.")
+        checked_integer(name, value, least)
     if seed >= 2**63:
         raise InvalidArgumentError(f"seed must be below 2^63, but got {seed}.")
     if checkpoint_minutes is not None and not checkpoint_minutes > 0:

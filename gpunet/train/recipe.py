@@ -21,6 +21,7 @@ from gpunet.core.fields import (
     part_from_dict,
     part_to_dict,
 )
+from gpunet.core.versions import body_of
 from gpunet.errors import SpecError
 
 RECIPE_VERSION = 1
@@ -277,14 +278,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
         """The recipe that `to_dict` wrote; unknown or missing keys raise SpecError with their path."""
-        if not isinstance(data, Mapping):
-            raise SpecError(f"recipe: {data!r} is not an object")
-        body = dict(data)
-        version = body.pop("recipe_version", RECIPE_VERSION)
-        if version != RECIPE_VERSION:
-            raise SpecError(
-                f"recipe_version: {version!r} is not {RECIPE_VERSION}", "A newer gpunet wrote this recipe: upgrade."
-            )
+        body = body_of(data, "recipe", "recipe_version", RECIPE_VERSION, implied=True)
         for name, kind in {**_PARTS, "distillation": Distillation}.items():
             if body.get(name) is not None:
                 body[name] = part_from_dict(kind, body[name], name)

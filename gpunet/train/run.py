@@ -6,26 +6,26 @@ The order within an update is timm's: the optimiser's step, then the average of 
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from typing import TYPE_CHECKING, Any
 
 import torch
-from timm.data import Mixup
 from timm.utils import distribute_bn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gpunet.core.fields import part_to_dict
-from gpunet.errors import DataError, PreemptedError, TrainingError
+from gpunet.errors import DataError, PreemptedError
 from gpunet.model.network import GPUNet
 from gpunet.model.preprocessing import image_config
 from gpunet.train.batch_norm import synced
-from gpunet.train.checkpoint import Checkpoints, Position, flat_optimizer, told, under, unflat_optimizer
-from gpunet.train.counts import Counts
+from gpunet.train.checkpoint import Checkpoints, Position, flat_optimizer, under, unflat_optimizer
 from gpunet.train.data.loader import Batch, TrainingLoader
-from gpunet.train.data.transforms import training_transform
+from gpunet.train.data.transforms import mixup, training_transform
 from gpunet.train.data.unreadable import UnreadableImages
+from gpunet.train.evaluation.counts import Counts
+from gpunet.train.evaluation.validation import Validation
+from gpunet.train.finite import FiniteLosses
 from gpunet.train.identity import identity_of_data
 from gpunet.train.loss import Loss
 from gpunet.train.metrics import Metrics
@@ -36,7 +36,6 @@ from gpunet.train.randomness import MIXING, STEP, seed_images, seed_of
 from gpunet.train.recipe import Recipe
 from gpunet.train.score import EpochScore
 from gpunet.train.settings import Settings
-from gpunet.train.validation import LOWER, Validation
 
 if TYPE_CHECKING:
     from gpunet.train.distillation.teacher import Teacher
@@ -49,14 +48,9 @@ class Run(contextlib.ExitStack):
     """A run that stands somewhere; `to_the_end` takes it to its end, or raises."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        recipe: Recipe,
-        settings: Settings,
-        checkpoints: Checkpoints,
-        group: Processes,
+        self, model: nn.Module, recipe: Recipe, settings: Settings, checkpoints: Checkpoints, group: Processes,
         teacher: Teacher | None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.recipe, self.settings, self.group, self.teacher = recipe, settings, group, teacher
         self._checkpoints, self._device = checkpoints, group.device
@@ -66,17 +60,12 @@ class Run(contextlib.ExitStack):
         self.model = model.to(self._device).to(memory_format=self._layout)
         self._type = _TYPES[recipe.precision]
         self._loss = Loss(recipe)
-        mixing = recipe.augmentation
-        self._mixup = (
-            Mixup(mixing.mixup, mixing.cutmix, label_smoothing=recipe.label_smoothing, num_classes=settings.num_classes)
-            if mixing.mixup or mixing.cutmix
-            else None
-        )
+        self._mixup = mixup(recipe, settings.num_classes)
         self.position, self.updates = Position(0), 0
         self.scores: list[EpochScore] = []
         self._sum = torch.zeros(2, dtype=torch.float64, device=self._device)  # of the epoch's losses, and how many
         self._seconds = 0.0
-        self._unsure: tuple[Tensor, Batch, Position] | None = None
+        self._losses = FiniteLosses(settings.out, group.place)
         self._unreadable = UnreadableImages(settings.max_unreadable)
         try:
             self._set_up()
@@ -107,11 +96,8 @@ class Run(contextlib.ExitStack):
         recipe, given = self.recipe, self.settings
         config = image_config(self.model)
         if self.teacher is not None:
-            identity = {
-                "data": identity_of_data(given.data),
-                "augmentation": part_to_dict(recipe.augmentation),
-                "seed": given.seed,
-            }
+            augmentation = part_to_dict(recipe.augmentation)
+            identity = {"data": identity_of_data(given.data), "augmentation": augmentation, "seed": given.seed}
             for turn in (True, False):  # the first process makes the file that all share
                 if self.group.first is turn:
                     self.teacher.prepare(self.model, len(given.data), identity, self._device)
@@ -164,7 +150,7 @@ class Run(contextlib.ExitStack):
 
     def _save(self) -> None:
         """A checkpoint of where the run stands; the first process writes."""
-        self._be_sure()
+        self._losses.check()
         loss_sum = self.group.sum(self._sum.clone())
         if self.group.first:
             state, values = flat_optimizer(self.optimizer.state_dict())
@@ -229,16 +215,16 @@ class Run(contextlib.ExitStack):
                 logged, logged_s = done.step, time.perf_counter()
             if done.step % self.recipe.accumulation_steps == 0:
                 self.position = done
-                agreed = self.group.agree(self._wish())
+                agreed = self.group.agree(self._request())
                 if agreed:
                     self._seconds += time.perf_counter() - began_s
                     self._save()
                     self._leave_if(agreed == STOP)
                     began_s = time.perf_counter()
-        self._be_sure()
+        self._losses.check()
         self._seconds += time.perf_counter() - began_s
 
-    def _wish(self) -> int:
+    def _request(self) -> int:
         if self.settings.asked_to_leave():
             return STOP
         minutes = self.settings.checkpoint_minutes
@@ -273,8 +259,7 @@ class Run(contextlib.ExitStack):
             loss = self._loss(self._logits(self._trained, images), targets, answers)
             self._scaler.scale(loss / recipe.accumulation_steps).backward()
         loss = loss.detach()
-        self._be_sure()
-        self._unsure = loss, batch, Position(epoch, step)
+        self._losses.note(loss, batch, Position(epoch, step), self.optimizer.param_groups[0]["lr"])
         self._sum += torch.stack([loss.double(), torch.ones_like(loss, dtype=torch.float64)])
         if due:
             self._update()
@@ -293,32 +278,12 @@ class Run(contextlib.ExitStack):
             self.ema.update(self.model, step=self.updates)
         self.scheduler.step_update(self.updates)
 
-    def _be_sure(self) -> None:
-        """Look at the loss of the step before: a look at this one's would make a GPU wait."""
-        if self._unsure is None:
-            return
-        loss, batch, at = self._unsure
-        self._unsure = None
-        if math.isfinite(loss.item()):
-            return
-        from safetensors.torch import save_file
-
-        rank = f"-rank-{self.group.place.rank}" if self.group.many else ""
-        path = self.settings.out / f"bad-batch-{at}{rank}.safetensors"
-        with told(path):
-            save_file({"images": batch.images, "targets": batch.targets, "indices": batch.indices}, path)
-        raise TrainingError(
-            f"the loss of batch {at.step} in epoch {at.epoch + 1} is {loss.item()}, at a learning rate of "
-            f"{self.optimizer.param_groups[0]['lr']:g}; the batch is kept in {path}.",
-            LOWER,
-        )
-
     # ---------------------------------------------------------------- an epoch's end
 
     def _end_epoch(self) -> bool:
         """Score, report and keep an epoch; whether the callback ends the run."""
         epoch, train_s = self.position.epoch, self._seconds
-        agreed = max(self.group.settled(), 0 if self.group.many else self._wish())
+        agreed = max(self.group.settled(), 0 if self.group.many else self._request())
         if agreed == STOP:
             self._save()
             self._leave_if(True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpunet.core.arguments import checked_integer
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime import Runtime, Session
 from gpunet.runtime.base import PRECISIONS, check_precision
@@ -70,8 +71,8 @@ def benchmark(
     check_batch_size(batch_size)
     if precision is not None and precision not in PRECISIONS:
         raise InvalidArgumentError(f"precision must be one of {', '.join(PRECISIONS)}, but got {precision!r}.")
-    if input_px is not None and (isinstance(input_px, bool) or not isinstance(input_px, int) or input_px < 1):
-        raise InvalidArgumentError(f"input_px must be an integer of 1 or more, but got {input_px!r}.")
+    if input_px is not None:
+        checked_integer("input_px", input_px, 1)
     how: dict[str, Any] = {"warmup_s": warmup_s, "min_repeats": min_repeats, "min_time_s": min_time_s, "clock": clock}
     if path is not None:
         session = session_from_file(path, runtime=runtime, precision=precision, threads=threads)
@@ -95,8 +96,7 @@ def benchmark(
 
 def check_batch_size(batch_size: int) -> None:
     """Raise InvalidArgumentError unless it is an integer of 1 or more."""
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InvalidArgumentError(f"batch_size must be an integer of 1 or more, but got {batch_size!r}.")
+    checked_integer("batch_size", batch_size, 1)
 
 
 def check_network_precision(precision: str) -> None:

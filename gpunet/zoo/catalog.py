@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.core.files import atomic_path
+from gpunet.core.versions import body_of
 from gpunet.errors import EntryError, InvalidArgumentError, UnknownModelError
 from gpunet.model.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource
 from gpunet.zoo.publishing.layout import ENTRY, STATE, STATE_ZOO
@@ -40,12 +41,8 @@ def read_entry(path: Path) -> Entry | None:
         raise EntryError(f"{path}: cannot be read as JSON: {error}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         return None
-    if data.get("format_version") != FORMAT_VERSION:
-        raise EntryError(
-            f"{path}: format_version {data.get('format_version')!r} is not {FORMAT_VERSION}.",
-            "A newer gpunet wrote this entry: upgrade gpunet.",
-        )
-    body = {key: value for key, value in data.items() if key not in ("format", "format_version")}
+    body = body_of(data, "entry", "format_version", FORMAT_VERSION, error=EntryError, where=str(path))
+    del body["format"]
     body["spec_data"] = body.pop("spec", None)
     body["sources"] = tuple(body.get("sources", ()))
     if body.get("classes") is not None:

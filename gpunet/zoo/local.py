@@ -13,12 +13,13 @@ import functools
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from gpunet.core import files
 from gpunet.core.machine import Fingerprint, fingerprint
+from gpunet.core.progress import ProgressBar
 from gpunet.model.entry import Entry, LatencyRecord
 from gpunet.runtime import Runtime
 from gpunet.runtime.base import check_precision, check_threads
@@ -169,11 +170,11 @@ def _measure_all(
     progress: bool,
 ) -> None:
     """Measure one after the other and keep each at once."""
-    with _bar(len(missing), shown=progress and bool(missing)) as advance:
-        for key, entry in missing.items():
-            advance(f"measuring {entry.name}", 0)
+    with ProgressBar("measuring", len(missing), shown=progress and bool(missing), line_every_s=0) as bar:
+        for done, (key, entry) in enumerate(missing.items()):
+            bar.update(done, description=f"measuring {entry.name}")
             keep(key, measure_one(entry))
-            advance(f"measured {entry.name}", 1)
+            bar.update(done + 1, description=f"measured {entry.name}")
 
 
 def _warn_of_noise(records: Iterable[LatencyRecord]) -> None:
@@ -225,18 +226,3 @@ def _untrained(entry: Entry) -> nn.Module:
     from gpunet.zoo.models import model_from_entry
 
     return model_from_entry(entry, pretrained=False)
-
-
-@contextmanager
-def _bar(total: int, *, shown: bool) -> Iterator[Callable[[str, int], None]]:
-    """A progress bar on stderr. It is drawn between networks only: a redraw in mid-run would be in the figures."""
-    if not shown:
-        yield lambda text, done: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bar:
-        task = bar.add_task("measuring", total=total)
-        yield lambda text, done: bar.update(task, description=text, advance=done, refresh=True)

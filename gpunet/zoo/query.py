@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gpunet.core.arguments import checked_integer, is_number
 from gpunet.core.device import LOCAL, THIS_MACHINE, Device, resolve
 from gpunet.errors import InvalidArgumentError, NothingFitsError, UnknownDeviceError
 from gpunet.model.entry import Entry, LatencyRecord, Match
@@ -49,8 +50,7 @@ class Query:
                 f"max_params counts single parameters, but got {self.max_params!r}.",
                 f"For {self.max_params:g} million, pass {self.max_params:g}e6.",
             )
-        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
-            raise InvalidArgumentError(f"batch_size must be an integer of 1 or more, but got {self.batch_size!r}.")
+        checked_integer("batch_size", self.batch_size, 1)
         if self.precision is not None and self.precision not in PRECISIONS:
             raise InvalidArgumentError(f"precision must be one of {', '.join(PRECISIONS)}, but got {self.precision!r}.")
         if self.runtime is not None and (not isinstance(self.runtime, str) or not self.runtime):
@@ -60,7 +60,7 @@ class Query:
 def _check_number(name: str, value: object, what: str, at_most: float = math.inf) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= at_most or value == math.inf:
+    if not is_number(value) or not 0 < value <= at_most:  # type: ignore[operator]
         raise InvalidArgumentError(f"{name} must be {what}, but got {value!r}.")
 
 

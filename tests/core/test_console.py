@@ -92,7 +92,7 @@ def test_warnings_of_gpunet_are_one_line_and_others_keep_their_form(capsys):
 
 
 def test_a_reader_that_stops_reading_is_no_error():
-    code = "from gpunet.cli import console; console.run(lambda: print('line\\n' * 100_000))"
+    code = "from gpunet.core import console; console.run(lambda: print('line\\n' * 100_000))"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.readline()
         process.stdout.close()

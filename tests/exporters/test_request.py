@@ -53,7 +53,7 @@ from gpunet.runtime.trt.options import BuildOptions
             {"target": "openvino", "precision": "int8", "calibration": "x", "int8_layout": "tensorrt"},
             "int8_layout is 'openvino' for openvino, but got 'tensorrt'.",
         ),
-        ("n.onnx", {"batch_size": 0}, "batch_size must be made of integers of 1 or more, but got 0"),
+        ("n.onnx", {"batch_size": 0}, "batch_size must be an integer of 1 or more, but got 0"),
         ("n.onnx", {"batch_size": (4, 2, 8)}, "min <= opt <= max must hold for batch_size, but got 4, 2, 8"),
     ],
 )

@@ -59,7 +59,7 @@ def test_every_version_stays_readable() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sidecar_version": 2}, "version 2 is not 1"),
+        ({"sidecar_version": 2}, "sidecar_version: 2 is not 1"),
         ({"surprise": 1}, "surprise is unknown"),
         ({"runtime": None}, "runtime must be a str, but is None"),
         ({"batch": 1}, "batch must be a list, but is 1"),
@@ -79,7 +79,7 @@ def test_a_missing_key_is_named() -> None:
 
 
 def test_a_list_is_no_sidecar() -> None:
-    with pytest.raises(InvalidArgumentError, match="must be an object, but is list"):
+    with pytest.raises(InvalidArgumentError, match=r"x\.json: sidecar: \[\] is not an object"):
         Sidecar.from_dict([], "x.json")
 
 

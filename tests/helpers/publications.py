@@ -11,10 +11,10 @@ from torch import nn
 from gpunet.core.machine import available_threads, fingerprint
 from gpunet.model.entry import Accuracy, LatencyRecord
 from gpunet.model.network import GPUNet
+from gpunet.model.small import SMALL
 from gpunet.runtime import get
 from gpunet.runtime.measurement import Measurement
 from gpunet.train.recipes import recipe_named
-from gpunet.train.small import SMALL
 from gpunet.zoo.measured import record_from_measurement
 from gpunet.zoo.publishing.publication import Publication
 

@@ -6,10 +6,10 @@ import functools
 
 import numpy as np
 
+from gpunet.model.small import SMALL
 from gpunet.model.spec import NetworkSpec
 from gpunet.report.data import NetworkReport, Report, Sample, TierReport, TrialPoint
 from gpunet.search.spaces.paper import PAPER_SPACE
-from gpunet.train.small import SMALL
 
 BOUNDS_MS = (("fast", 0.4, 0.9), ("middle", 0.9, 1.4), ("accurate", 1.4, 2.4))
 HOSTILE = "<script>alert('x')</script> & \"<b>\""

@@ -15,7 +15,9 @@ from gpunet.errors import PreemptedError
 from gpunet.search import ConvSpace, StageChoices, StudyDefinition, Trained
 from gpunet.search.storage.storage import StudyStorage
 from gpunet.search.study.definition import defined
-from gpunet.search.study.study import Study, create_study, open_study
+from gpunet.search.study.opening import open_study
+from gpunet.search.study.study import Study
+from gpunet.search.work.creation import create_study
 from helpers.estimates import Roofline, roofline_of
 
 SPACE = ConvSpace(

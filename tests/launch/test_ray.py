@@ -231,7 +231,7 @@ def test_a_study_is_completed_though_a_node_is_killed(nodes: Nodes, tmp_path: Pa
         return False
 
     command = gpunet_command(
-        "search", "worker", "--study", str(tmp_path / "study.sqlite"), "--beat-s", "0.5", "--grace-s", "3",
+        "search", "worker", "--study", str(tmp_path / "study.sqlite"), "--heartbeat-s", "0.5", "--grace-s", "3",
         "--device", "cpu", "--until-eof",
     )  # fmt: skip
     said: list[str] = []
@@ -264,7 +264,7 @@ def test_the_command_runs_its_workers_as_tasks(
     stopping.start()
     try:
         main(["search", "worker", "--study", "study.sqlite", "--table", "latencies.sqlite", "--cluster", "ray",
-              "--workers", "2", "--beat-s", "0.5", "--grace-s", "3"])  # fmt: skip
+              "--workers", "2", "--heartbeat-s", "0.5", "--grace-s", "3"])  # fmt: skip
     finally:
         stopping.cancel()
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("worker ")]  # Ray speaks too

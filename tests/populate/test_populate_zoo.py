@@ -27,7 +27,7 @@ from gpunet.populate.presets import PRESETS
 from gpunet.populate.publish_stage import rescored_percent
 from gpunet.populate.run import populate
 from gpunet.runtime.measurement import Measurement
-from gpunet.search.study.study import open_study
+from gpunet.search.study.opening import open_study
 from gpunet.search.study.trials import TrialRecord
 from gpunet.train.recipe import Distillation
 

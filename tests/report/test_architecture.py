@@ -4,10 +4,10 @@ import dataclasses
 
 from helpers.report_example import example_report, small_network
 
+from gpunet.model.small import SMALL
 from gpunet.report.architecture import draw_architecture, most_channels, parts_of
 from gpunet.report.data import NetworkReport
 from gpunet.report.drawing import Box, Words
-from gpunet.train.small import SMALL
 from gpunet.zoo.catalog import entry_named
 
 

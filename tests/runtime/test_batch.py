@@ -29,7 +29,7 @@ def test_three_integers_are_a_range(given):
     [(0, "0"), (-1, "-1"), (True, "True"), (1.5, "1.5"), ("2", "'2'"), ((1, 0, 2), "0"), ((1, 8, 64.0), "64.0")],
 )
 def test_batches_are_integers_of_one_or_more(given, shown):
-    with pytest.raises(InvalidArgumentError, match=f"must be made of integers of 1 or more, but got {shown}"):
+    with pytest.raises(InvalidArgumentError, match=f"must be an integer of 1 or more, but got {shown}"):
         BatchProfile.parse(given)
 
 

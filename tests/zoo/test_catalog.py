@@ -87,7 +87,7 @@ def test_an_entry_may_name_a_released_architecture_or_any_of_timms(tmp_path) -> 
     ("change", "message"),
     [
         ("{", "tiny.json: cannot be read as JSON"),
-        ({**ENTRY, "format_version": 2}, "tiny.json: format_version 2 is not 1"),
+        ({**ENTRY, "format_version": 2}, "tiny.json: format_version: 2 is not 1"),
         ({**ENTRY, "colour": 1}, "tiny.json: unknown key 'colour'"),
         ({**ENTRY, "name": ""}, "tiny.json: name is missing"),
         ({**ENTRY, "role": "king"}, "tiny.json: role 'king' is not one of"),

@@ -69,7 +69,7 @@ def _status(args: argparse.Namespace) -> None:
     )
     print(", ".join(f"{counts[state]} {state}" for state in _STATES))
     print(
-        f"{len(workers)} workers at the board"
+        f"{len(workers)} workers registered"
         + (f": {', '.join(workers[:8])}{' ...' if len(workers) > 8 else ''}" if workers else "")
     )
     if best := _ranked(trials):
@@ -89,14 +89,18 @@ def _ranked(trials: list[TrialRecord]) -> list[TrialRecord]:
 
 
 def _workers(study: Study) -> list[str]:
-    """Who is at the board; one that died not long ago may still be among them."""
-    from gpunet.search.study.study import BOARD
+    """Who is registered; one that died not long ago may still be among them."""
+    from gpunet.search.study.study import WORKERS
 
-    board_id = study.storage.study_id(study.name + BOARD)
-    if board_id is None:
+    registry_id = study.storage.study_id(study.name + WORKERS)
+    if registry_id is None:
         return []
     running = (study.optuna.trial.TrialState.RUNNING,)
-    return [each.user_attrs["who"] for each in study.storage.trials(board_id, running) if "who" in each.user_attrs]
+    return [
+        each.user_attrs["process"]
+        for each in study.storage.trials(registry_id, running)
+        if "process" in each.user_attrs
+    ]
 
 
 def _best(args: argparse.Namespace) -> None:

@@ -56,9 +56,9 @@ def _create(args: argparse.Namespace) -> None:
     from gpunet.search.storage.url import shown
     from gpunet.search.study.definition import Pruning, defined
     from gpunet.search.study.search_data import SearchData
-    from gpunet.search.study.study import create_study
     from gpunet.search.study.tables import estimator_from_table
     from gpunet.search.study.training import RecipeTrainer
+    from gpunet.search.work.creation import create_study
     from gpunet.train.recipes import recipe_named
 
     quiet_optuna()

@@ -29,8 +29,8 @@ def opened(
     args: argparse.Namespace, *, name: str | None = None, reading: bool = False, patience_s: float = 600.0
 ) -> Study:
     """The study that the command line names, or this one."""
+    from gpunet.search.study.opening import open_study
     from gpunet.search.study.quiet import quiet_optuna
-    from gpunet.search.study.study import open_study
 
     quiet_optuna()
     return open_study(

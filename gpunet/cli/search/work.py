@@ -16,9 +16,9 @@ from gpunet.search.study.quiet import quiet_optuna
 if TYPE_CHECKING:
     from gpunet.latency.estimate import Estimator
     from gpunet.search.study.definition import StudyDefinition
-    from gpunet.search.work.worker import Work
+    from gpunet.search.work.summary import WorkSummary
 
-_FORWARDED = ("name", "folder", "hours", "trials", "table", "device", "data_root", "beat_s", "grace_s",
+_FORWARDED = ("name", "folder", "hours", "trials", "table", "device", "data_root", "heartbeat_s", "grace_s",
               "patience_s", "checkpoint_minutes", "image_workers")  # fmt: skip
 
 
@@ -49,9 +49,9 @@ def add_parsers(actions: Any) -> None:
     machine.add_argument("--image-workers", type=int, default=0, metavar="N", help="processes that prepare images (default: 0, none)")  # fmt: skip # noqa: E501
     machine.add_argument("--checkpoint-minutes", type=float, default=15, metavar="N", help="between two within an epoch (default: 15)")  # fmt: skip # noqa: E501
     machine.add_argument(
-        "--beat-s", type=float, default=30.0, metavar="N", help="between two signs of life (default: 30)"
+        "--heartbeat-s", type=float, default=30.0, metavar="N", help="between two signs of life (default: 30)"
     )
-    machine.add_argument("--grace-s", type=float, default=120.0, metavar="N", help="without one for so long, a worker is taken for dead (default: 120)")  # fmt: skip # noqa: E501
+    machine.add_argument("--grace-s", type=float, default=120.0, metavar="N", help="without one for so long, a worker has expired (default: 120)")  # fmt: skip # noqa: E501
     machine.add_argument("--patience-s", type=float, default=600.0, metavar="N", help="a storage that does not serve is waited for (default: 600)")  # fmt: skip # noqa: E501
     many = worker.add_argument_group("many of them")
     many.add_argument("--workers", type=int, metavar="N", help="start N processes here: one a GPU, or sharing the processor's threads")  # fmt: skip # noqa: E501
@@ -82,7 +82,7 @@ def _worker(args: argparse.Namespace) -> None:
     for name in args.name or [None]:
         done = _work_on(name, args, stop, estimates)
         many = "" if name is None or len(args.name) == 1 else f"{name}: "
-        told = f"{done.ended} trials ended, {done.laid_back} laid back, {done.lost} taken up by others: {done.end}"
+        told = f"{done.ended} trials ended, {done.requeued} requeued, {done.lost} taken up by others: {done.end}"
         print(f"{many}{told}", flush=True)
         if done.end.startswith("asked to leave"):
             raise SystemExit(console.PREEMPTED_EXIT_CODE)
@@ -93,11 +93,12 @@ def _work_on(
     args: argparse.Namespace,
     stop: Callable[[], bool],
     estimates: list[tuple[StudyDefinition, Estimator]],
-) -> Work:
-    """Work on one study; `estimates` keeps those of the study before, which has mostly the same."""
+) -> WorkSummary:
+    """WorkSummary on one study; `estimates` keeps those of the study before, which has mostly the same."""
     from gpunet.search.study.tables import estimator_of
     from gpunet.search.study.training import trainer_from_dict
-    from gpunet.search.work.worker import Settings, Worker
+    from gpunet.search.work.summary import WorkerSettings
+    from gpunet.search.work.worker import Worker
 
     study = opened(args, name=name, patience_s=args.patience_s)
     definition = study.definition
@@ -115,7 +116,7 @@ def _work_on(
     estimates[:] = [(definition, estimator)]
     worker = Worker(
         study, trainer, estimator,
-        Settings(hours=args.hours, trials=args.trials, beat_s=args.beat_s, grace_s=args.grace_s),
+        WorkerSettings(hours=args.hours, trials=args.trials, heartbeat_s=args.heartbeat_s, grace_s=args.grace_s),
         say=lambda line: print(line, flush=True), should_stop=stop,
     )  # fmt: skip
     done = worker.work()

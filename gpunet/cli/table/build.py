@@ -128,10 +128,9 @@ def check(args: argparse.Namespace) -> None:
 
 def fill(table: LatencyTable, meter: LayerMeter, keys: Sequence[LayerKey], args: argparse.Namespace) -> None:
     """Measure the layers that the table lacks, by as many builders as asked for."""
-    from gpunet.cli.table.building import show_progress
     from gpunet.core.signals import heed_interrupts
     from gpunet.core.text import duration
-    from gpunet.latency.build import build
+    from gpunet.latency.build import build, build_progress
 
     before, started_s = len(keys) - len(table.missing(keys, lone=args.lone)), time.monotonic()
     own = None if args.max_layers is None else args.max_layers - (args.jobs - 1) * (args.max_layers // args.jobs)
@@ -140,7 +139,7 @@ def fill(table: LatencyTable, meter: LayerMeter, keys: Sequence[LayerKey], args:
         heed_interrupts()
         threading.Thread(target=_stop_at_eof, daemon=True).start()
     with (
-        show_progress(f"{len(keys)} layers on {meter.conditions.fingerprint.runtime}") as on_progress,
+        build_progress(f"{len(keys)} layers on {meter.conditions.fingerprint.runtime}") as on_progress,
         other_builders(args),
     ):
         build(table, keys, meter, lone=args.lone, max_layers=own, max_time_s=limit_s, on_progress=on_progress)
@@ -202,12 +201,12 @@ def _stop_at_eof() -> None:
 
 def second_look(table: LatencyTable, meter: LayerMeter, keys: Sequence[LayerKey]) -> None:
     """Measure again what looks wrong, once for every state of the table."""
-    from gpunet.cli.table.building import show_progress
+    from gpunet.latency.build import build_progress
     from gpunet.latency.recheck import recheck
 
     if table.noted(_RECHECKED) == str(len(table)):
         return
-    with show_progress("measuring again what looks wrong") as on_progress:
+    with build_progress("measuring again what looks wrong") as on_progress:
         print(f"{recheck(table, meter, keys, on_progress=on_progress)} that looked wrong measured again")
     table.note(_RECHECKED, str(len(table)))
 

@@ -38,9 +38,8 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
 
     from gpunet import runtime as runtimes
-    from gpunet.cli.table.building import error_table
     from gpunet.latency.meter import LayerMeter
-    from gpunet.latency.report import error_report
+    from gpunet.latency.report import error_report, error_table
     from gpunet.latency.table import LatencyTable, differences
     from gpunet.search.spaces.named import load_space
 

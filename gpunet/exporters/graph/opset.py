@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx
 
 from gpunet import runtime as runtimes
+from gpunet.core.arguments import checked_integer
 from gpunet.errors import InvalidArgumentError
 
 DEFAULT_OPSET = 17
@@ -20,8 +21,7 @@ def check_opset(opset: int, *, newest: int | None = None) -> None:
         newest: the newest of onnx; None to ask the installed one.
     """
     newest = newest or onnx.defs.onnx_opset_version()
-    if isinstance(opset, bool) or not isinstance(opset, int) or opset < MIN_OPSET:
-        raise InvalidArgumentError(f"opset must be an integer of {MIN_OPSET} or more, but got {opset!r}.")
+    checked_integer("opset", opset, MIN_OPSET)
     if opset > newest:
         raise InvalidArgumentError(
             f"opset must be at most {newest}, the newest of onnx {onnx.__version__}, but got {opset}.",

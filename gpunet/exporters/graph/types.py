@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import onnx
 from onnx import TensorProto
 
-from gpunet.errors import ExportError, InvalidArgumentError
+from gpunet.core.arguments import checked_choice
+from gpunet.errors import ExportError
 from gpunet.exporters.graph.tensors import element_types
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ def check_precision(
         "fp16": lambda: _not_half(model, io_fp16),
         "int8": lambda: [name for name in _not_quantized(model) if name not in set(left_float)],
     }
-    if precision not in checks:
-        raise InvalidArgumentError(f"precision must be one of {', '.join(checks)}, but got {precision!r}.")
+    checked_choice("precision", precision, checks)
     wrong = checks[precision]()
     if wrong:
         shown = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpunet.core.arguments import checked_integer
 from gpunet.errors import InvalidArgumentError
 from gpunet.exporters.images import _SUFFIXES, _prepared, _read
 from gpunet.model.classes import class_numbers
@@ -75,8 +76,7 @@ def calibration_images(
         InvalidArgumentError: (a ValueError) there is no such folder or dataset, it holds no pictures, one cannot be
             read, or an array is of another shape.
     """
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise InvalidArgumentError(f"limit must be an integer of 1 or more, but got {limit!r}.")
+    checked_integer("limit", limit, 1)
 
     def chosen(count: int) -> list[int]:
         return sorted(np.random.default_rng(seed).permutation(count)[:limit].tolist())

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpunet.core.arguments import checked_choice
 from gpunet.errors import InvalidArgumentError
 from gpunet.exporters.graph.tensors import infer_shapes
 
@@ -87,8 +88,7 @@ class Plan:
 
 def layout_named(name: str) -> Layout:
     """The layout for a runtime; InvalidArgumentError (a ValueError) where there is none of that name."""
-    if name not in LAYOUTS:
-        raise InvalidArgumentError(f"layout must be one of {', '.join(LAYOUTS)}, but got {name!r}.")
+    checked_choice("layout", name, LAYOUTS)
     return LAYOUTS[name]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from gpunet.core.arguments import checked_choice, checked_integer
 from gpunet.errors import InvalidArgumentError
 from gpunet.exporters.triton.pbtxt import Enum
 from gpunet.runtime.batch import BatchProfile
@@ -33,8 +34,7 @@ def triton_config(
     engine_cache: str | None = None,
 ) -> dict[str, Any]:
     """The configuration of a model, as `config_text` takes it; see `export_triton`."""
-    if backend not in FILES:
-        raise InvalidArgumentError(f"backend must be one of {', '.join(FILES)}, but got {backend!r}.")
+    checked_choice("backend", backend, FILES)
     if not _NAME.fullmatch(name):
         raise InvalidArgumentError(
             f"a model's name in a Triton repository is made of letters, digits, '_', '-' and '.', but got {name!r}."
@@ -45,7 +45,7 @@ def triton_config(
             f"device must be {' or '.join(map(repr, _DEVICES[backend]))} for the backend {backend}, but got {device!r}."
         )
     for argument, value, least in (("max_queue_delay_us", max_queue_delay_us, 0), ("instances", instances, 1)):
-        check_count(argument, value, least)
+        checked_integer(argument, value, least)
     if batch.dynamic and batch.min != 1:
         raise InvalidArgumentError(
             f"a server sends single images too, but the batch profile begins at {batch.min}.",
@@ -110,12 +110,6 @@ def _policy(
             "execution_accelerators": {"gpu_execution_accelerator": [{"name": "tensorrt", "parameters": parameters}]}
         }
     }
-
-
-def check_count(argument: str, value: Any, least: int = 1) -> None:
-    """Raise InvalidArgumentError unless a value is an integer of `least` or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidArgumentError(f"{argument} must be an integer of {least} or more, but got {value!r}.")
 
 
 def _type(value: Any) -> Enum:

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpunet.core.arguments import checked_integer
 from gpunet.core.folders import atomic_folder
 from gpunet.errors import InvalidArgumentError, MissingDependencyError
 from gpunet.exporters.sidecar import sidecar_path
-from gpunet.exporters.triton.config import FILES, QUEUE_DELAY_US, check_count, triton_config
+from gpunet.exporters.triton.config import FILES, QUEUE_DELAY_US, triton_config
 from gpunet.exporters.triton.pbtxt import config_text, parsed
 from gpunet.runtime.batch import BatchProfile
 
@@ -113,7 +114,7 @@ def export_triton(
         model, backend, name=name, precision=precision, batch=batch, device=device,
         max_queue_delay_us=max_queue_delay_us, instances=instances, engine_cache=engine_cache,
     )  # fmt: skip
-    check_count("version", version)
+    checked_integer("version", version, 1)
     lines = class_labels(_classes(model), labels)
     text = config_text(config)
     try:

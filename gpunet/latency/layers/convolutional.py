@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpunet.core.arguments import checked_choice
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.layers.keys import IMAGE_CHANNELS, LayerKey, Work, text_of
 from gpunet.model.parts import ACTIVATIONS
@@ -50,8 +51,7 @@ class ConvLayerKey:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in CONV_KINDS:
-            raise InvalidArgumentError(f"kind must be one of {', '.join(CONV_KINDS)}, but got {self.kind!r}.")
+        checked_choice("kind", self.kind, CONV_KINDS)
         if self.activation and self.activation not in ACTIVATIONS:
             raise InvalidArgumentError(
                 f"activation must be one of {', '.join(ACTIVATIONS)}, or '', but got {self.activation!r}."

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpunet.errors import InvalidArgumentError
+from gpunet.core.arguments import checked_choice
 from gpunet.latency.layers.keys import IMAGE_CHANNELS, Work, text_of
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ class TransformerLayerKey:
     out_features: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in TRANSFORMER_KINDS:
-            raise InvalidArgumentError(f"kind must be one of {', '.join(TRANSFORMER_KINDS)}, but got {self.kind!r}.")
+        checked_choice("kind", self.kind, TRANSFORMER_KINDS)
 
     @property
     def text(self) -> str:

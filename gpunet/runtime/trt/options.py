@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from gpunet.core.arguments import checked_choice, checked_integer
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime.base import PRECISIONS
 from gpunet.runtime.batch import BatchProfile
@@ -50,22 +51,13 @@ class BuildOptions:
     tf32: bool = False
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise InvalidArgumentError(f"precision must be one of {', '.join(PRECISIONS)}, but got {self.precision!r}.")
+        checked_choice("precision", self.precision, PRECISIONS)
         if self.batch is not None:
             object.__setattr__(self, "batch", BatchProfile.parse(self.batch).sizes)
-        if (
-            isinstance(self.workspace_bytes, bool)
-            or not isinstance(self.workspace_bytes, int)
-            or self.workspace_bytes < 1 << 20
-        ):
-            raise InvalidArgumentError(
-                f"workspace_bytes must be an integer of at least {1 << 20} (1 MiB), but got {self.workspace_bytes!r}.",
-                f"The default is {WORKSPACE_BYTES} (10 GiB).",
-            )
-        level = self.optimization_level
-        if level is not None and (isinstance(level, bool) or not isinstance(level, int) or not 0 <= level <= 5):
-            raise InvalidArgumentError(f"optimization_level must be an integer from 0 to 5, but got {level!r}.")
+        hint = f"The default is {WORKSPACE_BYTES} (10 GiB), the least 1 MiB."
+        checked_integer("workspace_bytes", self.workspace_bytes, 1 << 20, hint=hint)
+        if self.optimization_level is not None:
+            checked_integer("optimization_level", self.optimization_level, 0, 5)
         if self.hardware_compatibility not in (None, *HARDWARE_COMPATIBILITY):
             raise InvalidArgumentError(
                 f"hardware_compatibility must be one of {', '.join(HARDWARE_COMPATIBILITY)}, but got "

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+from gpunet.core.arguments import checked_number
 from gpunet.errors import InvalidArgumentError
 from gpunet.runtime.trt.library import version_numbers
 
@@ -102,8 +103,7 @@ def collect(
     for name, value, least in (
         ("warm_up_ms", warm_up_ms, 0), ("min_iterations", min_iterations, 1), ("min_duration_s", min_duration_s, 0),
     ):  # fmt: skip
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not least <= value < float("inf"):
-            raise InvalidArgumentError(f"{name} must be a number of {least} or more, but got {value!r}.")
+        checked_number(name, value, least)
     traces: list[Trace] = []
     active = [False] * len(queries)
     place = counted = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from gpunet.errors import InvalidArgumentError
+from gpunet.core.arguments import checked_choice
 
 if TYPE_CHECKING:
     from gpunet.search.optimize.base import Optimizer
@@ -36,8 +36,7 @@ def optimizer_named(name: str) -> type[Optimizer]:
     Raises:
         InvalidArgumentError: (a ValueError) there is none.
     """
-    if name not in _OPTIMIZERS:
-        raise InvalidArgumentError(f"optimizer must be one of {', '.join(_OPTIMIZERS)}, but got {name!r}.")
+    checked_choice("optimizer", name, _OPTIMIZERS)
     module, class_name = _OPTIMIZERS[name]
     found: type[Optimizer] = getattr(importlib.import_module(module), class_name)
     return found

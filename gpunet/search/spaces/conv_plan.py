@@ -57,7 +57,9 @@ def plan_from_digits(
     for number, choices in enumerate(stages):
         channels, px = planner.stage(number, choices, channels, px)
     planner.term([px, channels], lambda in_px, c_in: [(head_key(example, c_in, in_px, num_classes), 1)])
-    return LookupPlan(tuple(len(digit.values) for digit in digits), tuple(planner.derived), tuple(planner.terms))
+    return LookupPlan(
+        tuple((digit.name, len(digit.values)) for digit in digits), tuple(planner.derived), tuple(planner.terms)
+    )
 
 
 class _Planner:

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpunet.core.arguments import is_number
+from gpunet.core.versions import body_of
 from gpunet.errors import InvalidArgumentError, SpecError
 from gpunet.latency.terms import are_choices, array_of, checked_vectors
 from gpunet.search.optimize.domain import Lattice
@@ -246,7 +248,7 @@ def checked_choices(path: str, values: object, *, ordered: bool = True) -> tuple
     text = ", ".join(map(repr, choices))
     if len(set(choices)) < len(choices):
         raise SpecError(f"{path}: choices must differ, but are {text}")
-    if ordered and any(isinstance(choice, bool) or not isinstance(choice, (int, float)) for choice in choices):
+    if ordered and not all(map(is_number, choices)):
         raise SpecError(f"{path}: choices must be numbers, but are {text}")
     if ordered and list(choices) != sorted(choices):
         raise SpecError(f"{path}: choices must rise, but are {text}", "Neighbours in the list are taken as similar.")
@@ -259,15 +261,10 @@ def space_body(data: object, kind: str, version: int) -> dict[str, Any]:
     Raises:
         SpecError: it is no dict, or of another kind or version.
     """
-    if not isinstance(data, Mapping):
-        raise SpecError(f"space: {data!r} is not an object")
-    body = dict(data)
-    if body.pop("space", kind) != kind:
-        raise SpecError(f"space: {data['space']!r} is not {kind!r}")
-    if body.pop("space_version", version) != version:
-        raise SpecError(
-            f"space_version: {data['space_version']!r} is not {version}", "A newer gpunet wrote this space: upgrade."
-        )
+    body = body_of(data, "space", "space_version", version, implied=True)
+    found = body.pop("space", kind)
+    if found != kind:
+        raise SpecError(f"space: {found!r} is not {kind!r}")
     return body
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gpunet.core.arguments import is_number
 from gpunet.core.fields import check_number, part_from_dict, part_to_dict
 from gpunet.errors import SpecError
 from gpunet.latency.layers.convolutional import ConvLayerKey
@@ -58,7 +59,7 @@ class VitSpec:
         for name in _INTEGERS:
             check_number(name, getattr(self, name), 1, _MOST, whole=True)
         ratio = self.mlp_ratio
-        if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 1 <= self.width * ratio < math.inf:
+        if not is_number(ratio) or not 1 <= self.width * ratio < math.inf:
             raise SpecError(f"mlp_ratio: {ratio!r} of a width of {self.width} is no hidden width")
         if self.resolution_px % self.patch_px:
             raise SpecError(f"patch_px: {self.patch_px} does not divide the resolution of {self.resolution_px} px")

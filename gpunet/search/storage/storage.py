@@ -179,7 +179,7 @@ class StudyStorage:
         except self.optuna.exceptions.UpdateFinishedTrialError:
             return False
 
-    def lay_back(self, trial_id: int) -> bool:
+    def requeue(self, trial_id: int) -> bool:
         """RUNNING to WAITING; False if the trial has ended."""
         return self.finish(trial_id, self.optuna.trial.TrialState.WAITING)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpunet.core.fields import check_number, check_one_of, part_from_dict, part_to_dict
+from gpunet.core.versions import body_of
 from gpunet.errors import SpecError, StudyError
 from gpunet.search.optimize.named import optimizer_names
 from gpunet.search.spaces.space import SearchSpace, space_from_dict
@@ -165,15 +166,7 @@ class StudyDefinition:
         Raises:
             SpecError: it is no definition, or not of this version; the message names the path.
         """
-        if not isinstance(data, Mapping):
-            raise SpecError(f"study: {data!r} is not an object")
-        body = dict(data)
-        version = body.pop("definition_version", None)
-        if version != DEFINITION_VERSION:
-            raise SpecError(
-                f"definition_version: {version!r} is not {DEFINITION_VERSION}",
-                "A newer gpunet made this study: upgrade.",
-            )
+        body = body_of(data, "study", "definition_version", DEFINITION_VERSION)
         body["space"] = space_from_dict(body.get("space", {})) if space is None else space
         if body.get("high_ms", 0) is None:
             body["high_ms"] = math.inf

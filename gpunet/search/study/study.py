@@ -2,7 +2,7 @@
 
     study NAME                  user attributes: the definition, its parts by name, the folder, measurements
                                 (measured/TRIAL); a trial a network
-    study NAME/workers          a trial a worker's session (gpunet.search.work.board): nothing of it is a result
+    study NAME/workers          a trial a worker's session (gpunet.search.work.registry): nothing of it is a result
 
 A trial is one network all its life, however many workers it passes through: made RUNNING by the first that holds it,
 WAITING while nobody does, and ended once: COMPLETE, PRUNED or FAIL.
@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpunet.core.arguments import checked_integer
 from gpunet.core.files import write_text
-from gpunet.errors import SpecError, StudyError
+from gpunet.errors import StudyError
 from gpunet.search.storage.storage import StudyStorage
-from gpunet.search.storage.url import shown, sqlite_path
-from gpunet.search.study.definition import METRIC, StudyDefinition
+from gpunet.search.storage.url import shown
+from gpunet.search.study.definition import StudyDefinition
 from gpunet.search.study.trials import (
     ASSIGNMENT,
     ESTIMATED,
@@ -36,18 +35,16 @@ from gpunet.search.study.trials import (
     ranked,
     record_of,
 )
-from gpunet.search.work.board import Board
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 DEFINITION, STUDY_FOLDER, BUDGET, MEASURED = "definition", "folder", "max_trials", "measured"
-BOARD = "/workers"
-_UNFINISHED_S = 10.0  # that another process may need to write what it has just made
+WORKERS = "/workers"
 
 
 class Study:
-    """A search's record; `open_study` and `create_study` make it.
+    """A search's record; `open_study` (gpunet.search.study.opening) and `create_study` (gpunet.search.work) make it.
 
     Args:
         storage: where it is kept.
@@ -130,9 +127,7 @@ class Study:
         Raises:
             StudyError: (a ValueError) it is no integer of 1 or more.
         """
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise StudyError(f"max_trials must be an integer of 1 or more, but got {count!r}.")
-        self.storage.set_study_attr(self.study_id, BUDGET, count)
+        self.storage.set_study_attr(self.study_id, BUDGET, checked_integer("max_trials", count, 1, error=StudyError))
 
     def move(self, folder: str | Path) -> None:
         """Say where the checkpoints lie from now on, for all who open the study; no file is moved."""
@@ -176,141 +171,6 @@ class Study:
         if number not in self._ids:
             self._ids[number] = self.storage.trial_id(self.study_id, number)
         return self._ids[number]
-
-
-def create_study(
-    url: str | Path,
-    name: str,
-    definition: StudyDefinition,
-    *,
-    folder: str | Path | None = None,
-    storage: StudyStorage | None = None,
-) -> Study:
-    """Make a study, or open the one that is there if it is the same.
-
-    Args:
-        url: see `StudyStorage`.
-        name: unique in the storage.
-        definition: what is searched.
-        folder: of checkpoints, reachable by all workers; beside a SQLite file by default.
-        storage: in place of `url`, one that is open.
-
-    Raises:
-        StudyError: (a ValueError) the name is none, there is a study of that name with another definition, or no
-            folder is given where no file's place says one.
-        StudyUnavailableError: (a RuntimeError) the storage does not serve.
-    """
-    _check_name(name)
-    storage = StudyStorage(url) if storage is None else storage
-    place = _folder(storage, name, folder)
-    study_id, mine = storage.made_study(name)
-    board_id, _ = storage.made_study(name + BOARD)
-    Board(storage, board_id, math.inf).prepare()
-    # Of those that make one study at once, one writes what it is, and the others wait for that: a definition that
-    # someone has read must not change. It is written for one who died before, or for a study that is not gpunet's.
-    if mine or DEFINITION not in _finished(storage, study_id):
-        storage.name_metric(name, METRIC)
-        described = {STUDY_FOLDER: str(place), BUDGET: definition.max_trials, **definition.described()}
-        for key, value in described.items():
-            storage.set_study_attr(study_id, key, value)
-        storage.set_study_attr(study_id, DEFINITION, definition.to_dict())
-    study = _opened(storage, name, study_id, folder, definition.space)
-    if study.definition.identity != definition.identity:
-        raise StudyError(
-            f"{shown(storage.url)} holds another study {name}: its {_differing(study.definition, definition)} differs.",
-            "Give another name, or go on with that one: gpunet search worker.",
-        )
-    return study
-
-
-def open_study(
-    url: str | Path,
-    name: str | None = None,
-    *,
-    folder: str | Path | None = None,
-    reading: bool = False,
-    storage: StudyStorage | None = None,
-    **options: Any,
-) -> Study:
-    """Open a study that is there.
-
-    Args:
-        url: see `StudyStorage`.
-        name: None where the storage holds one only.
-        folder: where its folder is on this machine, if it is not where the study says.
-        reading: see `StudyStorage`.
-        storage: in place of `url`, one that is open.
-        options: of `StudyStorage`.
-
-    Raises:
-        StudyError: (a ValueError) there is none of that name, or several and none named, or it is not gpunet's.
-        StudyUnavailableError: (a RuntimeError) the storage does not serve.
-    """
-    storage = StudyStorage(url, reading=reading, make=False, **options) if storage is None else storage
-    if name is None:
-        names = [each for each in storage.study_names() if not each.endswith(BOARD)]
-        if len(names) != 1:
-            what = f"{len(names)} studies: {', '.join(sorted(names))}" if names else "no study"
-            raise StudyError(
-                f"{shown(storage.url)} holds {what}.",
-                "Name one: --name NAME" if names else "gpunet search create makes one.",
-            )
-        name = names[0]
-    study_id = storage.study_id(name)
-    if study_id is None:
-        known = sorted(each for each in storage.study_names() if not each.endswith(BOARD))
-        raise StudyError(
-            f"{shown(storage.url)} holds no study {name}.",
-            f"It holds {', '.join(known)}." if known else "gpunet search create makes one.",
-        )
-    return _opened(storage, name, study_id, folder)
-
-
-def _opened(storage: StudyStorage, name: str, study_id: int, folder: str | Path | None, space: Any = None) -> Study:
-    attrs = _finished(storage, study_id)
-    if DEFINITION not in attrs:
-        raise StudyError(
-            f"the study {name} in {shown(storage.url)} has no definition: gpunet did not make it.",
-            "gpunet search create, with the same name, makes it one of gpunet's.",
-        )
-    try:
-        definition = StudyDefinition.from_dict(attrs[DEFINITION], space)
-    except SpecError as error:
-        raise StudyError(f"the study {name} cannot be read: {error.message}", error.hint) from None
-    return Study(storage, name, study_id, definition, Path(folder or attrs[STUDY_FOLDER]))
-
-
-def _finished(storage: StudyStorage, study_id: int) -> dict[str, Any]:
-    """A study's attributes, its definition among them; after some time, what there is."""
-    until_s = storage.clock() + _UNFINISHED_S
-    attrs = storage.study_attrs(study_id)
-    while DEFINITION not in attrs and storage.clock() < until_s:
-        storage.sleep(0.1)
-        attrs = storage.study_attrs(study_id)
-    return attrs
-
-
-def _folder(storage: StudyStorage, name: str, folder: str | Path | None) -> Path:
-    if folder is not None:
-        return Path(folder).expanduser().absolute()
-    path = sqlite_path(storage.url)
-    if path is None:
-        raise StudyError(
-            f"{shown(storage.url)} is no file, so nothing says where checkpoints go.",
-            "Give a folder that every worker reaches: --folder DIR",
-        )
-    return path.parent / f"{path.stem}-{name}"
-
-
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
-        raise StudyError(f"a study's name has letters, digits, '.', '_' and '-' only, but got {name!r}.")
-
-
-def _differing(there: StudyDefinition, here: StudyDefinition) -> str:
-    """The first field in which two definitions differ."""
-    one, other = json.loads(json.dumps([there.compared(), here.compared()]))
-    return next((key for key in one if one[key] != other.get(key)), "kind")
 
 
 def _now() -> Any:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from gpunet.core.arguments import checked_integer
 from gpunet.core.fields import part_from_dict, part_to_dict
 from gpunet.core.files import sha256_of, write_text
+from gpunet.core.versions import body_of
 from gpunet.errors import DataError, InvalidArgumentError, SpecError, TrainingError
 from gpunet.search.spaces.space import not_one_of
 from gpunet.search.study.search_data import SearchData
@@ -240,16 +241,11 @@ def trainer_from_dict(data: Mapping[str, Any], space: SearchSpace, **machine_opt
     Raises:
         SpecError: it is no trainer's dict; the message names the path.
     """
-    if not isinstance(data, Mapping):
-        raise SpecError(f"trainer: {data!r} is not an object")
-    if data.get("trainer") != "recipe":
-        raise SpecError(not_one_of("trainer", data.get("trainer"), ["recipe"]))
-    if data.get("trainer_version") != TRAINER_VERSION:
-        raise SpecError(
-            f"trainer_version: {data.get('trainer_version')!r} is not {TRAINER_VERSION}",
-            "A newer gpunet wrote this trainer: upgrade.",
-        )
-    body = {name: value for name, value in data.items() if name not in ("trainer", "trainer_version")}
+    kind = data.get("trainer") if isinstance(data, Mapping) else "recipe"
+    if kind != "recipe":
+        raise SpecError(not_one_of("trainer", kind, ["recipe"]))
+    body = body_of(data, "trainer", "trainer_version", TRAINER_VERSION)
+    del body["trainer"]
     parts = part_from_dict(_Parts, body, "trainer")
     return RecipeTrainer(
         space, Recipe.from_dict(parts.recipe), part_from_dict(SearchData, parts.data, "data"), **machine_options

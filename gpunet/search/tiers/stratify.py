@@ -21,8 +21,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpunet.core.arguments import check_version, checked_bounds, checked_integer, checked_time
+from gpunet.core.arguments import checked_bounds, checked_integer, checked_time
 from gpunet.core.machine import available_threads
+from gpunet.core.versions import body_of
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.lookup import Lookup
 from gpunet.latency.terms import array_of
@@ -97,7 +98,14 @@ class Strata:
             SpecError: its space is not valid.
         """
         names = [each.name for each in dataclasses.fields(cls) if each.name != "tiers"]
-        check_version(data, "strata_version", STRATA_VERSION, [*names, "candidates"])
+        data = body_of(
+            data,
+            "stratification",
+            "strata_version",
+            STRATA_VERSION,
+            keys=[*names, "candidates"],
+            error=InvalidArgumentError,
+        )
         space = space_from_dict(data["space"]) if space is None else space
         bounds_ms = _between_tiers(data["bounds_ms"])
         tiers = len(bounds_ms) + 1

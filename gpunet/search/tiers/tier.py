@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gpunet.core.arguments import check_version, checked_bounds, checked_integer
+from gpunet.core.arguments import checked_bounds, checked_integer
+from gpunet.core.versions import body_of
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.lookup import Lookup
 from gpunet.latency.terms import checked_vectors
@@ -249,7 +250,14 @@ class Tier:
             InvalidArgumentError: it is no tier's dict, or not of this estimator.
             SpecError: its space is not valid.
         """
-        check_version(data, "tier_version", TIER_VERSION, ("space", "low_ms", "high_ms", "candidates"))
+        data = body_of(
+            data,
+            "tier",
+            "tier_version",
+            TIER_VERSION,
+            keys=("space", "low_ms", "high_ms", "candidates"),
+            error=InvalidArgumentError,
+        )
         high_ms = math.inf if data["high_ms"] is None else data["high_ms"]
         space = space_from_dict(data["space"]) if space is None else space
         return cls(space, estimator, data["low_ms"], high_ms, data["candidates"])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from timm.data import create_transform
+from timm.data import Mixup, create_transform
 
 from gpunet.errors import SpecError
 from gpunet.model.preprocessing import Transform, evaluation_transform, for_channels, three_channels
-from gpunet.train.recipe import Augmentation
+from gpunet.train.recipe import Augmentation, Recipe
 
 
 def training_transform(config: dict[str, Any], augmentation: Augmentation) -> Transform:
@@ -38,3 +38,11 @@ def training_transform(config: dict[str, Any], augmentation: Augmentation) -> Tr
             "It has rand-m9-mstd0.5, augmix-m5-w4-d2, 3a, original, v0, ...",
         ) from error
     return for_channels(config["input_size"][0], made)
+
+
+def mixup(recipe: Recipe, num_classes: int) -> Mixup | None:
+    """What mixes the images and the labels of a batch; None where the recipe mixes none."""
+    mixing = recipe.augmentation
+    if not (mixing.mixup or mixing.cutmix):
+        return None
+    return Mixup(mixing.mixup, mixing.cutmix, label_smoothing=recipe.label_smoothing, num_classes=num_classes)

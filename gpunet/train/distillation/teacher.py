@@ -15,10 +15,10 @@ from torch.nn import functional
 
 from gpunet.errors import InvalidArgumentError, TrainingError
 from gpunet.model.preprocessing import evaluation_transform, image_config, num_classes_of
-from gpunet.train.counts import Counts, count
 from gpunet.train.data.datasets import ImageData
 from gpunet.train.data.loader import evaluation_loader
 from gpunet.train.distillation.cache import TeacherCache, weights_sha256
+from gpunet.train.evaluation.counts import Counts, count
 
 
 class Teacher:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import IO
 from urllib.parse import urlsplit, urlunsplit
 
 from gpunet.core.files import atomic_path
+from gpunet.core.progress import ProgressBar
 from gpunet.errors import DownloadError, InvalidArgumentError
 
 NGC_VARIABLE = "GPUNET_NGC_URL"
@@ -182,22 +182,10 @@ def _blocks(url: str, response: http.client.HTTPResponse, timeout_s: float) -> I
 
 
 def _progressing(blocks: Iterator[bytes], label: str, total: int | None, wanted: bool) -> Iterator[bytes]:
-    """`blocks`, drawing a bar on stderr as they pass, where it is wanted and stderr is a terminal."""
-    if not (wanted and sys.stderr.isatty()):
-        yield from blocks
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"Downloading {label}", total=total)
+    """`blocks`, with a bar as they pass, where it is wanted."""
+    with ProgressBar(f"Downloading {label}", total, shown=wanted, in_bytes=True) as bar:
+        done = 0
         for block in blocks:
-            bar.update(task, advance=len(block))
+            done += len(block)
+            bar.update(done)
             yield block

@@ -30,8 +30,10 @@ from gpunet.errors import (
 )
 from gpunet.latency.table import LatencyTable
 from gpunet.search import ConvSpace, StageChoices
-from gpunet.search.study.study import BOARD, Study, create_study, open_study
-from gpunet.search.work.board import Board
+from gpunet.search.study.opening import open_study
+from gpunet.search.study.study import WORKERS, Study
+from gpunet.search.work.creation import create_study
+from gpunet.search.work.registry import WorkerRegistry
 from gpunet.train.recipes import recipe_named
 
 TINY = ConvSpace(
@@ -50,8 +52,8 @@ def search(*arguments: object) -> None:
 def study(tmp_path: Path) -> Study:
     """Four trials: complete with 50 and 70 %, failed, running."""
     made = create_study(tmp_path / "search.sqlite", "mine", definition(0.0, 900.0, max_trials=9))
-    board = Board(made.storage, made.storage.made_study("mine" + BOARD)[0], 100.0)
-    session = board.join()
+    board = WorkerRegistry(made.storage, made.storage.made_study("mine" + WORKERS)[0], 100.0)
+    session = board.register()
     for row in range(4):
         made.create_trial(every_network()[row].tolist(), 0.1 + row, f"key {row}", session.id)
     for number, top1 in ((0, 50.0), (1, 70.0)):
@@ -76,7 +78,7 @@ def test_status(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr()
     assert said.out.splitlines()[0] == "study mine: 4 of 9 trials, 0 to 900 ms, random"
     assert said.out.splitlines()[1] == "2 complete, 0 pruned, 1 failed, 1 running, 0 waiting"
-    assert said.out.splitlines()[2].startswith("1 workers at the board: ")
+    assert said.out.splitlines()[2].startswith("1 workers registered: ")
     assert said.out.splitlines()[3] == "best: trial 1, 70.00 %, 1.1 ms estimated"
     assert "trial 2 failed: a layer is too wide" in said.err
     search("status", "--study", url, "--json")
@@ -91,7 +93,7 @@ def test_status_of_one_that_has_just_been_made(tmp_path: Path, capsys: pytest.Ca
     search("status", "--study", tmp_path / "search.sqlite", "--name", "new")
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "study new: 0 of 20 trials, 0 ms, random"
-    assert said[2] == "0 workers at the board"
+    assert said[2] == "0 workers registered"
     search("status", "--study", tmp_path / "search.sqlite", "--json")
     assert json.loads(capsys.readouterr().out)["best"] is None
 
@@ -227,7 +229,7 @@ def test_a_worker_trains_a_study_to_its_end(
     search(*create)
     where = ["--study", str(tmp_path / "digits.sqlite"), "--device", "cpu"]
     search("worker", *where, "--trials", 1)
-    assert "1 trials ended, 0 laid back, 0 taken up by others: 1 trials done" in capsys.readouterr().out
+    assert "1 trials ended, 0 requeued, 0 taken up by others: 1 trials done" in capsys.readouterr().out
     moved = table.rename(tmp_path / "moved.sqlite")
     try:
         with pytest.raises(TableError):
@@ -269,8 +271,8 @@ def test_two_workers_share_a_study_of_a_folder_of_images(
     search("worker", *where, "--device", "cpu", "--workers", 2, "--trials", 1)
     said = capsys.readouterr().out
     assert {
-        "worker 0: 1 trials ended, 0 laid back, 0 taken up by others: 1 trials done",
-        "worker 1: 1 trials ended, 0 laid back, 0 taken up by others: 1 trials done",
+        "worker 0: 1 trials ended, 0 requeued, 0 taken up by others: 1 trials done",
+        "worker 1: 1 trials ended, 0 requeued, 0 taken up by others: 1 trials done",
     } <= set(said.splitlines())
     (tmp_path / "shades").rename(tmp_path / "moved")
     with pytest.raises(DataError, match="shades: there is no such folder"):
@@ -308,7 +310,7 @@ def test_sigterm_makes_a_worker_lay_back_and_leave(create: list[str], tmp_path: 
         process.kill()
         process.wait()
     assert process.returncode == console.PREEMPTED_EXIT_CODE
-    assert "0 trials ended, 1 laid back, 0 taken up by others: asked to leave (SIGTERM)" in said
+    assert "0 trials ended, 1 requeued, 0 taken up by others: asked to leave (SIGTERM)" in said
     (record,) = open_study(tmp_path / "digits.sqlite").trials()
     assert record.state == "waiting"
     assert record.tries[0]["end"] == "asked to leave (SIGTERM)"
@@ -341,7 +343,7 @@ def test_a_proxy_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     def impatient(*arguments: Any, **options: Any) -> Any:
         return known(*arguments, **{**options, "patience_s": 0.1})
 
-    monkeypatch.setattr("gpunet.search.study.study.open_study", impatient)
+    monkeypatch.setattr("gpunet.search.study.opening.open_study", impatient)
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         with pytest.raises(StudyUnavailableError, match="does not serve") as caught:

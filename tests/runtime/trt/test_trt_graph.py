@@ -92,7 +92,7 @@ def test_a_batch_that_fits(held: int | str, asked: int | None, fitted: tuple[int
         (1, 8, "the ONNX file has a fixed batch of 1, but 8:8:8 was asked for"),
         (2, (1, 2, 4), "the ONNX file has a fixed batch of 2, but 1:2:4 was asked for"),
         ("N", None, "the ONNX file takes any batch, but none was asked for"),
-        ("N", 0, "batch_size must be made of integers of 1 or more, but got 0"),
+        ("N", 0, "batch_size must be an integer of 1 or more, but got 0"),
         ("N", (8, 4, 64), "min <= opt <= max must hold for batch_size, but got 8, 4, 64"),
     ],
 )

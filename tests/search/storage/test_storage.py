@@ -88,7 +88,7 @@ def test_a_trial_is_taken_laid_back_and_ended_once(place: Place) -> None:
     assert other.trial_id(study, 0) == trial
     assert one.take(trial)
     assert not other.take(trial)
-    assert one.lay_back(trial)
+    assert one.requeue(trial)
     assert other.take(trial)
     other.set_attr(trial, "who", "other")
     other.set_system_attr(trial, "rung", 1)
@@ -96,7 +96,7 @@ def test_a_trial_is_taken_laid_back_and_ended_once(place: Place) -> None:
     assert other.finish(trial, TrialState.COMPLETE, 50.0)
     assert not one.finish(trial, TrialState.FAIL)
     assert not one.take(trial)
-    assert not one.lay_back(trial)
+    assert not one.requeue(trial)
     ended = one.trial(trial)
     assert (ended.state, ended.value, ended.intermediate_values) == (TrialState.COMPLETE, 50.0, {1: 12.5})
     assert ended.user_attrs["who"] == "other"

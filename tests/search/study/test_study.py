@@ -17,7 +17,9 @@ from optuna.trial import TrialState
 from gpunet.errors import StudyError
 from gpunet.model.spec import NetworkSpec
 from gpunet.search.study.definition import Pruning
-from gpunet.search.study.study import BOARD, DEFINITION, Study, create_study, open_study
+from gpunet.search.study.opening import open_study
+from gpunet.search.study.study import DEFINITION, WORKERS, Study
+from gpunet.search.work.creation import create_study
 
 
 def made_trial(study: Study, row: int = 0, key: str = "key") -> int:
@@ -31,7 +33,7 @@ def test_a_study_is_made_and_opened_elsewhere(place: Place) -> None:
     assert (found.name, found.study_id, found.folder) == (place.name, made.study_id, place.folder)
     assert found.max_trials() == 20
     assert found.trials() == []
-    assert found.storage.study_id(place.name + BOARD) is not None
+    assert found.storage.study_id(place.name + WORKERS) is not None
     assert repr(found).startswith(f"<Study {place.name} in ")
 
 
@@ -93,7 +95,7 @@ _CREATE = """
 import json, sys
 from pathlib import Path
 from gpunet.search.study.definition import StudyDefinition
-from gpunet.search.study.study import create_study
+from gpunet.search.work.creation import create_study
 url, name, folder, path = sys.argv[1:]
 definition = StudyDefinition.from_dict(json.loads(Path(path).read_text()))
 sys.stdin.readline()  # all of them begin together
@@ -245,7 +247,7 @@ def test_a_study_of_a_newer_version(database: Place) -> None:
     study.storage.set_study_attr(study.study_id, DEFINITION, {**definition().to_dict(), "definition_version": 2})
     with pytest.raises(StudyError, match=f"study {database.name} cannot be read: definition_version: 2") as caught:
         database.open()
-    assert caught.value.hint == "A newer gpunet made this study: upgrade."
+    assert caught.value.hint == "A newer gpunet wrote this study: upgrade gpunet."
 
 
 def test_the_folder_lies_beside_the_file_or_is_given(

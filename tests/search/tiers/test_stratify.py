@@ -85,9 +85,9 @@ def test_json_gives_the_strata_back(paper: Strata):
     assert again.to_dict() == data
     assert [tier.label for tier in again.tiers] == [tier.label for tier in paper.tiers]
     assert Strata.from_dict({**data, "space": {"space": "mine"}}, paper_roofline(), PAPER_SPACE).space is PAPER_SPACE
-    with pytest.raises(InvalidArgumentError, match="strata_version must be 1, but is 3"):
+    with pytest.raises(InvalidArgumentError, match="strata_version: 3 is not 1"):
         Strata.from_dict({**data, "strata_version": 3}, paper_roofline())
-    with pytest.raises(InvalidArgumentError, match=r"strata_version 1 has space, bounds_ms, .*, but counts is missing"):
+    with pytest.raises(InvalidArgumentError, match=r"counts: missing\nA stratification has space, bounds_ms, "):
         Strata.from_dict({name: value for name, value in data.items() if name != "counts"}, paper_roofline())
 
 

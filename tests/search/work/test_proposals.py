@@ -12,10 +12,12 @@ from optuna.trial import TrialState
 from gpunet.errors import ExhaustedError, StudyError
 from gpunet.search.optimize.lamcts import LaMcts
 from gpunet.search.optimize.named import optimizer_names
-from gpunet.search.study.study import BOARD, Study
+from gpunet.search.study.study import WORKERS, Study
 from gpunet.search.study.trials import SESSION, TRIES
-from gpunet.search.work.board import Board, Session, Turn
+from gpunet.search.work.lease import LeaderLease
 from gpunet.search.work.proposals import LOST, Proposals, failures, losses_in_a_row
+from gpunet.search.work.registry import WorkerRegistry
+from gpunet.search.work.session import WorkerSession
 
 GRACE_S = 120.0
 
@@ -26,31 +28,31 @@ class Desk:
     def __init__(self, place: Place, made: Any = None) -> None:
         self.time = Time()
         self.study: Study = place.create(definition() if made is None else made)
-        self.board_id, _ = self.study.storage.made_study(place.name + BOARD)
-        self.board = Board(self.study.storage, self.board_id, GRACE_S, self.time)
-        self.session = self.board.join()
-        self.proposals = Proposals(self.study, self.board, estimator(), self.time)
+        self.registry_id, _ = self.study.storage.made_study(place.name + WORKERS)
+        self.registry = WorkerRegistry(self.study.storage, self.registry_id, GRACE_S, self.time)
+        self.session = self.registry.register()
+        self.proposals = Proposals(self.study, self.registry, estimator(), self.time)
 
-    def turn(self) -> Turn:
-        taken = self.board.take_turn(self.session)
+    def lease(self) -> LeaderLease:
+        taken = self.registry.acquire_lease(self.session)
         assert taken is not None
         return taken
 
     def serve(self) -> Any:
-        turn = self.turn()
-        costs = self.proposals.serve(turn)
-        turn.give_back()
+        lease = self.lease()
+        costs = self.proposals.serve(lease)
+        lease.release()
         return costs
 
-    def wishing(self, count: int) -> list[Session]:
-        sessions = [self.board.join() for _ in range(count)]
+    def requesting(self, count: int) -> list[WorkerSession]:
+        sessions = [self.registry.register() for _ in range(count)]
         for each in sessions:
-            each.wish()
+            each.request()
         return sessions
 
-    def held(self, session: Session) -> int:
+    def held(self, session: WorkerSession) -> int:
         """Make the trial that the session was given."""
-        answer = session.heard()
+        answer = session.response()
         assert answer is not None
         return self.study.create_trial(
             answer["vector"], answer["estimated_ms"], answer["assignment"], session.id
@@ -60,7 +62,7 @@ class Desk:
         vector = self.study.trials()[number].vector
         self.study.storage.finish(self.study.trial_id(number), TrialState.COMPLETE, accuracy(vector, 3))
 
-    def bury(self, session: Session) -> None:
+    def expire(self, session: WorkerSession) -> None:
         self.study.storage.finish(session.id, TrialState.FAIL)
 
 
@@ -74,12 +76,12 @@ def file_desk(database: Place) -> Desk:
     return Desk(database)
 
 
-def answers(sessions: Sequence[Session]) -> list[Any]:
-    return [each.heard() for each in sessions]
+def answers(sessions: Sequence[WorkerSession]) -> list[Any]:
+    return [each.response() for each in sessions]
 
 
-def test_one_turn_serves_all_with_networks_of_their_own(desk: Desk) -> None:
-    sessions = desk.wishing(5)
+def test_one_round_serves_all_with_networks_of_their_own(desk: Desk) -> None:
+    sessions = desk.requesting(5)
     costs = desk.serve()
     assert (costs.served, costs.proposed) == (5, 5)
     given = answers(sessions)
@@ -87,35 +89,35 @@ def test_one_turn_serves_all_with_networks_of_their_own(desk: Desk) -> None:
     assert len({each["assignment"] for each in given}) == 5
     estimates = desk.proposals.tier.latency_ms(np.array([each["vector"] for each in given]))
     assert estimates.tolist() == [each["estimated_ms"] for each in given]
-    assert desk.serve().served == 0  # nobody asks
+    assert desk.serve().served == 0  # nobody requests
 
 
 def test_the_budget_holds_with_what_is_given_and_not_made_yet(desk: Desk) -> None:
     desk.study.set_max_trials(5)
-    first = desk.wishing(3)
+    first = desk.requesting(3)
     assert desk.serve().served == 3
     desk.held(first[0])
-    later = desk.wishing(4)
+    later = desk.requesting(4)
     assert desk.serve().served == 2
     assert desk.serve().served == 0
     assert sum(each is not None for each in answers(later)) == 2
     # A session that ends before it has made its network lets the budget go.
-    desk.bury(first[1])
+    desk.expire(first[1])
     assert desk.serve().served == 1
     assert desk.serve().served == 0
 
 
 def test_the_end_is_told_when_all_have_ended(desk: Desk) -> None:
     desk.study.set_max_trials(1)
-    one, other = desk.wishing(2)
+    one, other = desk.requesting(2)
     desk.serve()
     number = desk.held(one)
-    assert (desk.serve().served, other.heard()) == (0, None)
+    assert (desk.serve().served, other.response()) == (0, None)
     desk.end(number)
-    one.wish()
+    one.request()
     desk.serve()
-    assert other.heard() == {"wish": 1, "end": "all 1 trials have ended"}
-    assert one.heard() == {"wish": 2, "end": "all 1 trials have ended"}
+    assert other.response() == {"request": 1, "end": "all 1 trials have ended"}
+    assert one.response() == {"request": 2, "end": "all 1 trials have ended"}
 
 
 def test_a_tier_can_be_exhausted(database: Place) -> None:
@@ -123,7 +125,7 @@ def test_a_tier_can_be_exhausted(database: Place) -> None:
     fastest = np.sort(estimates)[:3]
     desk = Desk(_renamed(database), definition(0.0, float(fastest[2]) + 1e-12))
     count = int((estimates <= fastest[2]).sum())
-    sessions = desk.wishing(count + 1)
+    sessions = desk.requesting(count + 1)
     assert desk.serve().served == count
     assert desk.proposals.tier.contains(np.array([each["vector"] for each in answers(sessions)[:count]])).all()
     numbers = [desk.held(each) for each in sessions[:count]]
@@ -132,12 +134,12 @@ def test_a_tier_can_be_exhausted(database: Place) -> None:
     for number in numbers:
         desk.end(number)
     desk.serve()
-    assert sessions[-1].heard() == {"wish": 1, "end": "every network of the tier has been tried"}
+    assert sessions[-1].response() == {"request": 1, "end": "every network of the tier has been tried"}
 
 
-def _parts(place: Place) -> tuple[Study, Board]:
+def _parts(place: Place) -> tuple[Study, WorkerRegistry]:
     study = place.create()
-    return study, Board(study.storage, study.storage.made_study(place.name + BOARD)[0], GRACE_S)
+    return study, WorkerRegistry(study.storage, study.storage.made_study(place.name + WORKERS)[0], GRACE_S)
 
 
 def _renamed(place: Place) -> Place:
@@ -147,14 +149,14 @@ def _renamed(place: Place) -> Place:
 
 def test_what_was_given_to_one_that_was_lost_is_proposed_again(database: Place) -> None:
     desk = Desk(database, definition(0.0, _bound(2)))
-    first = desk.wishing(3)
+    first = desk.requesting(3)
     assert desk.serve().served == 2
-    assert desk.proposals.serve(desk.turn()).served == 0
+    assert desk.proposals.serve(desk.lease()).served == 0
     assert desk.proposals.exhausted
     desk = _another(desk)
-    desk.bury(first[0])
+    desk.expire(first[0])
     assert desk.serve().served == 1
-    assert first[2].heard() is not None
+    assert first[2].response() is not None
 
 
 def _bound(count: int) -> float:
@@ -166,9 +168,9 @@ def _bound(count: int) -> float:
 
 
 def _another(desk: Desk) -> Desk:
-    """The same, without the turn that is out."""
-    desk.study.storage.finish(desk.board._token()._trial_id, TrialState.FAIL)
-    desk.board.take_turn(desk.session)
+    """The same, without the lease that is out."""
+    desk.study.storage.finish(desk.registry._token()._trial_id, TrialState.FAIL)
+    desk.registry.acquire_lease(desk.session)
     return desk
 
 
@@ -178,13 +180,13 @@ def test_every_optimizer_proposes_for_several_workers(optimizer: str, database: 
     desk, other = Desk(database, made), Desk(database, made)
     vectors = []
     for own in (desk, other, desk, other):
-        sessions = own.wishing(3)
+        sessions = own.requesting(3)
         assert own.serve().served == 3
         for each in sessions:
             number = own.held(each)
             vectors.append(own.study.trials()[number].vector)
             own.end(number)
-            each.leave()
+            each.close()
     assert len(set(vectors)) == 12
     assert {tuple(each) for each in vectors} <= {tuple(each) for each in every_network().tolist()}
 
@@ -217,7 +219,7 @@ def test_nothing_outside_the_tier_is_ever_given(database: Place) -> None:
     desk.proposals._optimizer = Outside(  # type: ignore[assignment]
         np.concatenate([every_network()[~inside][:2], every_network()[inside][:1]])
     )
-    sessions = desk.wishing(3)
+    sessions = desk.requesting(3)
     assert desk.serve().served == 1
     assert [each is not None for each in answers(sessions)] == [True, False, False]
     assert answers(sessions)[0]["vector"] == every_network()[inside][0].tolist()
@@ -233,77 +235,77 @@ def test_a_worker_with_another_table_is_refused(database: Place) -> None:
 
 
 def test_a_lost_workers_trial_is_handed_out_first(desk: Desk) -> None:
-    lost, other = desk.wishing(2)
+    lost, other = desk.requesting(2)
     desk.serve()
     number = desk.held(lost)
     desk.study.storage.report(desk.study.trial_id(number), 1, 33.0)
     desk.study.storage.finish(desk.study.trial_id(desk.held(other)), TrialState.COMPLETE, 50.0)
-    desk.bury(lost)
-    other.wish()
-    (late,) = desk.wishing(1)
+    desk.expire(lost)
+    other.request()
+    (late,) = desk.requesting(1)
     costs = desk.serve()
     assert (costs.served, costs.proposed) == (2, 1)
-    assert other.heard() == {"wish": 2, "trial": number}
-    assert "vector" in late.heard()
+    assert other.response() == {"request": 2, "trial": number}
+    assert "vector" in late.response()
     record = desk.study.trials()[number]
     assert (record.state, record.session, record.curve) == ("waiting", None, {1: 33.0})
     assert record.tries == ({"session": lost.id, "epochs": 1, "end": LOST},)
     # Until it is taken, it is nobody else's.
-    (third,) = desk.wishing(1)
+    (third,) = desk.requesting(1)
     desk.serve()
-    assert "vector" in third.heard()
+    assert "vector" in third.response()
 
 
 def test_a_trial_of_a_session_that_asks_for_another_is_nobodys(desk: Desk) -> None:
     """As one that Optuna made twice: a session holds one at a time."""
-    (alive,) = desk.wishing(1)
+    (alive,) = desk.requesting(1)
     desk.serve()
     number = desk.held(alive)
-    alive.wish()
+    alive.request()
     desk.serve()
-    assert alive.heard() == {"wish": 2, "trial": number}
+    assert alive.response() == {"request": 2, "trial": number}
 
 
 def test_a_trial_taken_by_one_that_died_before_it_said_so(desk: Desk) -> None:
-    lost, alive = desk.wishing(2)
+    lost, alive = desk.requesting(2)
     desk.serve()
     number = desk.held(alive)
     trial_id = desk.study.trial_id(number)
     storage = desk.study.storage
-    storage.set_attr(trial_id, SESSION, None)  # laid back by one that lives on
-    storage.lay_back(trial_id)
-    lost.wish()
+    storage.set_attr(trial_id, SESSION, None)  # requeued by one that lives on
+    storage.requeue(trial_id)
+    lost.request()
     desk.serve()
-    assert lost.heard() == {"wish": 2, "trial": number}
+    assert lost.response() == {"request": 2, "trial": number}
     assert storage.take(trial_id)
-    alive.wish()
+    alive.request()
     desk.serve()
-    assert "vector" in alive.heard()  # not the trial that is being taken
-    desk.bury(lost)
-    alive.wish()
+    assert "vector" in alive.response()  # not the trial that is being taken
+    desk.expire(lost)
+    alive.request()
     desk.serve()
-    assert alive.heard() == {"wish": 3, "trial": number}
+    assert alive.response() == {"request": 3, "trial": number}
 
 
 def test_a_trial_that_only_loses_workers_is_failed(database: Place) -> None:
     desk = Desk(database, definition(max_losses=3))
-    (session,) = desk.wishing(1)
+    (session,) = desk.requesting(1)
     desk.serve()
     number = desk.held(session)
     trial_id = desk.study.trial_id(number)
     for count in range(3):
         assert desk.study.trials()[number].state == "running"
-        desk.bury(session)
-        (session,) = desk.wishing(1)
+        desk.expire(session)
+        (session,) = desk.requesting(1)
         desk.serve()
         if count < 2:
-            assert session.heard() == {"wish": 1, "trial": number}
+            assert session.response() == {"request": 1, "trial": number}
             assert desk.study.storage.take(trial_id)
             desk.study.storage.set_attr(trial_id, SESSION, session.id)
     record = desk.study.trials()[number]
     assert (record.state, record.reason) == ("failed", f"{LOST} 3 times before an epoch's end")
     assert [each["end"] for each in record.tries] == [LOST] * 3
-    assert "vector" in session.heard()
+    assert "vector" in session.response()
 
 
 def test_losses_count_only_without_progress() -> None:
@@ -315,81 +317,81 @@ def test_losses_count_only_without_progress() -> None:
     assert failures([*tries, {"epochs": 2, "end": "a bug", "failed": True}]) == 1
 
 
-# ------------------------------------------------------------------ turns taken away
+# ------------------------------------------------------------------ leases taken away
 
 
-def test_what_one_turn_has_learned_is_handed_on_to_the_next(database: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_one_leader_has_fitted_is_handed_on_to_the_next(database: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     made = definition(optimizer="lamcts")
     desk, other = Desk(database, made), Desk(database, made)
     count = LaMcts(desk.proposals.tier).initial + 2
     desk.study.set_max_trials(count + 9)
-    sessions = desk.wishing(count)
+    sessions = desk.requesting(count)
     assert desk.serve().served == count
     for each in sessions:
         desk.end(desk.held(each))
-        each.leave()
-    desk.wishing(1)
+        each.close()
+    desk.requesting(1)
     desk.serve()
-    learned = desk.board.learned()
+    learned = desk.registry.fitted()
     assert learned is not None
     assert learned["fitted_rows"] == count
     monkeypatch.setattr("gpunet.search.optimize.lamcts.fit", None)  # nothing new: no fit is needed
-    other.wishing(1)
+    other.requesting(1)
     assert other.serve().served == 1
-    assert other.board.learned() == learned
+    assert other.registry.fitted() == learned
 
 
 def test_answers_of_many_at_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpunet.search.storage.storage.StudyStorage.at_once", 3)
     desk = Desk(place)
-    sessions = desk.wishing(7)
+    sessions = desk.requesting(7)
     assert desk.serve().served == 7
     assert len({tuple(each["vector"]) for each in answers(sessions)}) == 7
-    seats = [each for each in desk.board.seats() if each.id in {session.id for session in sessions}]
-    goes_on = iter([True, True, False])
-    said = [(seat, {"end": str(number)}) for number, seat in enumerate(seats)]
-    assert desk.board.answer_all(said, lambda: next(goes_on)) == 6
+    workers = [each for each in desk.registry.workers() if each.id in {session.id for session in sessions}]
+    renew = iter([True, True, False])
+    said = [(worker, {"end": str(number)}) for number, worker in enumerate(workers)]
+    assert desk.registry.respond_all(said, lambda: next(renew)) == 6
     assert [each["end"] for each in answers(sessions)[:6]] == list("012345")
 
 
-def test_one_whose_turn_was_taken_away_writes_nothing(desk: Desk) -> None:
-    sessions = desk.wishing(2)
+def test_one_whose_lease_was_taken_away_writes_nothing(desk: Desk) -> None:
+    sessions = desk.requesting(2)
     lost, _ = sessions
     desk.serve()
     number = desk.held(lost)
-    desk.bury(lost)
-    sessions[1].wish()
-    turn = desk.turn()
-    desk.study.storage.finish(turn._trial_id, TrialState.FAIL)
-    assert desk.proposals.serve(turn).served == 0
-    assert sessions[1].heard() is None
+    desk.expire(lost)
+    sessions[1].request()
+    lease = desk.lease()
+    desk.study.storage.finish(lease._trial_id, TrialState.FAIL)
+    assert desk.proposals.serve(lease).served == 0
+    assert sessions[1].response() is None
     assert desk.study.trials()[number].tries == ()
 
 
-def test_a_turn_taken_away_while_it_proposes(file_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_taken_away_while_it_proposes(file_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk = file_desk
-    (session,) = desk.wishing(1)
-    turn = desk.turn()
+    (session,) = desk.requesting(1)
+    lease = desk.lease()
     proposed = desk.proposals._proposed
 
     def slowly(*arguments: Any) -> Any:
-        desk.study.storage.finish(turn._trial_id, TrialState.FAIL)
+        desk.study.storage.finish(lease._trial_id, TrialState.FAIL)
         return proposed(*arguments)
 
     monkeypatch.setattr(desk.proposals, "_proposed", slowly)
-    costs = desk.proposals.serve(turn)
+    costs = desk.proposals.serve(lease)
     assert (costs.served, costs.proposed) == (0, 0)
-    assert session.heard() is None
+    assert session.response() is None
 
 
-def test_a_trial_that_another_has_meanwhile_is_not_laid_back(file_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A turn that stood still between reading and writing: another one's has laid the trial back, and it was taken."""
+def test_a_trial_that_another_has_meanwhile_is_not_requeued(file_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease that stood still between reading and writing: another leader has requeued the trial, and it was taken."""
     desk = file_desk
-    lost, other = desk.wishing(2)
+    lost, other = desk.requesting(2)
     desk.serve()
     number = desk.held(lost)
-    desk.bury(lost)
-    other.wish()
+    desk.expire(lost)
+    other.request()
     storage, trial_id = desk.study.storage, desk.study.trial_id(number)
     budget = desk.study.max_trials
 
@@ -402,4 +404,4 @@ def test_a_trial_that_another_has_meanwhile_is_not_laid_back(file_desk: Desk, mo
     record = desk.study.trials()[number]
     assert (record.state, record.session) == ("running", other.id)
     assert TRIES not in storage.trial(trial_id).user_attrs
-    assert "vector" in other.heard()
+    assert "vector" in other.response()

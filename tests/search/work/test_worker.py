@@ -26,16 +26,17 @@ from gpunet.errors import (
 )
 from gpunet.search import StudyDefinition, Trained, Worker
 from gpunet.search.study.definition import Pruning
-from gpunet.search.study.study import BOARD, Study
-from gpunet.search.work.board import Board, Session
-from gpunet.search.work.held import Costs, Held
+from gpunet.search.study.study import WORKERS, Study
+from gpunet.search.work.held_trial import HeldTrial
 from gpunet.search.work.proposals import LOST, Proposals
-from gpunet.search.work.worker import Settings, Work
+from gpunet.search.work.registry import WorkerRegistry
+from gpunet.search.work.session import WorkerSession
+from gpunet.search.work.summary import Costs, WorkerSettings, WorkSummary
 
-QUICK = Settings(beat_s=1.0, grace_s=HANG_GUARD_S, most_poll_s=0.02)  # nobody is taken for dead under load
+QUICK = WorkerSettings(heartbeat_s=1.0, grace_s=HANG_GUARD_S, most_poll_s=0.02)  # nobody expires under load
 
 
-def worker(study: Study, trainer: Any, settings: Settings = QUICK, **options: Any) -> Worker:
+def worker(study: Study, trainer: Any, settings: WorkerSettings = QUICK, **options: Any) -> Worker:
     return Worker(study, trainer, estimator(), settings, **options)
 
 
@@ -78,14 +79,14 @@ class Ghost:
 
     def __init__(self, study: Study, epochs: int) -> None:
         self.study = study
-        board = Board(study.storage, study.storage.made_study(study.name + BOARD)[0], 1.0, Time())
-        self.session: Session = board.join()
-        self.session.wish()
-        turn = board.take_turn(self.session)
-        assert turn is not None
-        Proposals(study, board, estimator()).serve(turn)
-        turn.give_back()
-        answer = self.session.heard()
+        board = WorkerRegistry(study.storage, study.storage.made_study(study.name + WORKERS)[0], 1.0, Time())
+        self.session: WorkerSession = board.register()
+        self.session.request()
+        lease = board.acquire_lease(self.session)
+        assert lease is not None
+        Proposals(study, board, estimator()).serve(lease)
+        lease.release()
+        answer = self.session.response()
         assert answer is not None
         if "trial" in answer:
             self.number = answer["trial"]
@@ -101,7 +102,7 @@ class Ghost:
         for epoch in range(1, epochs + 1):
             study.storage.report(study.trial_id(self.number), epoch, accuracy(record.vector, epoch))
 
-    def is_buried(self) -> None:
+    def expires(self) -> None:
         """As others do who miss its beats: see test_board."""
         self.study.storage.finish(self.session.id, TrialState.FAIL)
 
@@ -114,7 +115,7 @@ def test_one_worker_does_it_all(place: Place) -> None:
     said: list[str] = []
     trainer = Trainer()
     done = worker(study, trainer, say=said.append).work()
-    assert (done.ended, done.laid_back, done.lost, done.end) == (6, 0, 0, "all 6 trials have ended")
+    assert (done.ended, done.requeued, done.lost, done.end) == (6, 0, 0, "all 6 trials have ended")
     checked(place.open(), 6)
     assert [each.user_attrs["trained"]["folder"] for each in study.frozen()] == [
         f"trial-0000{number}" for number in range(6)
@@ -125,18 +126,18 @@ def test_one_worker_does_it_all(place: Place) -> None:
     assert said[1].endswith(f"ms: complete, {study.trials()[0].top1_percent:.2f} %")
     assert len(done.costs.asking_s) == len(done.costs.telling_s) == 6
     assert len(done.costs.reporting_s) == 6 * EPOCHS
-    assert sum(each.proposed for each in done.costs.turns) == 6
+    assert sum(each.proposed for each in done.costs.rounds) == 6
     assert worker(place.open(), trainer).work().end == "all 6 trials have ended"  # one that comes late
 
 
-def test_a_turn_that_is_not_needed_any_more_is_given_back(database: Place) -> None:
+def test_a_lease_that_is_not_needed_any_more_is_released(database: Place) -> None:
     one = worker(database.create(definition()), Trainer())
-    session = one.board.join()
-    session.wish()
-    (seat,) = one.board.seats()
-    one.board.answer(seat, {"trial": 3})
-    assert one._served(session) == {"wish": 1, "trial": 3}
-    assert one.board.take_turn(session) is not None
+    session = one.registry.register()
+    session.request()
+    (own,) = one.registry.workers()
+    one.registry.respond(own, {"trial": 3})
+    assert one._led(session) == {"request": 1, "trial": 3}
+    assert one.registry.acquire_lease(session) is not None
 
 
 def test_two_workers_do_each_trial_once(place: Place) -> None:
@@ -150,7 +151,7 @@ def test_two_workers_do_each_trial_once(place: Place) -> None:
             together.wait()
 
     trainers = [Trainer(meet), Trainer(meet)]
-    done: list[Work] = at_once(*(worker(place.open(), each).work for each in trainers))
+    done: list[WorkSummary] = at_once(*(worker(place.open(), each).work for each in trainers))
     checked(place.open(), 20)
     assert sum(each.ended for each in done) == 20
     assert all(each.ended > 0 for each in done)
@@ -185,7 +186,7 @@ def test_bad_trials_are_pruned(pruner: str, database: Place) -> None:
     def before(_: Sequence[int], epoch: int) -> None:
         clock.now_s += 1000  # the pruner's mirror is read anew
 
-    patient = Settings(beat_s=1.0, grace_s=1e9, most_poll_s=0.02)  # its beats are by another clock
+    patient = WorkerSettings(heartbeat_s=1.0, grace_s=1e9, most_poll_s=0.02)  # its beats are by another clock
     done = worker(study, Trainer(before, 5), patient, clock=clock, sleep=clock.sleep).work()
     trials = study.trials()
     states = Counter(each.state for each in trials)
@@ -223,10 +224,10 @@ def test_estimates_of_another_table_are_refused(database: Place) -> None:
     assert "FILE.latencies.npz" in caught.value.hint
 
 
-def test_settings_that_would_bury_the_living(database: Place) -> None:
-    with pytest.raises(WorkerError, match=r"grace_s must be at least twice beat_s, but they are 30 and 20") as caught:
-        worker(database.create(), Trainer(), Settings(beat_s=20, grace_s=30))
-    assert caught.value.hint == "A worker whose beats are late is taken for dead."
+def test_settings_by_which_the_living_would_expire(database: Place) -> None:
+    with pytest.raises(WorkerError, match=r"grace_s must be at least 2 x heartbeat_s = 40, but got 30") as caught:
+        worker(database.create(), Trainer(), WorkerSettings(heartbeat_s=20, grace_s=30))
+    assert caught.value.hint == "A worker whose heartbeats are late expires."
 
 
 # ---------------------------------------------------------------------------- leaving
@@ -242,8 +243,8 @@ def test_a_worker_that_is_asked_to_leave_lays_its_trial_back(place: Place) -> No
 
     said: list[str] = []
     done = worker(study, Trainer(before), should_stop=lambda: bool(asked), say=said.append).work()
-    assert (done.ended, done.laid_back, done.end) == (0, 1, "asked to leave")
-    assert said[-1].endswith("laid back after epoch 1: asked to leave")
+    assert (done.ended, done.requeued, done.end) == (0, 1, "asked to leave")
+    assert said[-1].endswith("requeued after epoch 1: asked to leave")
     (record,) = place.open().trials()
     assert (record.state, record.session, record.epochs) == ("waiting", None, 1)
     assert [(each["end"], each["epochs"]) for each in record.tries] == [("asked to leave", 1)]
@@ -264,7 +265,7 @@ def test_sigterm(database: Place) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     done = worker(study, Trainer(before)).work()
-    assert (done.laid_back, done.end) == (1, "asked to leave (SIGTERM)")
+    assert (done.requeued, done.end) == (1, "asked to leave (SIGTERM)")
     assert signal.getsignal(signal.SIGTERM) is handler
     assert study.trials()[0].epochs == 2
     worker(database.open(), Trainer()).work()
@@ -289,15 +290,15 @@ def test_sigterm_that_the_run_heard_while_it_ended_is_not_forgotten(database: Pl
 
 def test_a_worker_with_limits(database: Place) -> None:
     study, time = database.create(definition(max_trials=9)), Time()
-    settings = Settings(beat_s=1.0, grace_s=HANG_GUARD_S, trials=2)
+    settings = WorkerSettings(heartbeat_s=1.0, grace_s=HANG_GUARD_S, trials=2)
     assert worker(study, Trainer(), settings).work().end == "2 trials done"
 
     def before(_: Sequence[int], epoch: int) -> None:
         time.now_s += 1000
 
-    hours = Settings(beat_s=1.0, grace_s=1e9, hours=1.0)
+    hours = WorkerSettings(heartbeat_s=1.0, grace_s=1e9, hours=1.0)
     done = worker(study, Trainer(before), hours, clock=time, sleep=time.sleep).work()
-    assert (done.ended, done.laid_back, done.end) == (1, 1, "1 hours are over")
+    assert (done.ended, done.requeued, done.end) == (1, 1, "1 hours are over")
     assert [each.state for each in study.trials()] == ["complete"] * 3 + ["waiting"]
 
 
@@ -312,8 +313,8 @@ def test_an_interrupted_worker_lays_back(database: Place) -> None:
         worker(study, Trainer(before)).work()
     (record,) = study.trials()
     assert (record.state, record.tries[0]["end"]) == ("waiting", "interrupted")
-    board_id = study.storage.study_id(study.name + BOARD)
-    assert study.storage.trials(board_id, (TrialState.RUNNING,)) == []  # it has left
+    registry_id = study.storage.study_id(study.name + WORKERS)
+    assert study.storage.trials(registry_id, (TrialState.RUNNING,)) == []  # it has left
 
 
 # --------------------------------------------------------------------------- the lost
@@ -325,15 +326,15 @@ def test_the_trial_of_a_worker_that_died_goes_on_elsewhere(place: Place) -> None
     time = Time()
     trainer, said = Trainer(), []
     living = worker(
-        place.open(), trainer, Settings(beat_s=1.0, grace_s=120.0, most_poll_s=50.0), clock=time, sleep=time.sleep,
-        say=said.append,
+        place.open(), trainer, WorkerSettings(heartbeat_s=1.0, grace_s=120.0, most_poll_s=50.0), clock=time,
+        sleep=time.sleep, say=said.append,
     )  # fmt: skip
-    living.board._watch._clock = lambda: time.now_s if ghost else 0.0
-    # The worker's own heart beats by real time, of which almost none passes between two looks; its own beats are kept
-    # out of the injected clock's reach.
+    living.registry._watch._clock = lambda: time.now_s if ghost else 0.0
+    # The worker's own heartbeat is by real time, of which almost none passes between two looks; it is kept out of the
+    # injected clock's reach.
     beats = iter(range(1, 10**9))
-    silent = living.board._watch.is_silent
-    living.board._watch.is_silent = lambda key, sign, *since: silent(  # type: ignore[method-assign]
+    silent = living.registry._watch.has_expired
+    living.registry._watch.has_expired = lambda key, sign, *since: silent(  # type: ignore[method-assign]
         key, sign if key == ghost.session.id else next(beats), *since
     )
     done = living.work()
@@ -346,7 +347,7 @@ def test_the_trial_of_a_worker_that_died_goes_on_elsewhere(place: Place) -> None
     checked(study, 2)
 
 
-def test_a_buried_worker_that_wakes_up_tells_nothing_and_begins_anew(place: Place) -> None:
+def test_an_expired_worker_that_wakes_up_tells_nothing_and_begins_anew(place: Place) -> None:
     study = place.create(definition(max_trials=2))
     said: list[str] = []
     sessions: list[int] = []
@@ -354,7 +355,7 @@ def test_a_buried_worker_that_wakes_up_tells_nothing_and_begins_anew(place: Plac
     def before(vector: Sequence[int], epoch: int) -> None:
         record = next(each for each in study.trials() if each.vector == tuple(vector))
         sessions.append(record.session)
-        if len(sessions) == 2:  # in its second epoch it is taken for dead, and its trial handed to another
+        if len(sessions) == 2:  # in its second epoch it expires, and its trial is handed to another
             study.storage.finish(record.session, TrialState.FAIL)
             other = Ghost(place.open(), 1)
             assert other.number == record.number
@@ -363,19 +364,19 @@ def test_a_buried_worker_that_wakes_up_tells_nothing_and_begins_anew(place: Plac
 
     others: list[Ghost] = []
     ghosts: set[int] = set()
-    slow_heart = Settings(beat_s=HANG_GUARD_S, grace_s=2 * HANG_GUARD_S, most_poll_s=0.02)
+    slow_heart = WorkerSettings(heartbeat_s=HANG_GUARD_S, grace_s=2 * HANG_GUARD_S, most_poll_s=0.02)
     woken = worker(study, Trainer(before), slow_heart, say=said.append)
 
     def stop_once_anew() -> bool:
-        if "this worker was taken for dead: its beats did not come through." in said and others:
-            others.pop().is_buried()
+        if "this worker's session has expired: its heartbeats did not come through." in said and others:
+            others.pop().expires()
         return False
 
     woken._asked = stop_once_anew
     done = woken.work()
     assert done.lost == 1
     assert any("taken up by another worker" in line for line in said)
-    assert "this worker was taken for dead: its beats did not come through." in said
+    assert "this worker's session has expired: its heartbeats did not come through." in said
     assert done.ended == 2
     assert len(set(sessions) - ghosts) == 2
     checked(study, 2)
@@ -405,7 +406,7 @@ def test_a_full_disk_is_no_networks_fault(wrapped: bool, database: Place) -> Non
 def test_a_trial_just_seen_to_be_held_is_reported_on_without_asking(database: Place) -> None:
     study, time = database.create(), Time()
     ghost = Ghost(study, 1)
-    held = Held(study, study.trials()[ghost.number], ghost.session, time, Costs(), trust_s=30.0)
+    held = HeldTrial(study, study.trials()[ghost.number], ghost.session, time, Costs(), trust_s=30.0)
     study.storage.set_attr(study.trial_id(ghost.number), "session", ghost.session.id + 1)
     time.sleep(29)
     held.report(2, 50.0)
@@ -417,16 +418,16 @@ def test_a_trial_just_seen_to_be_held_is_reported_on_without_asking(database: Pl
 def test_beats_that_came_through_vouch_for_the_trial_until_it_is_lost(database: Place) -> None:
     study, time = database.create(), Time()
     ghost = Ghost(study, 1)
-    beaten_s = [0.0]
-    held = Held(study, study.trials()[ghost.number], ghost.session, time, Costs(), 30.0, lambda: beaten_s[0])
+    confirmed_s = [0.0]
+    held = HeldTrial(study, study.trials()[ghost.number], ghost.session, time, Costs(), 30.0, lambda: confirmed_s[0])
     study.storage.set_attr(study.trial_id(ghost.number), "session", ghost.session.id + 1)
     time.sleep(1000)
-    beaten_s[0] = 980.0
+    confirmed_s[0] = 980.0
     held.report(2, 50.0)  # it is not asked: nobody takes a trial from a session that beats
-    beaten_s[0] = 960.0
+    confirmed_s[0] = 960.0
     with pytest.raises(TrialLostError):
         held.report(3, 50.0)
-    beaten_s[0] = 1000.0
+    confirmed_s[0] = 1000.0
     with pytest.raises(TrialLostError):
         held.report(3, 50.0)
 
@@ -435,7 +436,7 @@ def test_beats_that_came_through_vouch_for_the_trial_until_it_is_lost(database: 
 def test_a_trial_that_is_another_ones_takes_no_word(taken: bool, place: Place) -> None:
     study = place.create()
     ghost = Ghost(study, 1)
-    held = Held(study, study.trials()[ghost.number], ghost.session, Time(), Costs())
+    held = HeldTrial(study, study.trials()[ghost.number], ghost.session, Time(), Costs())
     trial_id = study.trial_id(ghost.number)
     if taken:
         study.storage.set_attr(trial_id, "session", ghost.session.id + 1)
@@ -445,7 +446,7 @@ def test_a_trial_that_is_another_ones_takes_no_word(taken: bool, place: Place) -
         held.report(2, 50.0)
     assert not held.tell(Trained(50.0, 3, False, None, 1.0))
     assert not held.tell(Trained(50.0, 3, True, None, 1.0))
-    assert not held.lay_back("asked to leave")
+    assert not held.requeue("asked to leave")
     assert held.fail("a bug") is None
     record = study.trials()[ghost.number]
     assert (record.epochs, record.tries) == (1, ())
@@ -462,7 +463,7 @@ def test_a_folder_that_another_still_trains_in(database: Place) -> None:
             raise FolderInUseError("another process trains in it.")
 
     done = worker(study, Trainer(before)).work()
-    assert (done.ended, done.laid_back) == (1, 2)
+    assert (done.ended, done.requeued) == (1, 2)
     assert [each["end"] for each in study.trials()[0].tries] == ["another process trains in it."] * 2
     checked(study, 1)
 
@@ -481,7 +482,7 @@ def test_a_trial_that_fails_three_times_is_failed(place: Place) -> None:
 
     said: list[str] = []
     done = worker(study, Trainer(before), say=said.append).work()
-    assert (done.ended, done.laid_back) == (3, 2)
+    assert (done.ended, done.requeued) == (3, 2)
     record = study.trials()[0]
     assert (record.state, record.reason) == ("failed", "ValueError: a layer is too wide")
     assert [(each["end"], each["failed"]) for each in record.tries] == [(record.reason, True)] * 3
@@ -557,7 +558,7 @@ def test_a_storage_that_is_away_for_a_while_is_waited_for(call: str, database: P
     told: list[str] = []
     study = database.create(definition(max_trials=3), on_wait=told.append, sleep=lambda seconds: None)
     left = away(study, call, 4)
-    quiet = Settings(beat_s=HANG_GUARD_S, grace_s=2 * HANG_GUARD_S, most_poll_s=0.02)
+    quiet = WorkerSettings(heartbeat_s=HANG_GUARD_S, grace_s=2 * HANG_GUARD_S, most_poll_s=0.02)
     assert worker(study, Trainer(), quiet).work().ended == 3
     assert left == [0]
     assert len(told) == 1
@@ -568,7 +569,7 @@ def test_a_storage_that_is_away_for_a_while_is_waited_for(call: str, database: P
 def test_a_storage_that_stays_away_ends_the_worker_and_nothing_is_lost(place: Place) -> None:
     time = Time()
     study = place.create(definition(max_trials=2), clock=time, sleep=time.sleep, patience_s=60.0)
-    quiet = Settings(beat_s=HANG_GUARD_S, grace_s=2 * HANG_GUARD_S, most_poll_s=0.02)
+    quiet = WorkerSettings(heartbeat_s=HANG_GUARD_S, grace_s=2 * HANG_GUARD_S, most_poll_s=0.02)
 
     def before(_: Sequence[int], epoch: int) -> None:
         if epoch == 2:
@@ -601,7 +602,7 @@ def test_an_error_of_the_storage_while_it_proposes_ends_the_worker(
     monkeypatch.setattr(one.proposals, "_proposed", fails)
     with pytest.raises(RuntimeError, match="a bug of the optimiser"):
         one.work()
-    assert worker(database.open(), Trainer()).work().ended == 2  # the turn was given back
+    assert worker(database.open(), Trainer()).work().ended == 2  # the lease was given back
 
 
 # ------------------------------------------------------------------------------ tiers
@@ -624,7 +625,7 @@ def test_nothing_outside_the_tier_is_trained(database: Place) -> None:
 def test_what_a_run_says_of_epochs_before_is_not_recorded_again(database: Place) -> None:
     study = database.create(definition(max_trials=1))
     ghost = Ghost(study, 2)
-    ghost.is_buried()
+    ghost.expires()
     reported: list[int] = []
     inner = study.storage.report
     study.storage.report = lambda trial_id, step, value: (  # type: ignore[method-assign]
@@ -648,4 +649,4 @@ def test_a_preemption_nobody_asked_this_worker_for(database: Place) -> None:
         raise PreemptedError("the run was asked to leave.")
 
     done = worker(study, Trainer(before)).work()
-    assert (done.laid_back, done.end) == (1, "asked to leave (SIGTERM)")
+    assert (done.requeued, done.end) == (1, "asked to leave (SIGTERM)")

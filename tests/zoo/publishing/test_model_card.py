@@ -18,9 +18,9 @@ import gpunet.registry
 from gpunet.cli.export import main as export_main
 from gpunet.core.machine import available_threads, processor_name
 from gpunet.model.entry import Accuracy
+from gpunet.model.small import SMALL
 from gpunet.runtime import get
 from gpunet.train.recipes import recipe_named
-from gpunet.train.small import SMALL
 from gpunet.zoo.publishing.model_card import model_card
 from gpunet.zoo.publishing.publish import publish_entry
 

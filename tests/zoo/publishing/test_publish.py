@@ -20,9 +20,9 @@ from gpunet.core.files import sha256_of
 from gpunet.errors import CheckpointError, EntryError
 from gpunet.model.entry import Accuracy, LatencyRecord
 from gpunet.model.network import GPUNet
+from gpunet.model.small import SMALL
 from gpunet.model.spec import NetworkSpec
 from gpunet.train.recipes import recipe_named
-from gpunet.train.small import SMALL
 from gpunet.zoo.catalog import catalog
 from gpunet.zoo.measured import record_from_measurement
 from gpunet.zoo.publishing.layout import LAYOUT

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from gpunet.errors import TrainingError
 from gpunet.model.preprocessing import evaluation_transform
-from gpunet.train.counts import Counts, count
 from gpunet.train.data.datasets import ImageData
 from gpunet.train.data.loader import evaluation_loader
 from gpunet.train.data.unreadable import UnreadableImages
+from gpunet.train.evaluation.counts import Counts, count
 from gpunet.train.processes import Processes
 
 LOWER = "Lower the learning rate, clip gradients (gradient_norm) or train in fp32 or bf16, into another folder."

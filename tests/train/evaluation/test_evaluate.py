@@ -11,7 +11,7 @@ from gpunet import runtime as runtimes
 from gpunet.errors import DataError
 from gpunet.exporters.onnx import onnx_from_network
 from gpunet.model.preprocessing import image_config
-from gpunet.train.evaluate import Evaluation, evaluate, runner_from_model, runner_from_session
+from gpunet.train.evaluation.evaluate import Evaluation, evaluate, runner_from_model, runner_from_session
 
 CONFIG = image_config(network())
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from optimizer_benchmark.problems import FUNCTIONS, ShiftedFunction
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.search.optimize.problems import FUNCTIONS, ShiftedFunction
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -16,10 +16,10 @@ import numpy as np
 
 from gpunet.errors import DataError
 from gpunet.model.preprocessing import evaluation_transform
-from gpunet.train.counts import TOP
 from gpunet.train.data.datasets import ImageData
 from gpunet.train.data.loader import Unreadable, evaluation_loader
 from gpunet.train.data.unreadable import UnreadableImages
+from gpunet.train.evaluation.counts import TOP
 
 if TYPE_CHECKING:
     from torch import nn

@@ -1,38 +1,21 @@
-"""A trial while a worker holds it, and what the worker's time went into beside training."""
+"""A trial while a worker holds it: every write to it is refused once it has passed to another."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from gpunet.errors import TrialLostError
 from gpunet.search.study.study import Study
 from gpunet.search.study.trainer import Trained
 from gpunet.search.study.trials import SESSION, TRAINED, TRIES, TrialRecord
-from gpunet.search.work.board import Session
-from gpunet.search.work.proposals import TurnCosts, fail_trial, failures
+from gpunet.search.work.proposals import fail_trial, failures
+from gpunet.search.work.session import WorkerSession
+from gpunet.search.work.summary import Costs
 
 
-@dataclass
-class Costs:
-    """Seconds that a worker spent on anything but training.
-
-    Attributes:
-        asking_s: of each trial, from the wish to the trial that is held.
-        reporting_s: of each epoch reported.
-        telling_s: of each trial told.
-        turns: had by this worker.
-    """
-
-    asking_s: list[float] = field(default_factory=list)
-    reporting_s: list[float] = field(default_factory=list)
-    telling_s: list[float] = field(default_factory=list)
-    turns: list[TurnCosts] = field(default_factory=list)
-
-
-class Held:
+class HeldTrial:
     """A trial while a session holds it: every word on it is refused once it has passed to another.
 
     Args:
@@ -47,7 +30,7 @@ class Held:
     """
 
     def __init__(
-        self, study: Study, record: TrialRecord, session: Session, clock: Callable[[], float], costs: Costs,
+        self, study: Study, record: TrialRecord, session: WorkerSession, clock: Callable[[], float], costs: Costs,
         trust_s: float = 0.0, lives_s: Callable[[], float] = lambda: -math.inf,
     ) -> None:  # fmt: skip
         self._study, self._storage, self._record, self._session = study, study.storage, record, session
@@ -101,9 +84,9 @@ class Held:
         self._costs.telling_s.append(self._clock() - began_s)
         return told
 
-    def lay_back(self, why: str) -> bool:
+    def requeue(self, why: str) -> bool:
         """Let others take the trial up; False if it is not this session's any more."""
-        return self.is_mine() and self._laid_back(self._tries(why))
+        return self.is_mine() and self._requeued(self._tries(why))
 
     def fail(self, reason: str) -> bool | None:
         """Count a failure: True if the trial is failed for good, None if it is not this session's any more."""
@@ -112,12 +95,12 @@ class Held:
         tries = self._tries(reason, failed=True)
         if failures(tries) >= self._study.definition.max_failures:
             return True if fail_trial(self._study, self.id, tries, reason) else None
-        return False if self._laid_back(tries) else None
+        return False if self._requeued(tries) else None
 
-    def _laid_back(self, tries: list[dict[str, Any]]) -> bool:
+    def _requeued(self, tries: list[dict[str, Any]]) -> bool:
         # Held by nobody before it waits: the next worker may die before it has said that it holds the trial, and this
-        # session, which lives, must not seem to.
-        return self._set({TRIES: tries, SESSION: None}) and self._storage.lay_back(self.id)
+        # session, which lives, must not seem to hold it.
+        return self._set({TRIES: tries, SESSION: None}) and self._storage.requeue(self.id)
 
     def _tries(self, end: str, *, failed: bool = False) -> list[dict[str, Any]]:
         now = {"session": self._session.id, "epochs": self.reported, "end": end}

@@ -1,0 +1,1 @@
+"""Score networks and exported files on labelled images."""
