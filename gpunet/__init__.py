@@ -17,10 +17,10 @@ from gpunet.model.spec import NetworkSpec
 from gpunet.zoo.query import find
 
 if TYPE_CHECKING:
-    from gpunet.exporters.engine_key import load_engine
     from gpunet.exporters.onnx import ExportReport, export
     from gpunet.model.network import GPUNet
     from gpunet.runtime.timing import Measurement
+    from gpunet.runtime.trt.engine_key import load_engine
     from gpunet.zoo.benchmark import benchmark
 
 __version__ = "0.1.0"
@@ -31,7 +31,7 @@ _LAZY = {
     "Measurement": "gpunet.runtime.timing",
     "benchmark": "gpunet.zoo.benchmark",
     "export": "gpunet.exporters.onnx",
-    "load_engine": "gpunet.exporters.engine_key",
+    "load_engine": "gpunet.runtime.trt.engine_key",
 }
 
 __all__ = [

@@ -18,12 +18,12 @@ import torch
 import gpunet
 from gpunet.core import console
 from gpunet.errors import InvalidArgumentError
+from gpunet.exporters.artefact import export_graph
 from gpunet.exporters.graph.half import half_from_float
 from gpunet.exporters.images import image_set, image_shape, shipped_photographs
 from gpunet.exporters.int8.calibration import CalibrationImages, calibration_images
 from gpunet.exporters.int8.quantize import int8_from_float
 from gpunet.exporters.onnx import onnx_from_network
-from gpunet.exporters.openvino import export_openvino
 from gpunet.exporters.verify_graph import pictures_of, verify_graph
 from gpunet.runtime.timing import Measurement
 from side_by_side.ratios import compared
@@ -96,10 +96,11 @@ def exported(
             if runtime == "openvino":
                 path = folder / f"{precision}.xml"
                 floats = report.float_layers if precision == "int8" else ()
-                written = export_openvino(
-                    graph, path, precision=precision, images=on, reference=single, float_layers=floats
-                )
-                verification, executed = written.verification, dict(written.executed)
+                written = export_graph(
+                    graph, path, target="openvino", precision=precision, images=on, reference=single,
+                    float_layers=floats,
+                )  # fmt: skip
+                verification, executed = written.verification, dict(written.sidecar.builder_flags["executed"])
             else:
                 path, executed = folder / f"{precision}.onnx", {}
                 verification = verify_graph(graph, single, runtime=runtime, precision=precision, images=on)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import gpunet
+from gpunet import runtime as runtimes
 from gpunet.cli import options
 from gpunet.core import console
 from gpunet.errors import InvalidArgumentError
@@ -51,9 +52,10 @@ def parser() -> argparse.ArgumentParser:
         help="a Triton model repository that gets the network too, with its config",
     )
     formats = top.add_argument_group("format (default: ONNX)").add_mutually_exclusive_group()
-    formats.add_argument("--trt", dest="target", action="store_const", const="tensorrt", help="a TensorRT engine for this machine's GPU")  # fmt: skip # noqa: E501
-    formats.add_argument("--trt-rtx", dest="target", action="store_const", const="tensorrt_rtx", help="a TensorRT-RTX engine, built ahead of time, with or without a GPU")  # fmt: skip # noqa: E501
-    formats.add_argument("--openvino", dest="target", action="store_const", const="openvino", help="OpenVINO IR: FILE.xml and its .bin")  # fmt: skip # noqa: E501
+    for each in runtimes.formats().values():
+        if each.option[0]:
+            flag, text = each.option
+            formats.add_argument(flag, dest="target", action="store_const", const=each.name, help=text)
     top.add_argument(
         "-p", "--precision", choices=("fp32", "fp16", "int8"), default="fp32",
         help="what the network computes in; it is in the graph (default: fp32)",
@@ -68,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         help="for int8: a folder of pictures like those that the network will see, or one of timm's datasets",
     )  # fmt: skip
     top.add_argument(
-        "--int8-layout", choices=("tensorrt", "onnxruntime", "openvino"),
+        "--int8-layout", choices=tuple(runtimes.layouts()),
         help="for int8 in an ONNX file: the runtime that is to run it (default: tensorrt, the one that a GPU takes; "
         "ONNX Runtime on a processor is slow with it)",
     )  # fmt: skip
@@ -141,7 +143,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run `gpunet-export` with these arguments (default: the process's)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     args = parser().parse_args(words)
-    from gpunet.exporters.request import FORMATS
     from gpunet.runtime.trt.options import BuildOptions
 
     if not 0 < args.workspace_gib < math.inf:
@@ -171,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not lasting:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpunet-export-")))
             name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(args.model or args.device).stem)
-            args.output = folder / f"{name}{FORMATS[args.target]}"
+            args.output = folder / f"{name}{runtimes.format_named(args.target)[1].suffixes[0]}"
         report = _export(args, words, how)
     if not lasting and report.triton is not None:
         report = dataclasses.replace(report, path=report.triton.path)
@@ -187,8 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _export(args: argparse.Namespace, words: list[str], how: dict[str, Any]) -> DeployReport:
     from gpunet.exporters.deploy import deploy
-    from gpunet.exporters.request import ENGINES, check_request
-    from gpunet.exporters.tensorrt import build_progress
+    from gpunet.exporters.request import check_request
 
     check_request(args.output, **how)  # before a network is downloaded
     how |= {
@@ -199,8 +199,10 @@ def _export(args: argparse.Namespace, words: list[str], how: dict[str, Any]) -> 
         "command": ["gpunet-export", *words],
     }
     model = network(args)
-    if args.target not in ENGINES:
+    if not runtimes.format_named(args.target)[1].is_engine:
         return deploy(model, args.output, **how)
+    from gpunet.runtime.trt.format import build_progress
+
     with build_progress(args.target) as progress:
         return deploy(model, args.output, on_progress=progress, **how)
 

@@ -41,8 +41,9 @@ class Subject:
 
 def subjects(args: argparse.Namespace) -> list[Subject]:
     """What the command line names; baselines last."""
+    from gpunet.runtime import available as available_runtime
     from gpunet.zoo.benchmark import check_batch_size
-    from gpunet.zoo.file_session import available_runtime, file_named
+    from gpunet.zoo.file_session import file_named
 
     check_batch_size(args.batch_size)
     files = [Subject(name, "file", _loads_file(path, args)) for name in args.names if (path := file_named(name))]

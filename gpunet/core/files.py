@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from gpunet.errors import MissingDependencyError
+from gpunet.errors import ExportError, MissingDependencyError
 
 
 def home() -> Path:
@@ -72,6 +72,25 @@ def sha256_of(path: str | Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise ExportError unless a file can be written there; its folder is made."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise unwritable(path, error) from error
+    if path.is_dir():
+        raise ExportError(f"{path} is a folder.", "Name a file in it.")
+
+
+def unwritable(path: Path, error: OSError) -> ExportError:
+    """The error for a file that cannot be written."""
+    reason = "its folder is a file" if isinstance(error, FileExistsError) else error.strerror or error
+    return ExportError(f"{path} cannot be written: {reason}.", "Choose another place: -o PATH.")
 
 
 def require(package: str, extra: str, *, purpose: str) -> ModuleType:

@@ -1,32 +1,35 @@
-"""The files that `deploy` writes, one function a format: from a verified graph to a file with its sidecar."""
+"""A graph as the file of a runtime: written apart, compared with the float32 graph, and only then put in its place."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
 import importlib.metadata
 import json
+import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet import runtime as runtimes
-from gpunet.core.files import atomic_path, sha256_of
-from gpunet.errors import ExportError, RuntimeUnavailableError, VerificationError
-from gpunet.exporters.engine_key import load_engine
+from gpunet.core.files import check_writable, sha256_of, unwritable
+from gpunet.core.folders import staging
+from gpunet.errors import RuntimeUnavailableError, VerificationError
+from gpunet.exporters.graph.types import check_precision
 from gpunet.exporters.metadata import PREPROCESSING
-from gpunet.exporters.request import Request
-from gpunet.exporters.sidecar import Sidecar, now_utc, sidecar_path, write_sidecar
-from gpunet.exporters.tensorrt import export_engine
-from gpunet.exporters.verified_graph import VerifiedGraph
+from gpunet.exporters.request import check_suffix
 from gpunet.exporters.verify import TOLERANCES, Verification, compare, not_verified
-from gpunet.runtime.trt.monitor import Progress
+from gpunet.runtime.batch import BatchProfile
+from gpunet.runtime.formats import Format, WriteRequest, Written
+from gpunet.runtime.sidecar import Sidecar, now_utc, read_sidecar, sidecar_path, write_sidecar
 
 if TYPE_CHECKING:
-    from torch import nn
+    from onnx import ModelProto
+
+    from gpunet.exporters.images import ImageSet
+
+_HALF_PORTS = "half at input and output is not what the comparison feeds"
 
 
 @dataclass(frozen=True)
@@ -34,163 +37,159 @@ class Artefact:
     """A file that was written.
 
     Args:
+        path: the file.
         sidecar: what stands beside it.
         verification: of the file itself: the graph's for ONNX, else against ONNX Runtime.
         built: False where an engine was current and kept.
     """
 
+    path: Path
     sidecar: Sidecar
     verification: Verification
     built: bool = True
 
 
-def sidecar_of(model: nn.Module, request: Request, opset: int, command: Sequence[str]) -> Sidecar:
-    """The sidecar as far as the model and the request fix it; the rest is filled in when the file is there."""
-    entry, spec = getattr(model, "entry", None), getattr(model, "spec", None)
-    runtime = "onnxruntime" if request.target == "onnx" else request.target
-    flags: dict[str, Any] = {"opset": opset, "io_fp16": request.io_fp16}
-    if request.precision == "int8":
-        flags["int8_layout"] = request.layout
-    return Sidecar(
-        format=request.target,
-        artefact_sha256="",
-        artefact_bytes=0,
-        onnx_sha256="",
-        precision=request.precision,
-        batch=request.batch.sizes,
-        runtime=runtime,
-        runtime_version=runtimes.get(runtime).version(),
-        model=None if entry is None else entry.name,
-        spec_sha256=None if spec is None else spec.sha256,
-        os=platform.system(),
-        machine=platform.machine(),
-        builder_flags=flags,
-        command=tuple(command),
-        gpunet_version=importlib.metadata.version("gpunet"),
-        created=now_utc(),
-    )
-
-
-def write_onnx(path: Path, graph: VerifiedGraph, side: Sidecar) -> Artefact:
-    """The graph as it is."""
-    with _writing(path):
-        with atomic_path(path) as part:
-            part.write_bytes(graph.final.SerializeToString())
-        digest = sha256_of(path)
-        known = {"artefact_sha256": digest, "onnx_sha256": digest, "artefact_bytes": path.stat().st_size}
-        side = _reported(side, graph, graph.verification, **known)
-        write_sidecar(path, side)
-    return Artefact(side, graph.verification)
-
-
-def write_openvino(path: Path, graph: VerifiedGraph, side: Sidecar, *, keep: bool) -> Artefact:
-    """The graph as OpenVINO IR, compared with the float32 graph on ONNX Runtime; kept where it fails with `keep`."""
-    from gpunet.exporters.openvino import export_openvino
-
-    with _writing(path):
-        made = export_openvino(
-            graph.model,
-            path,
-            precision=side.precision,
-            images=graph.images,
-            reference=graph.float32,
-            batch=graph.batch if graph.batch.dynamic else None,
-            float_layers=() if graph.quantization is None else graph.quantization.float_layers,
-            keep=keep,
-        )
-        side = _reported(
-            dataclasses.replace(side, builder_flags={**side.builder_flags, "executed": dict(made.executed)}),
-            graph,
-            made.verification,
-            artefact_sha256=made.weights_sha256,
-            artefact_bytes=made.size_bytes,
-            onnx_sha256=hashlib.sha256(graph.model.SerializeToString()).hexdigest(),
-        )
-        write_sidecar(path, side)
-    return Artefact(side, made.verification)
-
-
-def write_engine(
-    request: Request,
-    graph: VerifiedGraph,
-    side: Sidecar,
+def export_graph(
+    model: ModelProto,
+    path: str | Path,
     *,
-    cache: bool,
-    keep: bool,
-    on_progress: Callable[[Progress], None] | None,
+    target: str,
+    precision: str,
+    images: ImageSet | None = None,
+    reference: ModelProto | None = None,
+    verification: Verification | None = None,
+    batch: BatchProfile | None = None,
+    float_layers: Sequence[str] = (),
+    options: Any = None,
+    cache: bool = False,
+    keep: bool = False,
+    about: Mapping[str, Any] | None = None,
+    report: Mapping[str, Any] | None = None,
+    on_progress: Callable[[Any], None] | None = None,
 ) -> Artefact:
-    """The graph as an engine, compared with ONNX Runtime where this machine can run it.
+    """Write an ONNX graph in a runtime's format, with its sidecar. Until all held, what is there stays as it is.
+
+    Args:
+        model: of one input and one output; in the precision named.
+        path: where to; its folder is created.
+        target: the format: 'onnx', 'openvino', 'tensorrt', 'tensorrt_rtx'.
+        precision: 'fp32', 'fp16' or 'int8': what the graph is in.
+        images: to compare on; None to compare nothing.
+        reference: the graph that ONNX Runtime runs for the comparison, such as the float32 one; None for `model`.
+        verification: of the graph, which is that of an ONNX file.
+        batch: the batch sizes that it takes; None for the graph's own.
+        float_layers: layers of an int8 graph that may run in float.
+        options: how an engine is built: gpunet.runtime.trt.options.BuildOptions.
+        cache: keep an engine that is what this build would give.
+        keep: keep a file that fails the comparison; its sidecar says so.
+        about: more fields of the sidecar: model, spec_sha256, command, builder_flags.
+        report: what was done to the graph before, for the sidecar.
+        on_progress: called at every step of a builder.
 
     Raises:
-        VerificationError: (a RuntimeError) it does not compute what the network computes; it is removed unless `keep`.
-        Besides those of `export_engine`.
+        InvalidArgumentError: (a ValueError) an argument breaks its rule, or the options do not fit the graph.
+        ExportError: (a RuntimeError) the graph is not in that precision, the runtime cannot take it or runs a quantised
+            layer in float, or the files cannot be written.
+        VerificationError: (an ExportError) the file does not compute what ONNX Runtime computes; it is not kept.
+        RuntimeUnavailableError: (a RuntimeError) it cannot be made here; the hint says where.
+        MissingDependencyError: (an ImportError) the runtime's package is not installed.
     """
-    path = request.path
-    made = export_engine(
-        graph.final.SerializeToString(),
-        path,
-        runtime=side.runtime,
-        options=request.options,
-        model=side.model,
-        spec_sha256=side.spec_sha256,
-        command=side.command,
-        cache=cache,
-        on_progress=on_progress,
-    )
-    verification = _verify_engine(path, graph, made.sidecar, request.io_fp16)
-    written = _reported(made.sidecar, graph, verification)
-    with _writing(path):
-        write_sidecar(path, written)
-    if verification.outcome == "failed" and not keep:
-        path.unlink(missing_ok=True)
-        sidecar_path(path).unlink(missing_ok=True)
-        raise VerificationError(str(verification), "The engine has been removed. --keep leaves it for looking into it.")
-    return Artefact(written, verification, built=made.build is not None)
+    path = Path(path).expanduser()
+    runtime, chosen = runtimes.format_named(target)
+    check_writable(path)
+    check_suffix(path, chosen)
+    chosen.check(options)
+    check_precision(model, precision, left_float=tuple(float_layers))
+    request = WriteRequest(precision, batch, tuple(float_layers), options, on_progress)
+    if cache and chosen.is_current(model, path, request):
+        kept = read_sidecar(path)
+        return Artefact(path, kept, _proof(chosen, runtime, path, kept.precision, model, images, reference, batch,
+                                           verification), built=False)  # fmt: skip
+    with staging(path.parent) as stage:
+        made = stage / path.name
+        written = chosen.write(model, made, request)
+        compared = _proof(chosen, runtime, made, precision, model, images, reference, batch, verification)
+        if compared.outcome == "failed" and not keep:
+            raise VerificationError(str(compared), "Nothing has been written. --keep leaves it for looking into it.")
+        side = _sidecar(chosen, runtime, made, precision, model, batch, written, compared, about or {}, report)
+        try:
+            # The old sidecar goes first, never to lie beside a new file; the new one comes last.
+            sidecar_path(path).unlink(missing_ok=True)
+            for new, old in zip(chosen.files(made), chosen.files(path), strict=True):
+                if old != path:
+                    path.unlink(missing_ok=True)  # nor an old file beside new weights
+                os.replace(new, old)
+            write_sidecar(path, side)
+        except OSError as error:
+            for each in chosen.files(path):
+                each.unlink(missing_ok=True)
+            raise unwritable(path, error) from error
+    return Artefact(path, side, compared)
 
 
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """An OSError as an ExportError that names the path; the old sidecar goes first, never to lie beside a new file."""
-    try:
-        sidecar_path(path).unlink(missing_ok=True)
-        yield
-    except OSError as error:
-        raise ExportError(
-            f"{path}: cannot be written: {error.strerror or error}.", "Choose a folder that you can write to."
-        ) from error
-
-
-def _reported(side: Sidecar, graph: VerifiedGraph, verification: Verification, **known: Any) -> Sidecar:
-    """A sidecar with both comparisons, and with what quantisation did beside what a builder reported."""
-    report = dict(side.report or {})
-    if graph.quantization is not None:
-        report["quantization"] = graph.quantization.to_dict()
-    said = {**verification.to_dict(), "graph": graph.verification.to_dict()}
-    properties = {each.key: each.value for each in graph.final.metadata_props}
-    said_of_pictures = json.loads(properties.get(PREPROCESSING, "null"))
-    return dataclasses.replace(
-        side, verification=said, report=report or None, preprocessing=said_of_pictures, **known
-    )  # fmt: skip
-
-
-def _verify_engine(path: Path, graph: VerifiedGraph, sidecar: Sidecar, io_fp16: bool) -> Verification:
-    """The engine against ONNX Runtime, where this machine can run it."""
+def _proof(
+    chosen: Format,
+    runtime: str,
+    path: Path,
+    precision: str,
+    model: ModelProto,
+    images: ImageSet | None,
+    reference: ModelProto | None,
+    batch: BatchProfile | None,
+    verification: Verification | None,
+) -> Verification:
+    """How the file compares with the reference that ONNX Runtime runs, where this machine can run it."""
+    known = runtimes.get("onnxruntime")
 
     def not_compared(reason: str) -> Verification:
-        reference = f"onnxruntime {runtimes.get('onnxruntime').version()}"
-        candidate = f"{sidecar.runtime} {sidecar.runtime_version}"
-        return not_verified(reference, candidate, sidecar.precision, f"{reason}; its ONNX graph was compared")
+        names = (f"onnxruntime {known.version()}", f"{runtime} {runtimes.get(runtime).version()}")
+        return not_verified(*names, precision, reason)
 
-    if io_fp16:
-        return not_compared("half at input and output is not what the comparison feeds")
+    if chosen.any_runtime and verification is not None:
+        return verification
+    if images is None:
+        return not_compared("nothing was compared")
+    if model.graph.input[0].type.tensor_type.elem_type != 1:
+        return not_compared(f"{_HALF_PORTS}; its ONNX graph was compared")
     try:
-        engine = load_engine(path)
+        candidate = known.load(model, precision=precision) if chosen.any_runtime else (
+            chosen.open_for_proof(path, precision)
+        )  # fmt: skip
     except RuntimeUnavailableError as error:
-        return not_compared(error.message.rstrip("."))
-    return compare(
-        runtimes.get("onnxruntime").load(graph.float32),
-        engine,
-        graph.images,
-        batch_sizes=graph.batch.ends,
-        tolerance=TOLERANCES[sidecar.precision],
-    )
+        return not_compared(f"{error.message.rstrip('.')}; its ONNX graph was compared")
+    compared = compare(
+        known.load(model if reference is None else reference), candidate, images,
+        batch_sizes=None if batch is None else batch.ends, tolerance=TOLERANCES[precision],
+    )  # fmt: skip
+    return dataclasses.replace(compared, precision=precision)
+
+
+def _sidecar(
+    chosen: Format,
+    runtime: str,
+    path: Path,
+    precision: str,
+    model: ModelProto,
+    batch: BatchProfile | None,
+    written: Written,
+    compared: Verification,
+    about: Mapping[str, Any],
+    report: Mapping[str, Any] | None,
+) -> Sidecar:
+    properties = {each.key: each.value for each in model.metadata_props}
+    hashed = chosen.hashed(path)
+    flags = {**about.get("builder_flags", {}), **written.flags}
+    said = {**(written.report or {}), **(report or {})}
+    return Sidecar(
+        format=chosen.name, artefact_sha256=sha256_of(hashed),
+        artefact_bytes=sum(each.stat().st_size for each in chosen.files(path)),
+        onnx_sha256=written.onnx_sha256, precision=precision,
+        batch=written.batch or (BatchProfile.parse(1) if batch is None else batch).sizes,
+        runtime=runtime, runtime_version=written.runtime_version, gpu=written.gpu,
+        compute_capabilities=written.compute_capabilities, os=platform.system(), machine=platform.machine(),
+        verification={**compared.to_dict(), **about.get("verification", {})}, report=said or None,
+        preprocessing=json.loads(properties.get(PREPROCESSING, "null")),
+        gpunet_version=importlib.metadata.version("gpunet"), created=now_utc(),
+        **{key: value for key, value in about.items() if key not in ("builder_flags", "verification")},
+        builder_flags=flags,
+    )  # fmt: skip

@@ -2,7 +2,7 @@
 
 request         what was asked for, checked before any work
 verified_graph  exported, brought to the precision asked for, compared with PyTorch through ONNX Runtime
-artefact        that graph as ONNX, OpenVINO IR or an engine, compared with ONNX Runtime where this machine can run it
+artefact        that graph in the format of a runtime, compared with ONNX Runtime where this machine can run it
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunet.exporters.artefact import sidecar_of, write_engine, write_onnx, write_openvino
+from gpunet.exporters.artefact import export_graph
 from gpunet.exporters.graph.opset import DEFAULT_OPSET
 from gpunet.exporters.images import Images
 from gpunet.exporters.request import check_request
-from gpunet.exporters.sidecar import Sidecar, sidecar_path
 from gpunet.exporters.verified_graph import verified_graph
 from gpunet.exporters.verify import Verification
 from gpunet.runtime.batch import BatchProfile
+from gpunet.runtime.sidecar import Sidecar, sidecar_path
 from gpunet.runtime.trt.monitor import Progress
 from gpunet.runtime.trt.options import BuildOptions
 
@@ -157,16 +157,35 @@ def deploy(
         leave_out=leave_out,
         keep=keep,
     )
-    side = sidecar_of(model, request, opset, command)
-    if target == "onnx":
-        made = write_onnx(request.path, graph, side)
-    elif target == "openvino":
-        made = write_openvino(request.path, graph, side, keep=keep)
-    else:
-        made = write_engine(request, graph, side, cache=cache, keep=keep, on_progress=on_progress)
-    report = DeployReport(
-        request.path, made.sidecar, graph.verification, made.verification, graph.quantization, made.built
+    entry, spec = getattr(model, "entry", None), getattr(model, "spec", None)
+    flags: dict[str, Any] = {"opset": opset, "io_fp16": io_fp16}
+    if precision == "int8":
+        flags["int8_layout"] = request.layout
+    quantized = graph.quantization
+    made = export_graph(
+        graph.final,
+        request.path,
+        target=target,
+        precision=precision,
+        images=graph.images,
+        reference=graph.float32,
+        verification=graph.verification,
+        batch=request.batch,
+        float_layers=() if quantized is None else quantized.float_layers,
+        options=request.options if request.format.is_engine else None,
+        cache=cache,
+        keep=keep,
+        about={
+            "model": None if entry is None else entry.name,
+            "spec_sha256": None if spec is None else spec.sha256,
+            "builder_flags": flags,
+            "command": tuple(command),
+            "verification": {"graph": graph.verification.to_dict()},
+        },
+        report=None if quantized is None else {"quantization": quantized.to_dict()},
+        on_progress=on_progress,
     )
+    report = DeployReport(request.path, made.sidecar, graph.verification, made.verification, quantized, made.built)
     if triton is None:
         return report
     from gpunet.exporters.triton.repository import export_triton

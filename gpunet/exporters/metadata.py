@@ -76,7 +76,7 @@ def preprocessing(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, An
 
 def preprocessing_of_file(path: Path) -> dict[str, Any] | None:
     """How an exported file takes pictures: by its sidecar, or its own metadata (ONNX); None where neither says."""
-    from gpunet.exporters.sidecar import read_sidecar, sidecar_path
+    from gpunet.runtime.sidecar import read_sidecar, sidecar_path
 
     if sidecar_path(path).is_file():
         said = read_sidecar(path, check=False).preprocessing

@@ -7,22 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpunet import runtime as runtimes
 from gpunet.core.arguments import checked_choice
-from gpunet.core.files import require
+from gpunet.core.files import check_writable
 from gpunet.errors import InvalidArgumentError
-from gpunet.exporters.int8.qdq_plan import layout_named
-from gpunet.exporters.tensorrt import check_engine_export, check_writable
 from gpunet.exporters.verify import TOLERANCES
 from gpunet.runtime.batch import BatchProfile
+from gpunet.runtime.formats import Format
 from gpunet.runtime.trt.options import BuildOptions
 
 if TYPE_CHECKING:
     from gpunet.exporters.int8.calibration import Calibration
-
-FORMATS = {"onnx": ".onnx", "openvino": ".xml", "tensorrt": ".engine", "tensorrt_rtx": ".engine"}
-ENGINES = ("tensorrt", "tensorrt_rtx")
-# How 8-bit integers are laid out. An ONNX file may go anywhere: it can be asked for another layout.
-_LAYOUTS = {"onnx": "tensorrt", "tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt", "openvino": "openvino"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +26,9 @@ class Request:
 
     Args:
         path: of the file.
-        target: its format.
+        target: its format, by name.
+        runtime: that runs it; for ONNX, ONNX Runtime.
+        format: what writes it.
         precision: 'fp32', 'fp16' or 'int8'.
         batch: the batch sizes it takes.
         io_fp16: half at input and output too.
@@ -41,6 +38,8 @@ class Request:
 
     path: Path
     target: str
+    runtime: str
+    format: Format
     precision: str
     batch: BatchProfile
     io_fp16: bool
@@ -63,10 +62,10 @@ def check_request(
 ) -> Request:
     """Everything about a request that can be known before there is a network: see `deploy`, for its errors too."""
     path = Path(path).expanduser()
-    checked_choice("target", target, FORMATS)
+    runtime, chosen = runtimes.format_named(target)
     checked_choice("precision", precision, TOLERANCES)
-    _check_suffix(path, target)
-    if io_fp16 and (precision != "fp16" or target == "openvino"):
+    check_suffix(path, chosen)
+    if io_fp16 and (precision != "fp16" or not chosen.takes_half):
         raise InvalidArgumentError(
             f"io_fp16 goes with precision 'fp16' for ONNX and engines, but got {precision!r} for {target}.",
             "Leave io_fp16 out.",
@@ -77,49 +76,50 @@ def check_request(
             f"calibration goes with int8 and int8 with calibration, but it {given}.",
             "A folder with a hundred pictures like those that the network will see does, or one of timm's datasets.",
         )
-    layout = _checked_layout(int8_layout, target, precision)
+    layout = _checked_layout(int8_layout, chosen, runtime, precision)
     if leave_out and precision != "int8":
         raise InvalidArgumentError(
             f"leave_out goes with int8, but got {', '.join(leave_out)} for {precision}.", "Leave it out."
         )
-    if target not in ENGINES and (cache or options not in (None, BuildOptions())):
+    if not chosen.is_engine and (cache or options not in (None, BuildOptions())):
         given = "cache is" if cache else "build options are"
         raise InvalidArgumentError(
             f"{given} for engines, but target is {target!r}.", "Leave that out, or build an engine: --trt or --trt-rtx."
         )
     batch = BatchProfile.parse(batch_size)
     options = dataclasses.replace(options or BuildOptions(), precision=precision, batch=batch.sizes)
-    if target in ENGINES:
-        check_engine_export(target, path, options)
-    elif target == "openvino":
-        require("openvino", "openvino", purpose="to write OpenVINO IR")
+    chosen.check(options)
     check_writable(path)
-    return Request(path, target, precision, batch, io_fp16, layout, options)
+    return Request(path, target, runtime, chosen, precision, batch, io_fp16, layout, options)
 
 
-def _check_suffix(path: Path, target: str) -> None:
-    suffix, found = FORMATS[target], path.suffix.lower()
-    if target in ENGINES:
-        if found in (".onnx", ".xml", ".json"):
+def check_suffix(path: Path, chosen: Format) -> None:
+    """Raise InvalidArgumentError where a path ends as another format's files do, or not as this one's."""
+    usual, found = chosen.suffixes[0], path.suffix.lower()
+    if found in chosen.suffixes:
+        return
+    others = [each for _, each in runtimes.format_of(path)]
+    if chosen.is_engine:
+        if others or found == ".json":
             raise InvalidArgumentError(
-                f"an engine is no {found} file, but got {path}.", f"Try {path.with_suffix(suffix)}."
+                f"an engine is no {found} file, but got {path}.", f"Try {path.with_suffix(usual)}."
             )
-    elif found != suffix:
-        option = {".xml": "--openvino", ".engine": "--trt or --trt-rtx", ".plan": "--trt or --trt-rtx"}.get(found)
-        wanted = "" if option is None else f" {found} goes with {option}."
-        raise InvalidArgumentError(
-            f"path must end in {suffix}, but got {path}.", f"Try {path.with_suffix(suffix)}.{wanted}"
-        )
+        return
+    flags = " or ".join(each.option[0] for each in others if each.option[0])
+    wanted = f" {found} goes with {flags}." if flags else ""
+    raise InvalidArgumentError(f"path must end in {usual}, but got {path}.", f"Try {path.with_suffix(usual)}.{wanted}")
 
 
-def _checked_layout(asked: str | None, target: str, precision: str) -> str:
+def _checked_layout(asked: str | None, chosen: Format, runtime: str, precision: str) -> str:
+    # An ONNX file may go anywhere: its integers are laid out as every runtime takes them, or as is asked.
+    own = (runtimes.PORTABLE_LAYOUT if chosen.any_runtime else runtimes.layout_for(runtime)).name
     if asked is None:
-        return _LAYOUTS[target]
+        return own
     if precision != "int8":
         raise InvalidArgumentError(f"int8_layout goes with int8, but got {asked!r} for {precision}.", "Leave it out.")
-    layout = layout_named(asked).name
-    if target != "onnx" and layout != _LAYOUTS[target]:
+    layout = checked_choice("layout", asked, runtimes.layouts())
+    if not chosen.any_runtime and layout != own:
         raise InvalidArgumentError(
-            f"int8_layout is {_LAYOUTS[target]!r} for {target}, but got {asked!r}.", "It can be chosen for ONNX alone."
+            f"int8_layout is {own!r} for {chosen.name}, but got {asked!r}.", "It can be chosen for ONNX alone."
         )
     return layout

@@ -17,15 +17,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gpunet import runtime as runtimes
 from gpunet.core.arguments import checked_choice, checked_integer
 from gpunet.core.machine import fingerprint
 from gpunet.errors import InvalidArgumentError
-from gpunet.exporters.sidecar import now_utc
 from gpunet.latency.layers.convolutional import ConvLayerKey
 from gpunet.latency.layers.graphs import border_graph, border_of, context_graph, lone_graph, network_graph
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.records import LEAST_MS, LayerLatency, NetworkLatency, TableConditions
 from gpunet.runtime.base import check_threads
+from gpunet.runtime.sidecar import now_utc
 from gpunet.runtime.timing import Measurement, measure, no_garbage_collection, noise
 
 if TYPE_CHECKING:
@@ -267,7 +268,7 @@ def at_precision(graph: onnx.ModelProto, precision: str, runtime: str) -> onnx.M
 
         sizes = graph.graph.input[0].type.tensor_type.shape.dim
         image = noise(tuple(int(size.dim_value) for size in sizes)[1:])
-        layout = runtime if runtime in ("openvino", "onnxruntime") else "tensorrt"
+        layout = runtimes.layout_for(runtime).name
         return int8_from_float(graph, CalibrationImages("noise", None, (lambda: image,)), layout=layout)[0]
     return graph
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import TracebackType
 
 from gpunet.errors import MissingLatencyError, TableError
-from gpunet.exporters.sidecar import now_utc
 from gpunet.latency.layers.keys import LayerKey, key_from_text
 from gpunet.latency.records import LEAST_MS, LayerLatency, NetworkLatency, TableConditions
 from gpunet.latency.schema import DAMAGED_HINT, connect, speaking
+from gpunet.runtime.sidecar import now_utc
 
 LEASE_S = 300.0  # after which a claim of a builder that went silent is void
 _LAYER_FIELDS = "latency_ms, context_ms, border_ms, lone_ms, spread_percent, repeats, measured_at"

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpunet import runtime as runtimes
 from gpunet.core.fields import check_name, check_number, check_one_of, part_to_dict
 from gpunet.errors import SpecError, StudyError
 from gpunet.search.optimize.named import optimizer_names
@@ -22,7 +23,6 @@ from gpunet.train.recipe import Recipe
 
 PLAN_VERSION = 1
 CLUSTERS = ("local", "ray")
-RUNTIMES = ("tensorrt", "tensorrt_rtx", "openvino", "onnxruntime")  # that run files, which is what is published
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class DevicePlan:
         """Raise SpecError where a value breaks its rule."""
         check_name("device.chip", self.chip)
         if self.runtime is not None:
-            check_one_of("device.runtime", self.runtime, RUNTIMES)
+            check_one_of("device.runtime", self.runtime, tuple(runtimes.formats()))
         check_one_of("device.precision", self.precision, ("fp32", "fp16"))
         check_number("device.batch_size", self.batch_size, 1, whole=True)
         if self.threads is not None:
@@ -297,4 +297,4 @@ def _check_storage(storage: object) -> None:
 
 
 def _on_gpu(runtime: str | None) -> bool:
-    return runtime in ("tensorrt", "tensorrt_rtx")
+    return runtime is not None and runtimes.get(runtime).device == "gpu"

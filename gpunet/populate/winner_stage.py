@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpunet import runtime as runtimes
 from gpunet.launch.processes import Job, places
 from gpunet.populate.context import Context
 from gpunet.populate.fine_tune import run_folder
@@ -24,14 +25,12 @@ from gpunet.runtime.timing import NoisyMachineWarning
 from gpunet.search.study.study import Study
 from gpunet.search.study.trials import TrialRecord, ranked
 from gpunet.zoo.benchmark import benchmark
-from gpunet.zoo.file_session import available_runtime
 
 if TYPE_CHECKING:
     from torch import nn
 
 _TRIES = 3  # of a measurement while the machine is not quiet
 _ROUNDS = 3  # through the tiers that such measurements have left without a winner
-_TARGETS = {"openvino": ("openvino", ".xml"), "tensorrt": ("tensorrt", ".engine"), "tensorrt_rtx": ("tensorrt_rtx", ".engine")}  # fmt: skip # noqa: E501
 
 
 @dataclass(frozen=True)
@@ -197,10 +196,9 @@ def _exported(context: Context, tier: TierFound, record: TrialRecord) -> dict[st
     device, folder = context.plan.device, run_folder(context.place, tier.number, record.number)
     model, weights = network_of(context, record.vector), folder / "model.safetensors"
     load_weights(model, weights)
-    runtime = available_runtime(device.runtime).name
-    target, suffix = _TARGETS.get(runtime, ("onnx", ".onnx"))
-    artefact = folder / f"model{suffix}"
-    deploy(model.eval(), artefact, target=target, precision=device.precision, batch_size=device.batch_size)
+    written = runtimes.formats()[runtimes.available(device.runtime).name]
+    artefact = folder / f"model{written.suffixes[0]}"
+    deploy(model.eval(), artefact, target=written.name, precision=device.precision, batch_size=device.batch_size)
     measurement = _measured(context, artefact)
     data = context.plan.search.data
     _, scored, num_classes = data.whole(context.plan.fine_tune.recipe.batch_size)
@@ -239,7 +237,6 @@ def _check_machine(context: Context) -> None:
     Raises:
         TableError: it is another, or its runtime is.
     """
-    from gpunet import runtime as runtimes
     from gpunet.latency.meter import LayerMeter
     from gpunet.latency.table import LatencyTable
 

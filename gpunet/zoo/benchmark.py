@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from gpunet.core.arguments import checked_integer
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime import Runtime, Session
+from gpunet.runtime import available as available_runtime
 from gpunet.runtime.base import PRECISIONS, check_precision
 from gpunet.runtime.timing import MIN_REPEATS, MIN_TIME_S, WARMUP_S, Measurement, measure, noise
 from gpunet.zoo.catalog import Zoo, entry_named
-from gpunet.zoo.file_session import available_runtime, file_named, session_from_file
+from gpunet.zoo.file_session import file_named, session_from_file
 
 if TYPE_CHECKING:
     import numpy as np

@@ -22,10 +22,10 @@ from gpunet.core.machine import Fingerprint, fingerprint
 from gpunet.core.progress import ProgressBar
 from gpunet.model.entry import Entry, LatencyRecord
 from gpunet.runtime import Runtime
+from gpunet.runtime import available as available_runtime
 from gpunet.runtime.base import check_precision, check_threads
 from gpunet.runtime.timing import Measurement, NoisyMachineWarning, measure
 from gpunet.zoo.benchmark import check_batch_size, check_network_precision, session_from_network
-from gpunet.zoo.file_session import available_runtime
 from gpunet.zoo.local_file import (
     DamagedRecordsWarning,
     accessible,

@@ -104,7 +104,7 @@ def test_a_spec_that_is_not_there_is_named(tmp_path: Path):
 
 
 def test_without_a_file_the_report_is_of_the_one_in_the_repository(zoo, tmp_path: Path, capsys):
-    from gpunet.exporters.sidecar import read_sidecar
+    from gpunet.runtime.sidecar import read_sidecar
 
     main(["small", "--triton", str(tmp_path / "models"), "--no-pretrained", "--zoo", str(zoo)])
     path = tmp_path / "models" / "small" / "1" / "model.onnx"

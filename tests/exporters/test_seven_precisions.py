@@ -6,11 +6,11 @@ import pytest
 from side_by_side import precisions
 
 import gpunet
+from gpunet.exporters.artefact import export_graph
 from gpunet.exporters.graph.half import half_from_float
 from gpunet.exporters.images import image_set, image_shape, shipped_photographs
 from gpunet.exporters.int8.quantize import int8_from_float
 from gpunet.exporters.onnx import onnx_from_network
-from gpunet.exporters.openvino import export_openvino
 from gpunet.exporters.verify_graph import pictures_of, verify_graph
 
 pytest.importorskip("openvino", reason="the openvino extra is not installed")
@@ -35,8 +35,14 @@ def test_onnx_and_ir_are_verified_at_every_precision(name, tmp_path):
             on, floats = pictures_of(images), report.float_layers
             assert report.int8_multiply_adds_percent > 99.5
         verify_graph(graph, single, runtime="onnxruntime", precision=precision, images=on).require_passed()
-        report = export_openvino(
-            graph, tmp_path / "net.xml", precision=precision, images=on, reference=single, float_layers=floats
+        report = export_graph(
+            graph,
+            tmp_path / "net.xml",
+            target="openvino",
+            precision=precision,
+            images=on,
+            reference=single,
+            float_layers=floats,
         )
         assert report.verification.passed
         assert "photograph" in report.verification.images

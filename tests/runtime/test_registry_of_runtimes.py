@@ -18,7 +18,7 @@ def test_names_and_get() -> None:
 
 @pytest.mark.parametrize("name", ["onnx", "", None, 3])
 def test_an_unknown_name_is_refused_with_the_list(name: object) -> None:
-    with pytest.raises(InvalidArgumentError, match=f"runtime must be one of openvino, .*torch.*, but got {name!r}"):
+    with pytest.raises(InvalidArgumentError, match=f"runtime must be one of tensorrt, .*torch.*, but got {name!r}"):
         runtimes.get(name)  # type: ignore[arg-type]
 
 

@@ -206,7 +206,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"threads": 0}, "threads must be an integer of 1 or more, but got 0"),
         ({"input_px": 0}, "input_px must be an integer of 1 or more, but got 0"),
         ({"input_px": 22.5}, "input_px must be an integer of 1 or more, but got 22.5"),
-        ({"runtime": "tflite"}, "runtime must be one of openvino, onnxruntime, .*, but got 'tflite'"),
+        ({"runtime": "tflite"}, "runtime must be one of tensorrt, .*openvino, .*, but got 'tflite'"),
         ({"min_repeats": 0}, "min_repeats must be an integer of 1 or more, but got 0"),
         ({"warmup_s": -1}, "warmup_s must be a finite number of 0 or more, but got -1"),
     ],

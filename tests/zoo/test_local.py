@@ -396,7 +396,7 @@ def test_progress_names_the_networks_on_stderr(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("how", "error", "message"),
     [
-        ({"runtime": "tflite"}, InvalidArgumentError, "runtime must be one of openvino, .*, but got 'tflite'"),
+        ({"runtime": "tflite"}, InvalidArgumentError, "runtime must be one of tensorrt, .*, but got 'tflite'"),
         ({"batch_size": 0}, InvalidArgumentError, "batch_size must be an integer of 1 or more, but got 0"),
         ({"threads": 0}, InvalidArgumentError, "threads must be an integer of 1 or more, but got 0"),
         ({"precision": "x"}, InvalidArgumentError, "precision must be one of fp32, fp16, int8, but got 'x'"),

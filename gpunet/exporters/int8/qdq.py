@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from gpunet.exporters.int8.qdq_plan import WEIGHT_MOST, Layout, Plan
+from gpunet.exporters.int8.qdq_plan import WEIGHT_MOST, QuantizationPlan
+from gpunet.runtime.formats import Int8Layout
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -39,7 +40,7 @@ def name_nodes(model: ModelProto) -> ModelProto:
     return named
 
 
-def insert(model: ModelProto, plan: Plan, scales: Mapping[str, Scale], layout: Layout) -> ModelProto:
+def insert(model: ModelProto, plan: QuantizationPlan, scales: Mapping[str, Scale], layout: Int8Layout) -> ModelProto:
     """A copy of a graph with its Q/DQ nodes.
 
     Args:

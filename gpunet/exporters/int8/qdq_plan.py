@@ -8,7 +8,8 @@ Weights are int8 per output channel, symmetric, in 7 bits. Of the activations, t
 quantised, and the maps that gates and global pooling read; what else reads such a tensor (the residual addition) reads
 the quantised one. The two small convolutions of squeeze-excitation stay in float: they are 0.1 % of the work.
 
-A layout says what a runtime wants of this; the choices that were measured stand in docs/decisions.
+A layout (`gpunet.runtime.formats.Int8Layout`) says what a runtime wants of this; the choices that were measured stand
+in docs/decisions.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpunet.core.arguments import checked_choice
 from gpunet.errors import InvalidArgumentError
 from gpunet.exporters.graph.tensors import infer_shapes
+from gpunet.runtime.formats import Int8Layout
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -31,44 +32,13 @@ _ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwis
 _MAP_OPERATORS = frozenset(("Conv", *_ACTIVATIONS, "Mul", "Add", "AveragePool", "GlobalAveragePool"))
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How integers stand in a graph, by the runtime that is to run it.
-
-    Args:
-        name: of the runtime.
-        signed: activations int8 with zero point 0, instead of uint8 with any zero point.
-        every_map: quantise what every operator makes, not only what layers, gates and pools read.
-        integer_bias: biases as int32 behind a DequantizeLinear, instead of float32.
-    """
-
-    name: str
-    signed: bool
-    every_map: bool
-    integer_bias: bool
-
-    @property
-    def integer_span(self) -> tuple[int, int]:
-        """Least and largest integer of an activation."""
-        return (-128, 127) if self.signed else (0, 255)
-
-
-# TensorRT takes signed activations with zero point 0 and float biases only; every runtime computes that graph rightly.
-# OpenVINO runs it as fast as its own within 3 %. ONNX Runtime on a processor has fast kernels for uint8 alone, and only
-# where a convolution's output is quantised before anything else reads it.
-LAYOUTS = {
-    "tensorrt": Layout("tensorrt", signed=True, every_map=False, integer_bias=False),
-    "openvino": Layout("openvino", signed=False, every_map=False, integer_bias=False),
-    "onnxruntime": Layout("onnxruntime", signed=False, every_map=True, integer_bias=True),
-}
-
 # The largest integer of a weight: 7 bits. x86 processors without VNNI add two products of 8 bits into 16, where
 # 2 * 255 * 127 saturates and 2 * 255 * 64 fits. Saturation cost a tenth of the accuracy (docs/decisions/0009).
 WEIGHT_MOST = 64
 
 
 @dataclass(frozen=True)
-class Plan:
+class QuantizationPlan:
     """What of a graph is quantised.
 
     Args:
@@ -86,13 +56,7 @@ class Plan:
     int8_multiply_adds: int
 
 
-def layout_named(name: str) -> Layout:
-    """The layout for a runtime; InvalidArgumentError (a ValueError) where there is none of that name."""
-    checked_choice("layout", name, LAYOUTS)
-    return LAYOUTS[name]
-
-
-def plan(model: ModelProto, layout: Layout, leave_out: Sequence[str] = ()) -> Plan:
+def plan(model: ModelProto, layout: Int8Layout, leave_out: Sequence[str] = ()) -> QuantizationPlan:
     """What of a float32 graph is to be quantised.
 
     Args:
@@ -128,7 +92,7 @@ def plan(model: ModelProto, layout: Layout, leave_out: Sequence[str] = ()) -> Pl
             wanted.add(node.output[0])
     order = [model.graph.input[0].name, *(name for node in model.graph.node for name in node.output)]
     work = {node.name: view.multiply_adds(node) for node in layers}
-    return Plan(
+    return QuantizationPlan(
         tensors=tuple(name for name in order if name in wanted),
         layers=tuple(node.name for node in chosen),
         float_layers=tuple(node.name for node in layers if node.name in stay),

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpunet import runtime as runtimes
+from gpunet.core.arguments import checked_choice
 from gpunet.errors import ExportError
 from gpunet.exporters.graph.types import check_precision
 from gpunet.exporters.int8.calibration import CalibrationImages
 from gpunet.exporters.int8.qdq import SMALLEST_SCALE, Scale, insert, name_nodes
-from gpunet.exporters.int8.qdq_plan import Layout, layout_named, plan
+from gpunet.exporters.int8.qdq_plan import plan
 from gpunet.exporters.int8.ranges import TensorRange, logits_of, tensor_ranges
+from gpunet.runtime.formats import Int8Layout
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -105,7 +108,8 @@ def int8_from_float(
         InvalidArgumentError: (a ValueError) an argument is not valid, or the images are not what the graph takes.
         ExportError: (a RuntimeError) the network computes NaN or infinity on the images.
     """
-    chosen = layout_named(layout)
+    known = runtimes.layouts()
+    chosen = known[checked_choice("layout", layout, known)]
     model = name_nodes(model)
     planned = plan(model, chosen, leave_out)
     before: list[np.ndarray] = []
@@ -132,7 +136,7 @@ def int8_from_float(
     )
 
 
-def best_scale(held: TensorRange, layout: Layout) -> Scale:
+def best_scale(held: TensorRange, layout: Int8Layout) -> Scale:
     """The scale and zero point of least error for the values that a tensor held."""
     low, high = min(held.low, 0.0), max(held.high, 0.0)
     counts, edges = np.histogram(held.samples, _BINS, (low, max(high, low + SMALLEST_SCALE)))
@@ -155,7 +159,7 @@ def best_scale(held: TensorRange, layout: Layout) -> Scale:
     return scale_of(low * low_fraction, high * high_fraction, layout)
 
 
-def scale_of(low: float, high: float, layout: Layout) -> Scale:
+def scale_of(low: float, high: float, layout: Int8Layout) -> Scale:
     """The scale and zero point at which a layout's integers span low <= 0 <= high."""
     if layout.signed:
         return Scale(float(max(-low / 128, high / 127, SMALLEST_SCALE)), 0)

@@ -5,25 +5,23 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from gpunet.core.arguments import checked_choice, checked_integer
+from gpunet.core.arguments import checked_integer
 from gpunet.errors import InvalidArgumentError
 from gpunet.exporters.triton.pbtxt import Enum
 from gpunet.runtime.batch import BatchProfile
+from gpunet.runtime.formats import TritonBackend, TritonRequest
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 QUEUE_DELAY_US = 100
-WORKSPACE_BYTES = 10 * 2**30
-FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan", "openvino": "model.xml"}
-_DEVICES = {"onnxruntime": ("gpu", "cpu"), "tensorrt": ("gpu",), "openvino": ("cpu",)}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _TYPES = {1: Enum("TYPE_FP32"), 10: Enum("TYPE_FP16")}  # by onnx.TensorProto's numbers
 
 
 def triton_config(
     model: ModelProto,
-    backend: str,
+    backend: TritonBackend,
     *,
     name: str,
     precision: str,
@@ -34,15 +32,15 @@ def triton_config(
     engine_cache: str | None = None,
 ) -> dict[str, Any]:
     """The configuration of a model, as `config_text` takes it; see `export_triton`."""
-    checked_choice("backend", backend, FILES)
     if not _NAME.fullmatch(name):
         raise InvalidArgumentError(
             f"a model's name in a Triton repository is made of letters, digits, '_', '-' and '.', but got {name!r}."
         )
-    device = device or _DEVICES[backend][0]
-    if device not in _DEVICES[backend]:
+    device = device or backend.devices[0]
+    if device not in backend.devices:
         raise InvalidArgumentError(
-            f"device must be {' or '.join(map(repr, _DEVICES[backend]))} for the backend {backend}, but got {device!r}."
+            f"device must be {' or '.join(map(repr, backend.devices))} for the backend {backend.name}, but got "
+            f"{device!r}."
         )
     for argument, value, least in (("max_queue_delay_us", max_queue_delay_us, 0), ("instances", instances, 1)):
         checked_integer(argument, value, least)
@@ -56,14 +54,13 @@ def triton_config(
             "a GPU takes int8 with zero point 0, but the graph's activations are uint8.",
             "Quantise it with layout='tensorrt', or serve it on a processor: device='cpu'.",
         )
-    # OpenVINO's backend computes every batch at its full size: the best one is the most there.
-    most = (batch.opt if backend == "openvino" else batch.max) if batch.dynamic else 0
+    most = (batch.opt if backend.pads_batches else batch.max) if batch.dynamic else 0
     source, result = model.graph.input[0], model.graph.output[0]
     shapes = [_shape(source, batch)[1 if most else 0 :], _shape(result, batch)[1 if most else 0 :]]
     config: dict[str, Any] = {
         "name": name,
-        "backend": backend,
-        "default_model_filename": FILES[backend],
+        "backend": backend.name,
+        "default_model_filename": backend.file_name,
         "max_batch_size": most,
         "input": [{"name": source.name, "data_type": _type(source), "dims": shapes[0]}],
         "output": [
@@ -77,39 +74,12 @@ def triton_config(
             **({"preferred_batch_size": sizes} if sizes else {}),
             "max_queue_delay_microseconds": max_queue_delay_us,
         }
-    config.update(_policy(backend, device, precision, source, batch, engine_cache))
+    image = tuple(_shape(source, batch)[1:])
+    config.update(backend.tuning(TritonRequest(device, precision, source.name, image, batch, engine_cache)))
     # A first run before the model is served: TensorRT inside ONNX Runtime builds its engine, kernels are loaded.
     sample = {"data_type": _type(source), "dims": shapes[0], "zero_data": True}
     config["model_warmup"] = [{"name": "first run", "batch_size": 1, "inputs": [{"key": source.name, "value": sample}]}]
     return config
-
-
-def _policy(
-    backend: str, device: str, precision: str, source: Any, batch: BatchProfile, engine_cache: str | None
-) -> dict[str, Any]:
-    """What makes the backend fast; a processor's ONNX Runtime is at its fastest as it is."""
-    if backend == "tensorrt":
-        return {"optimization": {"cuda": {"graphs": True}}}
-    if backend == "openvino":
-        values = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
-        if batch.dynamic:
-            values["ENABLE_BATCH_PADDING"] = "YES"
-        return {"parameters": [{"key": key, "value": {"string_value": value}} for key, value in values.items()]}
-    if device == "cpu":
-        return {}
-    options = {"precision_mode": precision.upper(), "max_workspace_size_bytes": str(WORKSPACE_BYTES)}
-    if engine_cache is not None:
-        options.update(trt_engine_cache_enable="1", trt_engine_cache_path=engine_cache)
-    if batch.dynamic:  # one engine for the whole range, in place of a new one for each size that comes
-        image = _shape(source, batch)[1:]
-        for end in ("min", "opt", "max"):
-            options[f"trt_profile_{end}_shapes"] = f"{source.name}:{'x'.join(map(str, (getattr(batch, end), *image)))}"
-    parameters = [{"key": key, "value": value} for key, value in options.items()]
-    return {
-        "optimization": {
-            "execution_accelerators": {"gpu_execution_accelerator": [{"name": "tensorrt", "parameters": parameters}]}
-        }
-    }
 
 
 def _type(value: Any) -> Enum:

@@ -17,18 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpunet import runtime as runtimes
 from gpunet.core.arguments import checked_integer
 from gpunet.core.folders import atomic_folder
 from gpunet.errors import InvalidArgumentError, MissingDependencyError
-from gpunet.exporters.sidecar import sidecar_path
-from gpunet.exporters.triton.config import FILES, QUEUE_DELAY_US, triton_config
+from gpunet.exporters.triton.config import QUEUE_DELAY_US, triton_config
 from gpunet.exporters.triton.pbtxt import config_text, parsed
 from gpunet.runtime.batch import BatchProfile
+from gpunet.runtime.formats import Format
+from gpunet.runtime.sidecar import sidecar_path
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-
-_SUFFIXES = {".onnx": "onnxruntime", ".engine": "tensorrt", ".plan": "tensorrt", ".xml": "openvino"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ def export_triton(
             not accept the configuration.
     """
     artefact = Path(artefact).expanduser()
-    backend = _backend(artefact)
+    served = _format(artefact)
+    backend = served.triton
     config = triton_config(
         model, backend, name=name, precision=precision, batch=batch, device=device,
         max_queue_delay_us=max_queue_delay_us, instances=instances, engine_cache=engine_cache,
@@ -126,14 +127,14 @@ def export_triton(
     with atomic_folder(folder, ours=lambda path: (path / "config.pbtxt").is_file()) as made:
         inner = made / str(version)
         inner.mkdir()
-        shutil.copyfile(artefact, inner / FILES[backend])
-        if backend == "openvino":
-            shutil.copyfile(artefact.with_suffix(".bin"), inner / "model.bin")
+        target = inner / backend.file_name
+        for source, copy in zip(served.files(artefact), served.files(target), strict=True):
+            shutil.copyfile(source, copy)
         if sidecar_path(artefact).is_file():
-            shutil.copyfile(sidecar_path(artefact), sidecar_path(inner / FILES[backend]))
+            shutil.copyfile(sidecar_path(artefact), sidecar_path(target))
         (made / "labels.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         (made / "config.pbtxt").write_text(text, encoding="utf-8")
-    return TritonReport(folder, folder / str(version) / FILES[backend], backend, text, checked)
+    return TritonReport(folder, folder / str(version) / backend.file_name, backend.name, text, checked)
 
 
 def class_labels(count: int, labels: Sequence[str] | None = None) -> list[str]:
@@ -164,17 +165,18 @@ def class_labels(count: int, labels: Sequence[str] | None = None) -> list[str]:
     return lines
 
 
-def _backend(artefact: Path) -> str:
-    if artefact.suffix not in _SUFFIXES:
+def _format(artefact: Path) -> Format:
+    found = runtimes.format_of(artefact)
+    if not found:
         raise InvalidArgumentError(
-            f"Triton serves {', '.join(_SUFFIXES)}, but got {artefact}.", "Export the network to one of these first."
+            f"Triton serves {', '.join(runtimes.suffixes())}, but got {artefact}.",
+            "Export the network to one of these first.",
         )
-    backend = _SUFFIXES[artefact.suffix]
-    needed = [artefact, artefact.with_suffix(".bin")] if backend == "openvino" else [artefact]
-    for path in needed:
+    _, chosen = found[0]
+    for path in chosen.files(artefact):
         if not path.is_file():
             raise InvalidArgumentError(f"{path}: there is no such file.", "Export the network first.")
-    return backend
+    return chosen
 
 
 def _classes(model: ModelProto) -> int:

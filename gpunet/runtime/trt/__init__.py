@@ -1,4 +1,4 @@
-"""TensorRT and TensorRT-RTX: one builder and one session for both. `gpunet.runtime.tensorrt` is the door.
+"""TensorRT and TensorRT-RTX: one builder and one session for both. `gpunet.runtime.trt.runtime` is the door.
 
 library.py knows what differs between the two and their versions; options.py what can be asked of a build and whether
 it can be had; builder.py builds; layers.py reads the built engine's layers and precision.py judges them; session.py

@@ -9,9 +9,9 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from gpunet.core.files import atomic_path, lock
+from gpunet.core.files import atomic_path, home, lock
 from gpunet.runtime.trt.gpu import Gpu
-from gpunet.runtime.trt.library import version_numbers
+from gpunet.runtime.trt.library import Library, version_numbers
 
 
 def timing_cache_name(version: str, gpu: Gpu) -> str:
@@ -36,3 +36,10 @@ def save_timing_cache(config: Any, path: Path) -> None:
     if cache is not None:
         with contextlib.suppress(OSError), lock(path), atomic_path(path) as part:
             part.write_bytes(bytes(cache.serialize()))
+
+
+def default_timing_cache(library: Library, gpu: Gpu | None) -> Path | None:
+    """Where gpunet keeps kernel timings for this version and GPU; None where the library has no such cache."""
+    if not library.timing_cache or gpu is None:
+        return None
+    return home() / "timing_cache" / timing_cache_name(library.version(), gpu)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 from onnx import TensorProto, helper
 
+from gpunet import runtime as runtimes
 from gpunet.errors import ExportError, InvalidArgumentError
 from gpunet.exporters.graph.half import half_from_float
 from gpunet.exporters.graph.types import check_precision, opset_of
 from gpunet.exporters.int8.qdq import Scale, insert, name_nodes
-from gpunet.exporters.int8.qdq_plan import LAYOUTS, plan
+from gpunet.exporters.int8.qdq_plan import plan
+
+LAYOUTS = runtimes.layouts()
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ from onnx import numpy_helper
 
 from gpunet import runtime as runtimes
 from gpunet.exporters.int8.qdq import SMALLEST_SCALE, Scale, channel_axis, insert, name_nodes, quantized_weight
-from gpunet.exporters.int8.qdq_plan import LAYOUTS, WEIGHT_MOST, plan
+from gpunet.exporters.int8.qdq_plan import WEIGHT_MOST, plan
+
+LAYOUTS = runtimes.layouts()
 
 
 def quantized(model: onnx.ModelProto, layout: str, scale: Scale) -> onnx.ModelProto:

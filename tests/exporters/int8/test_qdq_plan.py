@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from gpunet import runtime as runtimes
 from gpunet.errors import InvalidArgumentError
 from gpunet.exporters.int8.qdq import Scale, insert, name_nodes
-from gpunet.exporters.int8.qdq_plan import LAYOUTS, layout_named, plan
+from gpunet.exporters.int8.qdq_plan import plan
 from gpunet.exporters.onnx import onnx_from_network
+
+LAYOUTS = runtimes.layouts()
 
 
 @pytest.fixture
@@ -95,10 +98,3 @@ def test_layers_that_are_not_plain_stay_in_float(graph):
     planned = plan(name_nodes(graph.model()), LAYOUTS["tensorrt"])
     assert planned.layers == ("Conv_0",)
     assert planned.float_layers == ()
-
-
-def test_an_unknown_layout():
-    with pytest.raises(
-        InvalidArgumentError, match="layout must be one of tensorrt, openvino, onnxruntime, but got 'x'"
-    ):
-        layout_named("x")

@@ -15,10 +15,11 @@ from gpunet import runtime as runtimes
 from gpunet.errors import ExportError, InvalidArgumentError
 from gpunet.exporters.graph.half import half_from_float
 from gpunet.exporters.int8.calibration import CalibrationImages
-from gpunet.exporters.int8.qdq_plan import LAYOUTS
 from gpunet.exporters.int8.quantize import best_scale, int8_from_float, scale_of
 from gpunet.exporters.int8.ranges import TensorRange, logits_of
 from gpunet.exporters.onnx import onnx_from_network
+
+LAYOUTS = runtimes.layouts()
 
 
 def images_of(arrays: np.ndarray, labels: np.ndarray | None = None) -> CalibrationImages:

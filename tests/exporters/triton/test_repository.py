@@ -10,16 +10,20 @@ import textwrap
 import onnx
 import pytest
 
+from gpunet import runtime as runtimes
 from gpunet.errors import ExportError, InvalidArgumentError
+from gpunet.exporters.artefact import export_graph
 from gpunet.exporters.graph.half import half_from_float
 from gpunet.exporters.images import image_set
 from gpunet.exporters.int8.qdq import Scale, insert, name_nodes
-from gpunet.exporters.int8.qdq_plan import LAYOUTS, plan
+from gpunet.exporters.int8.qdq_plan import plan
 from gpunet.exporters.onnx import onnx_from_network
-from gpunet.exporters.openvino import export_openvino
 from gpunet.exporters.triton.pbtxt import parsed
 from gpunet.exporters.triton.repository import class_labels, export_triton
 from gpunet.runtime.batch import BatchProfile
+
+LAYOUTS = runtimes.layouts()
+
 
 RANGE = BatchProfile(1, 4, 16)
 
@@ -95,7 +99,7 @@ def test_openvino_ir_is_served_as_its_backend_will_load_it(put, network, model, 
     """That backend fixes the batch at max_batch_size and fills up what is smaller: the best size is the most."""
     ov = pytest.importorskip("openvino", reason="the openvino extra is not installed")
     images = image_set(model, (3, 32, 32))
-    export_openvino(network, tmp_path / "net.xml", precision="fp32", images=images, batch=RANGE)
+    export_graph(network, tmp_path / "net.xml", target="openvino", precision="fp32", images=images, batch=RANGE)
     report = export_triton(
         tmp_path / "models", tmp_path / "net.xml", network, name="tiny", precision="fp32", batch=RANGE
     )

@@ -8,10 +8,10 @@ from helpers.small_onnx import SIDE, make_onnx
 
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime import onnxruntime
-from gpunet.runtime.tensorrt import TensorRTRTX
 from gpunet.runtime.trt.bench import timed_ms
 from gpunet.runtime.trt.gpu import find_gpu
 from gpunet.runtime.trt.library import TENSORRT_RTX
+from gpunet.runtime.trt.runtime import TensorRTRTX
 from gpunet.runtime.trt.session import TensorRTSession
 from gpunet.runtime.trt.timing import Switches
 

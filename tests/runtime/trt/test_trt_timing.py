@@ -83,10 +83,10 @@ def test_the_minima_hold_and_nothing_is_left_running(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"warm_up_ms": -1}, "warm_up_ms must be a number of 0 or more, but got -1"),
-        ({"min_iterations": 0}, "min_iterations must be a number of 1 or more, but got 0"),
-        ({"min_duration_s": float("inf")}, "min_duration_s must be a number of 0 or more, but got inf"),
-        ({"warm_up_ms": "200"}, "warm_up_ms must be a number of 0 or more, but got '200'"),
+        ({"warm_up_ms": -1}, "warm_up_ms must be a finite number of 0 or more, but got -1"),
+        ({"min_iterations": 0}, "min_iterations must be a finite number of 1 or more, but got 0"),
+        ({"min_duration_s": float("inf")}, "min_duration_s must be a finite number of 0 or more, but got inf"),
+        ({"warm_up_ms": "200"}, "warm_up_ms must be a finite number of 0 or more, but got '200'"),
     ],
 )
 def test_minima_out_of_range_are_refused(given: dict[str, float], message: str) -> None:

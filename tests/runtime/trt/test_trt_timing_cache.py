@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
-from gpunet.runtime.tensorrt import default_timing_cache
 from gpunet.runtime.trt.gpu import Gpu
 from gpunet.runtime.trt.library import TENSORRT_RTX, messages
-from gpunet.runtime.trt.timing_cache import load_timing_cache, save_timing_cache, timing_cache_name
+from gpunet.runtime.trt.timing_cache import (
+    default_timing_cache,
+    load_timing_cache,
+    save_timing_cache,
+    timing_cache_name,
+)
 
 V100 = Gpu("Tesla V100-SXM2-16GB", "7.0", 16 << 30)
 

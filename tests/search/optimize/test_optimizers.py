@@ -268,10 +268,13 @@ def test_what_is_refused(make, act, text: str):
     [
         (lambda: LaMcts(DOMAINS["box"], initial=1), "initial must be an integer of 2 or more, but got 1"),
         (lambda: LaMcts(DOMAINS["box"], leaf_size=2.5), "leaf_size must be an integer of 2 or more, but got 2.5"),
-        (lambda: LaMcts(DOMAINS["box"], exploration=-0.1), "exploration must be a number of 0 or more, but got -0.1"),
+        (
+            lambda: LaMcts(DOMAINS["box"], exploration=-0.1),
+            "exploration must be a finite number of 0 or more, but got -0.1",
+        ),
         (
             lambda: LaMcts(DOMAINS["box"], exploration=math.nan),
-            "exploration must be a number of 0 or more, but got nan",
+            "exploration must be a finite number of 0 or more, but got nan",
         ),
         (lambda: RegularizedEvolution(DOMAINS["box"], population=0), "population must be an integer of 1 or more"),
         (lambda: RegularizedEvolution(DOMAINS["box"], sample=0), "sample must be an integer of 1 or more, but got 0"),

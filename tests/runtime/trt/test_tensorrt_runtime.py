@@ -7,9 +7,10 @@ import pytest
 
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime.base import Runtime, installed
-from gpunet.runtime.tensorrt import TensorRT, TensorRTRTX, default_timing_cache, is_engine
 from gpunet.runtime.trt.gpu import Gpu, find_gpu
 from gpunet.runtime.trt.library import TENSORRT
+from gpunet.runtime.trt.runtime import TensorRT, TensorRTRTX, is_engine
+from gpunet.runtime.trt.timing_cache import default_timing_cache
 
 BOTH = pytest.mark.parametrize("runtime", [TensorRT(), TensorRTRTX()], ids=lambda runtime: runtime.name)
 no_gpu = pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")

@@ -17,6 +17,7 @@ from gpunet.runtime.base import (
     installed_version,
     onnx_source,
 )
+from gpunet.runtime.formats import Int8Layout
 from gpunet.runtime.onnx_precision import require_int8
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class OnnxRuntime:
     name = "onnxruntime"
     precisions = ("fp32", "fp16", "int8")
     device = "cpu"
+    # On a processor its fast kernels are of uint8 alone, and only where a convolution's output is quantised before
+    # anything else reads it.
+    int8_layout = Int8Layout("onnxruntime", signed=False, every_map=True, integer_bias=True)
 
     def version(self) -> str:
         """See `Runtime.version`."""

@@ -8,9 +8,9 @@ import pytest
 
 from gpunet.core.files import sha256_of
 from gpunet.errors import ChecksumError, InvalidArgumentError, MissingDependencyError, RuntimeUnavailableError
-from gpunet.exporters.engine_key import Machine, differences, load_engine, stale
-from gpunet.exporters.sidecar import Sidecar, write_sidecar
 from gpunet.runtime.base import installed
+from gpunet.runtime.sidecar import Sidecar, write_sidecar
+from gpunet.runtime.trt.engine_key import Machine, differences, load_engine, stale
 from gpunet.runtime.trt.gpu import Gpu, find_gpu
 from gpunet.runtime.trt.options import BuildOptions
 

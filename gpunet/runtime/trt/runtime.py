@@ -6,12 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from gpunet.core.files import home
 from gpunet.runtime.base import check_precision, check_threads, installed, onnx_source
-from gpunet.runtime.trt.gpu import Gpu, find_gpu
+from gpunet.runtime.formats import PORTABLE_LAYOUT
+from gpunet.runtime.trt.gpu import find_gpu
 from gpunet.runtime.trt.library import TENSORRT, TENSORRT_RTX, Library
 from gpunet.runtime.trt.options import BuildOptions, check_gpu
-from gpunet.runtime.trt.timing_cache import timing_cache_name
+from gpunet.runtime.trt.timing_cache import default_timing_cache
 
 _ANY_BATCH = (1, 1, 64)  # for an ONNX file that takes any, where none is asked for
 
@@ -21,6 +21,7 @@ class _Runtime:
 
     library: Library
     precisions = ("fp32", "fp16", "int8")
+    int8_layout = PORTABLE_LAYOUT
     device = "gpu"
 
     def __init__(self) -> None:
@@ -90,10 +91,3 @@ def is_engine(source: bytes | Path) -> bool:
         with open(source, "rb") as file:
             return file.read(4)[1:] == b"trt"
     return source[1:4] == b"trt"
-
-
-def default_timing_cache(library: Library, gpu: Gpu | None) -> Path | None:
-    """Where gpunet keeps kernel timings for this version and GPU; None where the library has no such cache."""
-    if not library.timing_cache or gpu is None:
-        return None
-    return home() / "timing_cache" / timing_cache_name(library.version(), gpu)

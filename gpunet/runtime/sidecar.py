@@ -15,9 +15,9 @@ from typing import Any
 from gpunet.core.files import sha256_of, write_text
 from gpunet.core.versions import body_of
 from gpunet.errors import ChecksumError, InvalidArgumentError
+from gpunet.runtime import format_named
 
 SIDECAR_VERSION = 1
-FORMATS = ("onnx", "tensorrt", "tensorrt_rtx", "openvino")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Sidecar:
     """Everything that is known of an exported file.
 
     Args:
-        format: one of FORMATS.
+        format: its name; see `gpunet.runtime.formats`.
         artefact_sha256, artefact_bytes: of the file itself (for OpenVINO IR, of its .bin).
         onnx_sha256: of the ONNX it was made of; for an ONNX file, its own.
         precision: 'fp32', 'fp16' or 'int8'.
@@ -69,10 +69,7 @@ class Sidecar:
     created: str = ""
 
     def __post_init__(self) -> None:
-        if self.format not in FORMATS:
-            raise InvalidArgumentError(
-                f"a sidecar's format must be one of {', '.join(FORMATS)}, but got {self.format!r}."
-            )
+        format_named(self.format, "a sidecar's format")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -140,7 +137,7 @@ def read_sidecar(artefact: str | Path, *, check: bool = True) -> Sidecar:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InvalidArgumentError(f"{path}: not JSON: {error}.", again) from error
     sidecar = Sidecar.from_dict(data, str(path))
-    judged = artefact.with_suffix(".bin") if sidecar.format == "openvino" else artefact
+    judged = format_named(sidecar.format)[1].hashed(artefact)
     if check and (not judged.is_file() or sha256_of(judged) != sidecar.artefact_sha256):
         raise ChecksumError(f"{judged} is not the file that {path.name} describes: its SHA-256 differs.", again)
     return sidecar

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import numpy as np
@@ -12,16 +13,19 @@ from onnx import numpy_helper
 
 from gpunet import runtime as runtimes
 from gpunet.errors import ExportError, InvalidArgumentError, VerificationError
+from gpunet.exporters.artefact import export_graph
 from gpunet.exporters.graph.half import half_from_float
 from gpunet.exporters.images import ImageSet, image_set
 from gpunet.exporters.int8.calibration import calibration_images
 from gpunet.exporters.int8.quantize import int8_from_float
 from gpunet.exporters.onnx import onnx_from_network
-from gpunet.exporters.openvino import execution_types, export_openvino, metadata_of, openvino_from_onnx
 from gpunet.runtime.batch import BatchProfile
+from gpunet.runtime.openvino.format import execution_types, metadata_of, openvino_from_onnx
+from gpunet.runtime.sidecar import read_sidecar
 
 ov = pytest.importorskip("openvino", reason="the openvino extra is not installed")
 RANGE = BatchProfile(1, 4, 8)
+export_openvino = functools.partial(export_graph, target="openvino")
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +56,15 @@ def test_each_precision(digits, images, tmp_path, precision):
     report = export_openvino(
         graph, path, precision=precision, images=images, reference=digits[1], batch=RANGE, float_layers=float_layers
     )
-    assert sorted(each.name for each in path.parent.iterdir()) == ["net.bin", "net.xml"]
-    assert (report.path, report.weights_path) == (path, path.with_suffix(".bin"))
+    assert sorted(each.name for each in path.parent.iterdir()) == ["net.bin", "net.xml", "net.xml.json"]
+    assert report.path == path
+    assert read_sidecar(path) == report.sidecar
     assert report.verification.passed
     assert report.verification.precision == precision
     assert report.verification.batch_sizes == (1, 8)
-    assert report.size_bytes == path.stat().st_size + path.with_suffix(".bin").stat().st_size
-    assert json.loads(json.dumps(report.to_dict()))["precision"] == precision
-    assert f", {precision}; this processor runs" in str(report)
+    assert report.sidecar.artefact_bytes == path.stat().st_size + path.with_suffix(".bin").stat().st_size
+    assert (report.sidecar.precision, report.sidecar.batch) == (precision, RANGE.sizes)
+    assert sum(report.sidecar.builder_flags["executed"].values()) == 13
     session = runtimes.get("openvino").load(path)
     assert session.run(digits[2][:5]).shape == (5, 10)
 
@@ -82,8 +87,8 @@ def test_layers_of_an_int8_network_run_in_eight_bits(digits, images, tmp_path):
     report = export_openvino(graph, tmp_path / "net.xml", precision="int8", **options)
     types = execution_types(tmp_path / "net.xml")
     assert {name for name, kind in types.items() if kind == "f32"} == set(float_layers)
-    assert sum(report.executed.values()) == len(types) == 13
-    assert report.executed["f32"] == len(float_layers) == 2
+    assert sum(report.sidecar.builder_flags["executed"].values()) == len(types) == 13
+    assert report.sidecar.builder_flags["executed"]["f32"] == len(float_layers) == 2
 
 
 def test_a_quantised_layer_that_runs_in_float_is_an_error(graph, tmp_path):
@@ -140,7 +145,7 @@ def test_one_that_computes_something_else_is_not_kept(digits, images, tmp_path):
 def test_it_is_replaced_whole(digits, images, tmp_path):
     for _ in range(2):
         report = export_openvino(digits[1], tmp_path / "net.xml", precision="fp32", images=images)
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["net.bin", "net.xml"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["net.bin", "net.xml", "net.xml.json"]
     assert report.verification.passed
 
 
@@ -155,7 +160,7 @@ def test_what_is_not_valid(digits, images, tmp_path):
     graph = digits[1]
     with pytest.raises(InvalidArgumentError, match=r"path must end in \.xml, but got .*net\.bin"):
         export_openvino(graph, tmp_path / "net.bin", precision="fp32", images=images)
-    with pytest.raises(InvalidArgumentError, match=r"path must be a file, but .* is a folder"):
+    with pytest.raises(ExportError, match="is a folder"):
         export_openvino(graph, tmp_path, precision="fp32", images=images)
     with pytest.raises(InvalidArgumentError, match="precision must be one of fp32, fp16, int8, but got 'bf16'"):
         export_openvino(graph, tmp_path / "net.xml", precision="bf16", images=images)

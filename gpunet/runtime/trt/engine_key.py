@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpunet.errors import RuntimeUnavailableError
-from gpunet.exporters.sidecar import Sidecar, read_sidecar
+from gpunet.runtime.sidecar import Sidecar, read_sidecar
 from gpunet.runtime.trt.gpu import Gpu, find_gpu
 from gpunet.runtime.trt.library import LIBRARIES, library, version_numbers
 from gpunet.runtime.trt.options import OLDEST_PORTABLE, BuildOptions
@@ -137,7 +137,7 @@ def stale(
         "the network": (sidecar.onnx_sha256, onnx_sha256),
         "the precision": (sidecar.precision, options.precision),
         "the batch": (tuple(sidecar.batch), batch),
-        "the build options": (dict(sidecar.builder_flags), options.flags()),
+        "the build options": ({key: sidecar.builder_flags.get(key) for key in options.flags()}, options.flags()),
     }
     found = [f"{name} changed" for name, (have, want) in wanted.items() if have != want]
     if sidecar.runtime == "tensorrt_rtx":

@@ -18,6 +18,7 @@ from gpunet.runtime.base import (
     installed_version,
     onnx_source,
 )
+from gpunet.runtime.formats import Int8Layout
 from gpunet.runtime.onnx_precision import not_int8
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class OpenVINO:
     name = "openvino"
     precisions = ("fp32", "fp16", "int8")
     device = "cpu"
+    int8_layout = Int8Layout("openvino", signed=False, every_map=False, integer_bias=False)
 
     def version(self) -> str:
         """See `Runtime.version`."""

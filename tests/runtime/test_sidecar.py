@@ -10,7 +10,7 @@ from helpers import DATA
 
 from gpunet.core.files import sha256_of
 from gpunet.errors import ChecksumError, InvalidArgumentError
-from gpunet.exporters.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
+from gpunet.runtime.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
 
 SIDECAR = Sidecar(
     format="onnx",
@@ -63,7 +63,10 @@ def test_every_version_stays_readable() -> None:
         ({"surprise": 1}, "surprise is unknown"),
         ({"runtime": None}, "runtime must be a str, but is None"),
         ({"batch": 1}, "batch must be a list, but is 1"),
-        ({"format": "caffe"}, "format must be one of onnx, tensorrt, tensorrt_rtx, openvino, but got 'caffe'"),
+        (
+            {"format": "caffe"},
+            "a sidecar's format must be one of onnx, openvino, tensorrt, tensorrt_rtx, but got 'caffe'",
+        ),
     ],
 )
 def test_another_kind_of_sidecar_is_refused(change: dict[str, Any], message: str) -> None:

@@ -1,0 +1,1 @@
+"""ONNX Runtime on the processor: networks run, and ONNX files written."""

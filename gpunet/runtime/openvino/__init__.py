@@ -1,0 +1,1 @@
+"""OpenVINO on the processor: networks run, and OpenVINO IR written."""
