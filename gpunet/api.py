@@ -55,8 +55,9 @@ def create(
         WeightsError: (a RuntimeError) the weights cannot be had; the hint says what to do.
     """
     query = Query(
-        device, max_ms, min_top1, max_params, batch_size, runtime, precision, include_nominal, include_baselines
-    )
+        device=device, max_ms=max_ms, min_top1=min_top1, max_params=max_params, batch_size=batch_size, runtime=runtime,
+        precision=precision, include_nominal=include_nominal, include_baselines=include_baselines,
+    )  # fmt: skip
     match = best(query, zoo)
     from gpunet.zoo.models import model_from_entry
 

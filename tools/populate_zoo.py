@@ -20,7 +20,7 @@ from gpunet.core import console
 from gpunet.core.signals import sigterm_asked
 from gpunet.errors import InvalidArgumentError
 from gpunet.populate.context import Context
-from gpunet.populate.place import Place
+from gpunet.populate.place import StateFolder
 from gpunet.populate.plan import Plan
 from gpunet.populate.plan_file import read_plan
 from gpunet.populate.presets import PRESETS
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.out is None:
         raise InvalidArgumentError("the folder of state must be named.", "Pass -o DIR: what is done is kept there.")
     quiet_optuna()
-    place = Place(args.out, plan)
+    place = StateFolder(args.out, plan)
 
     def say(line: str) -> None:
         print(line, flush=True)

@@ -54,7 +54,7 @@ def compare(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
 
 
 @dataclass
-class Run:
+class ComparedRun:
     """One optimiser with one seed in one tier."""
 
     tier: int
@@ -86,7 +86,7 @@ def compare_in(
     """
     tiers = [Tier(space, estimator, low_ms, high_ms) for low_ms, high_ms in tiers_ms]
     runs = [
-        Run(number, kind, seed, make(tier, seed=seed), count)
+        ComparedRun(number, kind, seed, make(tier, seed=seed), count)
         for number, tier in enumerate(tiers)
         for seed in range(seeds)
         for kind, make, count in (("lamcts", LaMcts, trials), ("random", RandomSearch, 2 * trials))
@@ -181,7 +181,9 @@ def _train(vector: Vector) -> float:
 # -------------------------------------------------------------------- figures
 
 
-def summary(runs: Sequence[Run], labels: Sequence[str], known: Iterable[float]) -> tuple[dict[str, Any], list[str]]:
+def summary(
+    runs: Sequence[ComparedRun], labels: Sequence[str], known: Iterable[float]
+) -> tuple[dict[str, Any], list[str]]:
     """Best found, by tier and optimiser, and where random search was ahead, or accuracies are saturated."""
     best: dict[tuple[str, int], dict[int, float]] = {}
     for run in runs:

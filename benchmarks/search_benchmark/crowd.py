@@ -27,7 +27,7 @@ from gpunet.search.work.worker import Worker
 
 
 @dataclass(frozen=True)
-class Plan:
+class CrowdPlan:
     """What a process does.
 
     Args:
@@ -158,7 +158,7 @@ def hidden_top1_percent(vector: Sequence[int], choices: np.ndarray) -> float:
     return float(80 - 20 * np.average(np.square(unit - best), weights=weights) / 0.8)
 
 
-def work(plan: Plan) -> Found:
+def work(plan: CrowdPlan) -> Found:
     """Work on the study with so many workers, until each has ended."""
     import optuna
     import torch

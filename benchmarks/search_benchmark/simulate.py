@@ -21,7 +21,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from gpunet.core import console
-from search_benchmark.crowd import Found, Plan, TrialCosts, work
+from search_benchmark.crowd import CrowdPlan, Found, TrialCosts, work
 from search_benchmark.figures import COLUMNS, cells, figures
 from search_benchmark.servers import Postgres, Proxy
 
@@ -49,7 +49,7 @@ def simulate(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
         stack.callback(study.storage.close)
         began_s = time.monotonic()
         plans = [
-            Plan(
+            CrowdPlan(
                 proxy.url,
                 "scale",
                 count,
@@ -101,7 +101,7 @@ def _shares(count: int, parts: int) -> list[int]:
     return [count // parts + (number < count % parts) for number in range(parts)]
 
 
-def _all_of(plans: Sequence[Plan], most_s: float) -> Found:
+def _all_of(plans: Sequence[CrowdPlan], most_s: float) -> Found:
     """What the processes tell, together; those that are late are killed."""
     context = multiprocessing.get_context("spawn")
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
@@ -138,7 +138,7 @@ def _all_of(plans: Sequence[Plan], most_s: float) -> Found:
     return found
 
 
-def _send(pipe: Any, plan: Plan) -> None:
+def _send(pipe: Any, plan: CrowdPlan) -> None:
     found = work(plan)
     found.calls_s = dict(found.calls_s)
     pipe.send(found)

@@ -83,7 +83,7 @@ def _published(args: argparse.Namespace) -> list[Point]:
     """The paper's figures: GV100, batch 1, the slowest record of each network."""
     from gpunet.zoo.query import Query, candidates
 
-    matches = candidates(Query(PUBLISHED, include_baselines=True), args.zoo)
+    matches = candidates(Query(device=PUBLISHED, include_baselines=True), args.zoo)
     return [_point(match.entry, match.latency_ms) for match in matches if match.top1_percent is not None]
 
 

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     from gpunet.zoo.query import Query, best, candidates, satisfies
 
     query = Query(
-        args.device,
+        device=args.device,
         max_ms=args.max_ms,
         min_top1=args.min_top1,
         max_params=args.max_params,

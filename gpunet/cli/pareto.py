@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
 
         pareto_plot.check(args.plot)
     query = Query(
-        args.device,
+        device=args.device,
         batch_size=args.batch_size,
         runtime=args.runtime,
         precision=args.precision,

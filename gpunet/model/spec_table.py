@@ -10,7 +10,7 @@ from gpunet.model.spec import NetworkSpec
 
 
 @dataclass(frozen=True)
-class Part:
+class SpecRow:
     """The stem, a stage, or a layer of the head.
 
     Args:
@@ -40,7 +40,7 @@ class Part:
     extras: str = ""
 
 
-def parts_of(spec: NetworkSpec, *, in_chans: int = 3, num_classes: int = 1000) -> list[Part]:
+def parts_of(spec: NetworkSpec, *, in_chans: int = 3, num_classes: int = 1000) -> list[SpecRow]:
     """The parts of a network, in its order."""
     layers = spec.layer_shapes(in_channels=in_chans, num_classes=num_classes)
     stages = [
@@ -48,7 +48,7 @@ def parts_of(spec: NetworkSpec, *, in_chans: int = 3, num_classes: int = 1000) -
         for number, stage in enumerate(spec.stages)
     ]
     outside = [
-        Part(
+        SpecRow(
             layer.name,
             layer.kind,
             1,
@@ -67,12 +67,12 @@ def parts_of(spec: NetworkSpec, *, in_chans: int = 3, num_classes: int = 1000) -
     return [outside[0], *stages, *outside[1:]]
 
 
-def _stage(name: str, stage: StageSpec, layers: list[LayerShape]) -> Part:
+def _stage(name: str, stage: StageSpec, layers: list[LayerShape]) -> SpecRow:
     extras = [
         "squeeze-excitation" if stage.squeeze_excitation else "",
         "" if stage.pad_strided else "strided layer not padded",
     ]
-    return Part(
+    return SpecRow(
         name,
         stage.type,
         stage.layers,

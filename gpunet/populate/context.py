@@ -7,7 +7,7 @@ from functools import cached_property
 
 from gpunet.errors import PreemptedError
 from gpunet.launch.processes import Fleet, Job
-from gpunet.populate.place import Place
+from gpunet.populate.place import StateFolder
 from gpunet.populate.plan import Plan
 from gpunet.search.study.training import RecipeTrainer
 
@@ -23,7 +23,7 @@ class Context:
     """
 
     def __init__(
-        self, plan: Plan, place: Place, say: Callable[[str], None], asked: Callable[[], bool] = lambda: False
+        self, plan: Plan, place: StateFolder, say: Callable[[str], None], asked: Callable[[], bool] = lambda: False
     ) -> None:
         self.plan, self.place, self.say, self._asked = plan, place, say, asked
 

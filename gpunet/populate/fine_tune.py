@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gpunet.core import console
 from gpunet.launch.processes import asked_by_end_of_input
-from gpunet.populate.place import Place
+from gpunet.populate.place import StateFolder
 from gpunet.populate.plan import Plan
 from gpunet.populate.plan_file import plan_from_dict
 from gpunet.search.study.opening import open_study
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gpunet.train.distillation.teacher import Teacher
 
 
-def fine_tune(plan: Plan, place: Place, study_name: str, tier: int, trial: int) -> None:
+def fine_tune(plan: Plan, place: StateFolder, study_name: str, tier: int, trial: int) -> None:
     """Train, or go on; `winners/tier-N/trial-NNNNN` holds the run."""
     study = open_study(place.storage, study_name, folder=place.search_folder(study_name))
     record = next(each for each in study.trials() if each.number == trial)
@@ -42,7 +42,7 @@ def fine_tune(plan: Plan, place: Place, study_name: str, tier: int, trial: int) 
         print(f"trial {trial}: {result.best.top1_percent:.2f} % after epoch {result.best.epoch}", flush=True)
 
 
-def run_folder(place: Place, tier: int, trial: int) -> Path:
+def run_folder(place: StateFolder, tier: int, trial: int) -> Path:
     """Of a winner's fine-tuning: another one where it is done in another way."""
     given = place.plan.fine_tune
     how = [given.recipe.to_dict(), given.teacher, given.teacher_weights, given.processes]
@@ -65,7 +65,7 @@ def main() -> None:
     """Run as a process."""
     folder, study_name, tier, trial = sys.argv[1:]
     plan = plan_from_dict(json.loads((Path(folder) / "plan.json").read_text(encoding="utf-8")))
-    fine_tune(plan, Place(folder, plan), study_name, int(tier), int(trial))
+    fine_tune(plan, StateFolder(folder, plan), study_name, int(tier), int(trial))
 
 
 if __name__ == "__main__":

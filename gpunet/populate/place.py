@@ -27,7 +27,7 @@ from gpunet.populate.plan import Plan
 from gpunet.search.study.search_data import without_place
 
 
-class Place:
+class StateFolder:
     """A folder of state.
 
     Args:

@@ -16,7 +16,7 @@ from gpunet.errors import SpecError, StudyError
 from gpunet.search.optimize.named import optimizer_names
 from gpunet.search.spaces.conv_space import ConvSpace
 from gpunet.search.spaces.space import SearchSpace
-from gpunet.search.storage.url import full_url
+from gpunet.search.storage.backends import full_url
 from gpunet.search.study.definition import Pruning
 from gpunet.search.study.search_data import SearchData
 from gpunet.train.recipe import Recipe

@@ -17,7 +17,7 @@ PARTS = {"fine-tune": "winners", "export": "winners", "measure": "winners"}
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PopulateResult:
     """What a run came to.
 
     Args:
@@ -31,7 +31,7 @@ class Outcome:
     tiers: int = 0
 
 
-def populate(context: Context, until: str = STAGES[-1], clock: Callable[[], float] = time.monotonic) -> Outcome:
+def populate(context: Context, until: str = STAGES[-1], clock: Callable[[], float] = time.monotonic) -> PopulateResult:
     """Run every stage that is not done, up to one, which may be named by a part of it."""
     until = PARTS.get(until, until)
     entries: list[Path] = []
@@ -64,4 +64,4 @@ def populate(context: Context, until: str = STAGES[-1], clock: Callable[[], floa
             context.say(f"[report] {page}")
         context.say(f"[{stage}] done in {duration(clock() - began_s)}")
     tiers = len(tier_stage.tiers_of(context)) if tier_stage.is_done(context) else 0
-    return Outcome(tuple(entries), page, tiers)
+    return PopulateResult(tuple(entries), page, tiers)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gpunet.model.shapes import LayerShape
 from gpunet.model.spec import NetworkSpec
 from gpunet.report.data import NetworkReport
-from gpunet.report.drawing import INK, MUTED, Box, Drawing, Line, Shape, Words, fitted
+from gpunet.report.drawing import INK, MUTED, Block, Drawing, Line, Shape, Words, fitted
 
 _WIDTH, _HEIGHT = 1060.0, 284.0
 _MIDDLE, _TALLEST = 92.0, 128.0  # px: the line that the boxes stand on, and the height of the most channels
@@ -20,7 +20,7 @@ KEY = "Width: layers. Height: channels. The violet edge is squeeze-excitation; k
 
 
 @dataclass(frozen=True)
-class Part:
+class DrawnPart:
     """A run of equal layers.
 
     Args:
@@ -81,18 +81,18 @@ class Part:
         )
 
 
-def parts_of(spec: NetworkSpec) -> tuple[Part, ...]:
+def parts_of(spec: NetworkSpec) -> tuple[DrawnPart, ...]:
     """Stem, stages that have layers, head and classifier, in the order of the network (pooling is left out)."""
     parts = []
     shapes = {shape.name: shape for shape in spec.layer_shapes()}
-    parts.append(Part("stem", "conv", (shapes["stem"],)))
+    parts.append(DrawnPart("stem", "conv", (shapes["stem"],)))
     for number, stage in enumerate(spec.stages):
         if stage.layers:
             layers = tuple(shapes[f"stages[{number}][{index}]"] for index in range(stage.layers))
-            parts.append(Part(f"stage {number + 1}", stage.type, layers, stage.expansion))
+            parts.append(DrawnPart(f"stage {number + 1}", stage.type, layers, stage.expansion))
     for name, title in (("head", "head"), ("head_hidden", "head, hidden"), ("classifier", "classifier")):
         if name in shapes:
-            parts.append(Part(title, shapes[name].kind, (shapes[name],)))
+            parts.append(DrawnPart(title, shapes[name].kind, (shapes[name],)))
     return tuple(parts)
 
 
@@ -132,17 +132,17 @@ def most_channels(networks: Sequence[NetworkReport]) -> int:
     )
 
 
-def _part(part: Part, middle: float, head: float, column: float, tallest: int) -> list[Shape]:
+def _part(part: DrawnPart, middle: float, head: float, column: float, tallest: int) -> list[Shape]:
     count = len(part.shapes)
     wide = min(column - 12, 14 + 5.2 * (count - 1))
     high = max(8.0, _TALLEST * min(1.0, part.channels / tallest) ** 0.5)
     left, top = middle - wide / 2, head + _MIDDLE - high / 2
-    shapes: list[Shape] = [Box(left, top, wide, high, _FILLS[part.kind], INK, tip=part.tip(), mark=True)]
+    shapes: list[Shape] = [Block(left, top, wide, high, _FILLS[part.kind], INK, tip=part.tip(), mark=True)]
     for index in range(1, count):
         x = left + wide * index / count
         shapes.append(Line(((x, top), (x, top + high)), "#ffffff", 1))
     if part.squeezes:
-        shapes.append(Box(left, top, wide, 4, _SQUEEZE))
+        shapes.append(Block(left, top, wide, 4, _SQUEEZE))
     shapes.append(Words(middle, head + _TEXT_TOP, part.title, 12, "middle", INK, True))
     for row, line in enumerate(part.words(), start=1):
         shapes.append(

@@ -26,7 +26,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Box:
+class Block:
     """A rectangle by its upper left corner."""
 
     x: float
@@ -71,7 +71,7 @@ class Words:
     series: str = ""
 
 
-Shape = Line | Box | Dot | Words
+Shape = Line | Block | Dot | Words
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Drawing:
     shapes: tuple[Shape, ...]
 
     @property
-    def marks(self) -> list[Line | Box | Dot]:
+    def marks(self) -> list[Line | Block | Dot]:
         """The shapes that stand for data."""
         return [shape for shape in self.shapes if not isinstance(shape, Words) and shape.mark]
 

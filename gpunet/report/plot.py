@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from gpunet.report.chart import Chart, Mark, Series, tick_text, ticks
-from gpunet.report.drawing import GRID, INK, MUTED, Box, Dot, Drawing, Line, Shape, Words, fitted, text_width
+from gpunet.report.drawing import GRID, INK, MUTED, Block, Dot, Drawing, Line, Shape, Words, fitted, text_width
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 18, 14, 48
 _SPANS = 18  # px above the plot for the words of spans
@@ -96,7 +96,7 @@ def _reach(values: list[float]) -> tuple[float, float]:
 def swatch(series: Series, x: float, y: float, key: str = "") -> list[Shape]:
     """The sign of a series in a legend, 18 px wide from x, its middle at y."""
     if series.kind == "bars":
-        return [Box(x + 2, y - 5, 14, 10, series.colour, opacity=0.75, series=key)]
+        return [Block(x + 2, y - 5, 14, 10, series.colour, opacity=0.75, series=key)]
     if series.kind in ("line", "steps"):
         return [Line(((x, y), (x + 18, y)), series.colour, 2, (5, 4) if series.dashed else (), key)]
     return [Dot(x + 9, y, series.marker, min(5.5, series.radius + 1), series.colour, series=key)]
@@ -154,7 +154,7 @@ def _series(series: Series, key: str, frame: _Frame) -> list[Shape]:
                 frame.y(mark.y),
             )
             wide = max(1.0, right - left - 1)
-            shapes.append(Box(left, top, wide, frame.bottom - top, series.colour, "", 0.75, key, mark.tip, True))
+            shapes.append(Block(left, top, wide, frame.bottom - top, series.colour, "", 0.75, key, mark.tip, True))
         return shapes
     if series.kind in ("line", "steps"):
         corners = [(mark.x, mark.y) for mark in series.marks]

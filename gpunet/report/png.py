@@ -7,7 +7,7 @@ from typing import Any
 
 from gpunet.core.files import require
 from gpunet.core.pictures import save_figure
-from gpunet.report.drawing import Box, Dot, Drawing, Line, Shape, Words
+from gpunet.report.drawing import Block, Dot, Drawing, Line, Shape, Words
 from gpunet.report.svg import corners
 
 _PX_PER_INCH = 96
@@ -57,7 +57,7 @@ def _draw(axes: Any, shape: Shape, order: int) -> None:
             [x for x, _ in shape.points], [y for _, y in shape.points], color=shape.colour,
             linewidth=shape.width * _PT_PER_PX, linestyle=dashes, zorder=order, solid_capstyle="butt",
         )  # fmt: skip
-    elif isinstance(shape, Box):
+    elif isinstance(shape, Block):
         axes.add_patch(Rectangle(
             (shape.x, shape.y), shape.width, shape.height, facecolor=shape.fill, alpha=shape.opacity,
             edgecolor=shape.stroke or "none", linewidth=_PT_PER_PX, zorder=order,

@@ -46,7 +46,7 @@ def published(report: Report) -> tuple[Reference, ...]:
             continue
         if device.chip == LOCAL:
             continue
-        query = Query(name, batch_size=report.batch_size, include_baselines=True)
+        query = Query(device=name, batch_size=report.batch_size, include_baselines=True)
         found = [
             Reference(
                 match.entry.title or match.name,

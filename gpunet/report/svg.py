@@ -6,7 +6,7 @@ import math
 from html import escape
 
 from gpunet.report.chart import Series
-from gpunet.report.drawing import Box, Dot, Drawing, Line, Shape, Words
+from gpunet.report.drawing import Block, Dot, Drawing, Line, Shape, Words
 from gpunet.report.plot import swatch
 
 
@@ -47,7 +47,7 @@ def _shape(shape: Shape) -> str:
         said = escape("\n".join(shape.tip))
         about += f' tabindex="-1" role="img" aria-label="{escape(", ".join(shape.tip))}" data-tip="{said}"'
     see_through = f' opacity="{shape.opacity:g}"' if shape.opacity < 1 else ""
-    if isinstance(shape, Box):
+    if isinstance(shape, Block):
         stroke = f' stroke="{shape.stroke}" stroke-width="1"' if shape.stroke else ""
         return (
             f'<rect{about}{series} x="{shape.x:.2f}" y="{shape.y:.2f}" width="{shape.width:.2f}" '

@@ -32,7 +32,7 @@ from gpunet.train.randomness import kept_generators
 from gpunet.train.recipe import Recipe
 from gpunet.train.run import Run
 from gpunet.train.score import EpochScore, TrainingResult
-from gpunet.train.settings import Settings
+from gpunet.train.settings import RunSettings
 
 if TYPE_CHECKING:
     from gpunet.train.distillation.teacher import Teacher
@@ -116,7 +116,7 @@ def train(
             group.wait()
             if group.first:
                 write_text(out / RUN, json.dumps({**identity, "versions": _versions()}, indent=2) + "\n")
-            settings = Settings(
+            settings = RunSettings(
                 out=out, data=data, validation=validation, seed=seed, workers=workers, num_classes=num_classes,
                 checkpoint_minutes=checkpoint_minutes, log_every_steps=log_every_steps, max_unreadable=max_unreadable,
                 tensorboard=tensorboard, progress=progress, on_epoch=on_epoch,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gpunet.errors import TrainingError
 from gpunet.train.checkpoint import Position, told
-from gpunet.train.data.loader import Batch, Place
+from gpunet.train.data.loader import Batch, ProcessPlace
 from gpunet.train.evaluation.validation import LOWER
 
 
@@ -21,7 +21,7 @@ class FiniteLosses:
         place: of this process among those that train together.
     """
 
-    def __init__(self, out: Path, place: Place) -> None:
+    def __init__(self, out: Path, place: ProcessPlace) -> None:
         self._out, self._place = out, place
         self._noted: tuple[Tensor, Batch, Position, float] | None = None
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from gpunet.errors import TrainingError
-from gpunet.train.data.loader import Place
+from gpunet.train.data.loader import ProcessPlace
 
 STOP, SAVE = 2, 1  # what `Processes.agree` agrees on; the greater wins
 _TIMEOUT = timedelta(minutes=30)
@@ -27,7 +27,7 @@ class Processes:
         device: what it computes on.
     """
 
-    def __init__(self, place: Place, device: torch.device) -> None:
+    def __init__(self, place: ProcessPlace, device: torch.device) -> None:
         self.place, self.device = place, device
         self._control: Any = dist.new_group(backend="gloo") if place.processes > 1 else None
         self._asked: tuple[Any, Tensor] | None = None
@@ -123,7 +123,7 @@ def processes(device: str | torch.device | None = None) -> Iterator[Processes]:
     if own:
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=_TIMEOUT)
     try:
-        place = Place(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Place()
+        place = ProcessPlace(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else ProcessPlace()
         yield Processes(place, chosen)
     finally:
         if own:

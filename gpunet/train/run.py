@@ -35,7 +35,7 @@ from gpunet.train.progress import TrainingProgress
 from gpunet.train.randomness import MIXING, STEP, seed_images, seed_of
 from gpunet.train.recipe import Recipe
 from gpunet.train.score import EpochScore
-from gpunet.train.settings import Settings
+from gpunet.train.settings import RunSettings
 
 if TYPE_CHECKING:
     from gpunet.train.distillation.teacher import Teacher
@@ -48,7 +48,7 @@ class Run(contextlib.ExitStack):
     """A run that stands somewhere; `to_the_end` takes it to its end, or raises."""
 
     def __init__(
-        self, model: nn.Module, recipe: Recipe, settings: Settings, checkpoints: Checkpoints, group: Processes,
+        self, model: nn.Module, recipe: Recipe, settings: RunSettings, checkpoints: Checkpoints, group: Processes,
         teacher: Teacher | None,
     ) -> None:  # fmt: skip
         super().__init__()

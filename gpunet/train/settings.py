@@ -11,7 +11,7 @@ from gpunet.train.score import EpochScore
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """The arguments of `train` that a run needs."""
 
     out: Path

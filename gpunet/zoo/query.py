@@ -23,7 +23,7 @@ TENSORRT_FAMILY = ("tensorrt", "onnxruntime-tensorrt", "tensorrt_rtx")
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Query:
     """The conditions of `find`, checked; see there."""
 
@@ -102,8 +102,9 @@ def find(
         InvalidArgumentError: (a ValueError) a condition makes no sense.
     """
     query = Query(
-        device, max_ms, min_top1, max_params, batch_size, runtime, precision, include_nominal, include_baselines
-    )
+        device=device, max_ms=max_ms, min_top1=min_top1, max_params=max_params, batch_size=batch_size, runtime=runtime,
+        precision=precision, include_nominal=include_nominal, include_baselines=include_baselines,
+    )  # fmt: skip
     return [match for match in candidates(query, zoo) if satisfies(match, query)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from helpers import ROOT
 
 from gpunet.errors import InvalidArgumentError, SpecError
-from gpunet.populate.place import Place, first_difference
+from gpunet.populate.place import StateFolder, first_difference
 from gpunet.populate.plan import Plan
 from gpunet.populate.plan_file import plan_from_dict, read_plan
 from gpunet.populate.presets import PRESETS
@@ -100,13 +100,13 @@ def test_the_data_of_a_plan_may_move(tmp_path: Path):
     def at(disk: str, name: str = "pets") -> Plan:
         return plan_from_dict(changed(search={"data": {"data": f"{disk}/{name}"}}))
 
-    with Place(tmp_path / "state", at("/mnt/a")).held():
+    with StateFolder(tmp_path / "state", at("/mnt/a")).held():
         pass
-    with Place(tmp_path / "state", at("/mnt/b")).held():
+    with StateFolder(tmp_path / "state", at("/mnt/b")).held():
         pass
     with (
         pytest.raises(InvalidArgumentError, match=r"search\.data\.data has changed"),
-        Place(tmp_path / "state", at("/mnt/b", "cars")).held(),
+        StateFolder(tmp_path / "state", at("/mnt/b", "cars")).held(),
     ):
         pass
 
@@ -191,31 +191,34 @@ def plan() -> Plan:
 
 
 def test_a_folder_keeps_to_its_plan(tmp_path: Path, plan: Plan):
-    with Place(tmp_path / "state", plan).held():
+    with StateFolder(tmp_path / "state", plan).held():
         pass
     more = dataclasses.replace(plan, search=dataclasses.replace(plan.search, trials=99, workers=1))
-    with Place(tmp_path / "state", more).held():
+    with StateFolder(tmp_path / "state", more).held():
         pass
     other = dataclasses.replace(plan, search=dataclasses.replace(plan.search, seed=5))
     with (
         pytest.raises(InvalidArgumentError, match=r"begun with another plan: search\.seed has changed"),
-        Place(tmp_path / "state", other).held(),
+        StateFolder(tmp_path / "state", other).held(),
     ):
         pass
 
 
 def test_one_at_a_time(tmp_path: Path, plan: Plan):
     with (
-        Place(tmp_path, plan).held(),
+        StateFolder(tmp_path, plan).held(),
         pytest.raises(InvalidArgumentError, match="another process is at work in"),
-        Place(tmp_path, plan).held(),
+        StateFolder(tmp_path, plan).held(),
     ):
         pass
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, plan: Plan):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidArgumentError, match="cannot be written"), Place(tmp_path / "file" / "x", plan).held():
+    with (
+        pytest.raises(InvalidArgumentError, match="cannot be written"),
+        StateFolder(tmp_path / "file" / "x", plan).held(),
+    ):
         pass
 
 

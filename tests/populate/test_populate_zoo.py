@@ -22,7 +22,7 @@ from gpunet.errors import InvalidArgumentError, PreemptedError, SpecError, Worke
 from gpunet.populate import search_stage, tier_stage, winner_stage
 from gpunet.populate.context import Context
 from gpunet.populate.fine_tune import run_folder
-from gpunet.populate.place import Place
+from gpunet.populate.place import StateFolder
 from gpunet.populate.presets import PRESETS
 from gpunet.populate.publish_stage import rescored_percent
 from gpunet.populate.run import populate
@@ -80,7 +80,7 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Tool:
 
 def context_of(tool: Tool) -> Context:
     plan = PRESETS["demo-small"]()
-    return Context(plan, Place(tool.folder, plan), lambda line: None)
+    return Context(plan, StateFolder(tool.folder, plan), lambda line: None)
 
 
 @pytest.mark.slow
@@ -203,7 +203,7 @@ def test_a_winner_is_distilled_by_two_processes(tool: Tool, tmp_path: Path):
         before, fine_tune=dataclasses.replace(before.fine_tune, recipe=recipe, teacher=teacher, processes=2)
     )
     said: list[str] = []
-    context = Context(plan, Place(folder, plan), said.append)
+    context = Context(plan, StateFolder(folder, plan), said.append)
     tier = tier_stage.tiers_of(context)[1]
     record = search_stage.study_of(context, 1).best()
     with context.place.held():
@@ -255,7 +255,7 @@ def test_fine_tuning_in_another_way_is_another_run(choice: Choice):
     names = set()
     for changes in ({}, {"processes": 2}, {"recipe": dataclasses.replace(fine_tune.recipe, epochs=9)}, {}):
         plan = dataclasses.replace(choice.context.plan, fine_tune=dataclasses.replace(fine_tune, **changes))
-        names.add(run_folder(Place(choice.context.place.folder, plan), 0, 7).name)
+        names.add(run_folder(StateFolder(choice.context.place.folder, plan), 0, 7).name)
     assert len(names) == 3
 
 
@@ -270,7 +270,7 @@ def test_one_that_is_asked_to_leave_does_so_between_candidates(choice: Choice):
 
 def test_a_search_that_workers_left_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     plan = PRESETS["demo-small"]()
-    context = Context(plan, Place(tmp_path, plan), print)
+    context = Context(plan, StateFolder(tmp_path, plan), print)
     ended = {"a": 0, "b": 3}
     worked: list[list[str]] = []
 
@@ -300,10 +300,10 @@ class _Left:
 def test_more_workers_than_gpus_are_refused_before_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     plan = PRESETS["demo-small"]()
-    search_stage.check(Context(plan, Place(tmp_path, plan), print))  # on the processor
+    search_stage.check(Context(plan, StateFolder(tmp_path, plan), print))  # on the processor
     plan = dataclasses.replace(plan, search=dataclasses.replace(plan.search, device=None))
     with pytest.raises(WorkerError, match="2 processes are more than the 1 GPUs"):
-        populate(Context(plan, Place(tmp_path, plan), print))
+        populate(Context(plan, StateFolder(tmp_path, plan), print))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -327,7 +327,7 @@ class Choice:
         self.measured: dict[int, list[float]] = {}
         self.exported: dict[int, float] = {}
         self._kept: dict[int, dict] = {}
-        self.context = Context(plan, Place(folder, plan), self.said.append)
+        self.context = Context(plan, StateFolder(folder, plan), self.said.append)
         self._tier = tier_stage.TierFound(0, 1.0, 2.0, [], 10, [], [])
         monkeypatch.setattr(winner_stage, "_check_machine", lambda _: None)
         monkeypatch.setattr(winner_stage, "tiers_of", lambda _: [self._tier])
@@ -379,7 +379,7 @@ def test_the_upper_bound_is_a_promise_and_the_lower_one_has_a_tolerance(
 ):
     plan = PRESETS["demo-small"]()
     assert plan.fine_tune.tolerance_percent == 25
-    context = Context(plan, Place(tmp_path, plan), print)
+    context = Context(plan, StateFolder(tmp_path, plan), print)
     assert winner_stage.fits(context, tier_stage.TierFound(0, 1.0, 2.0, [], 1, [], []), measured_ms) is inside
 
 

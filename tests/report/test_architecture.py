@@ -7,13 +7,13 @@ from helpers.report_example import example_report, small_network
 from gpunet.model.small import SMALL
 from gpunet.report.architecture import draw_architecture, most_channels, parts_of
 from gpunet.report.data import NetworkReport
-from gpunet.report.drawing import Box, Words
+from gpunet.report.drawing import Block, Words
 from gpunet.zoo.catalog import entry_named
 
 
-def _boxes(network: NetworkReport, **options: int) -> dict[str, Box]:
+def _boxes(network: NetworkReport, **options: int) -> dict[str, Block]:
     drawing = draw_architecture(network, 0, **options)
-    return {shape.tip[0]: shape for shape in drawing.marks if isinstance(shape, Box)}
+    return {shape.tip[0]: shape for shape in drawing.marks if isinstance(shape, Block)}
 
 
 def test_every_part_of_a_network_is_a_box_with_all_that_is_known_of_it():

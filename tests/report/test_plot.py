@@ -5,7 +5,7 @@ from helpers.report_example import example_report, small_report
 
 from gpunet.report.chart import Chart, Mark, Series
 from gpunet.report.charts import all_charts
-from gpunet.report.drawing import Box, Dot, Drawing, Line, Words, fitted, text_width
+from gpunet.report.drawing import Block, Dot, Drawing, Line, Words, fitted, text_width
 from gpunet.report.plot import draw_chart, series_key
 from gpunet.report.references import published
 
@@ -17,7 +17,7 @@ def _corners(drawing: Drawing) -> list[tuple[float, float]]:
     for shape in drawing.shapes:
         if isinstance(shape, Line):
             found += shape.points
-        elif isinstance(shape, Box):
+        elif isinstance(shape, Block):
             found += [(shape.x, shape.y), (shape.x + shape.width, shape.y + shape.height)]
         else:
             found.append((shape.x, shape.y))

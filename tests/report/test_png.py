@@ -7,7 +7,7 @@ from helpers.report_example import HOSTILE, example_report, small_network, small
 from PIL import Image
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.report.drawing import PALETTE, Box, Dot, Drawing, Line, Words
+from gpunet.report.drawing import PALETTE, Block, Dot, Drawing, Line, Words
 from gpunet.report.png import save_picture
 from gpunet.report.save import save_report
 
@@ -40,8 +40,8 @@ def test_every_chart_is_a_picture_with_its_marks(tmp_path: Path):
 
 def test_shapes_stand_where_they_are_drawn(tmp_path: Path):
     shapes = (
-        Box(10, 10, 30, 20, "#ff0000"), Line(((50, 50), (90, 50)), "#0000ff", 4), Dot(20, 70, "diamond", 8, "#00ff00"),
-        Dot(70, 20, "ring", 8, "#00ffff"), Words(50, 90, "$x$ <b>", 12),
+        Block(10, 10, 30, 20, "#ff0000"), Line(((50, 50), (90, 50)), "#0000ff", 4),
+        Dot(20, 70, "diamond", 8, "#00ff00"), Dot(70, 20, "ring", 8, "#00ffff"), Words(50, 90, "$x$ <b>", 12),
     )  # fmt: skip
     save_picture(Drawing("key", "title", 100, 100, shapes), tmp_path / "shapes.png", scale=2)
     with Image.open(tmp_path / "shapes.png") as file:

@@ -16,7 +16,7 @@ def names(matches) -> list[str]:
 
 
 def test_the_slowest_record_must_fit_and_a_label_does_not_count() -> None:
-    match = best(Query("gv100", max_ms=0.8))
+    match = best(Query(device="gv100", max_ms=0.8))
     assert (match.name, match.latency_ms, match.top1_percent) == ("gpunet_p0", 0.63, 80.3)
     assert "gpunet_p1" not in names(gpunet.find("gv100", max_ms=0.8))
     p1 = next(m for m in gpunet.find("gv100") if m.name == "gpunet_p1")
@@ -79,22 +79,22 @@ def test_baselines_only_when_asked_for_and_only_those_that_can_be_built() -> Non
     assert "efficientnet_b0" in everything
     assert "alphanet_a2" not in everything
     assert "efficientnet_b0" not in names(gpunet.find("gv100"))
-    assert "alphanet_a2" in names(candidates(Query("gv100", include_baselines=True), figures_only=True))
+    assert "alphanet_a2" in names(candidates(Query(device="gv100", include_baselines=True), figures_only=True))
 
 
 def test_nothing_fits_names_the_nearest_and_their_figures() -> None:
     with pytest.raises(NothingFitsError) as caught:
-        best(Query("gv100", max_ms=0.5))
+        best(Query(device="gv100", max_ms=0.5))
     text = str(caught.value)
     assert "no network fits gv100 at batch 1 with at most 0.5 ms" in text
     assert "gpunet_p0: top-1 80.3 %; 0.63 ms measured" in text
     with pytest.raises(LookupError, match=r"at most 1 ms and top-1 of at least 83 % and at most 20,000,000 parameters"):
-        best(Query("gv100", max_ms=1, min_top1=83, max_params=20e6))
+        best(Query(device="gv100", max_ms=1, min_top1=83, max_params=20e6))
 
 
 def test_no_record_applies_says_what_is_recorded() -> None:
     with pytest.raises(NothingFitsError) as caught:
-        best(Query("gv100", max_ms=5, batch_size=3))
+        best(Query(device="gv100", max_ms=5, batch_size=3))
     assert "no record applies to gv100 at batch 3, runtime default, precision any" in str(caught.value)
     assert "batch sizes 1, 2, 4, 8, 16, 32, 64" in str(caught.value)
 

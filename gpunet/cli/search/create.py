@@ -53,7 +53,7 @@ def add_parsers(actions: Any) -> None:
 
 
 def _create(args: argparse.Namespace) -> None:
-    from gpunet.search.storage.url import shown
+    from gpunet.search.storage.backends import shown
     from gpunet.search.study.definition import Pruning, defined
     from gpunet.search.study.search_data import SearchData
     from gpunet.search.study.tables import estimator_from_table

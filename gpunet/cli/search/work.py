@@ -126,7 +126,7 @@ def _work_on(
 
 def _launch(args: argparse.Namespace) -> None:
     from gpunet.launch.processes import Job, gpunet_command, places
-    from gpunet.search.storage.url import full_url
+    from gpunet.search.storage.backends import full_url
 
     for name in args.name or [None]:  # what is wrong with one is said once
         opened(args, name=name, patience_s=args.patience_s).storage.close()
@@ -150,8 +150,8 @@ def _launch(args: argparse.Namespace) -> None:
 
 
 def _proxy(args: argparse.Namespace) -> None:
+    from gpunet.search.storage.backends import shown
     from gpunet.search.storage.proxy import serve
-    from gpunet.search.storage.url import shown
 
     quiet_optuna()
     print(f"serving {shown(args.study)} at grpc://{args.host}:{args.port}", flush=True)

@@ -69,7 +69,7 @@ class Trace:
         return self.compute_end_ms - self.compute_start_ms
 
 
-class Query(Protocol):
+class TimedQuery(Protocol):
     """A place for one query in flight."""
 
     def enqueue(self) -> None:
@@ -80,7 +80,7 @@ class Query(Protocol):
 
 
 def collect(
-    queries: Sequence[Query],
+    queries: Sequence[TimedQuery],
     *,
     warm_up_ms: float = WARM_UP_MS,
     min_iterations: int = MIN_ITERATIONS,

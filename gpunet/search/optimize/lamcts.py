@@ -21,7 +21,7 @@ from gpunet.search.optimize.base import Optimizer, as_float
 from gpunet.search.optimize.domain import Domain, every_point, numbers
 from gpunet.search.optimize.features import Features
 from gpunet.search.optimize.kernel import Prior
-from gpunet.search.optimize.outcome import Outcome
+from gpunet.search.optimize.outcome import OutcomeTransform
 from gpunet.search.optimize.partition import LEAF_SIZE, PartitionTree
 from gpunet.search.optimize.propose import WHOLE, Proposer
 from gpunet.search.optimize.sobol import SobolPoints
@@ -272,7 +272,7 @@ class LaMcts(Optimizer):
             return
         if len(learned["theta"]) != len(Prior.of(len(self._features.unordered)).start()):  # another version's
             return
-        self._fit = Fit(np.array(learned["theta"]), Outcome(*learned["outcome"]))
+        self._fit = Fit(np.array(learned["theta"]), OutcomeTransform(*learned["outcome"]))
         self._fitted_rows, self._chosen_rows = learned["fitted_rows"], learned["chosen_rows"]
 
     def _extra_state(self) -> dict[str, Any]:
@@ -292,13 +292,15 @@ class LaMcts(Optimizer):
 
     def _load_extra_state(self, state: Mapping[str, Any]) -> None:
         self._sequence = SobolPoints(self.domain, self.seed, drawn=state["sobol_drawn"])
-        self._fit = None if state["theta"] is None else Fit(np.array(state["theta"]), Outcome(*state["outcome"]))
+        self._fit = (
+            None if state["theta"] is None else Fit(np.array(state["theta"]), OutcomeTransform(*state["outcome"]))
+        )
         self._fitted_rows, self._chosen_rows = state["fitted_rows"], state["chosen_rows"]
         self._tree = None
         self._side, self._improved = state["side"], state["improved"]
         self._limits = [[as_float(each) for each in limits] for limits in state["limits"]]
         thetas = state["limit_thetas"]
-        self._limit_fits = [None if theta is None else Fit(np.array(theta), Outcome()) for theta in thetas]
+        self._limit_fits = [None if theta is None else Fit(np.array(theta), OutcomeTransform()) for theta in thetas]
 
 
 def _informative(known: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Outcome:
+class OutcomeTransform:
     """A transform: power p, and c as a multiple of the median gap."""
 
     power: float = 1.0
@@ -50,12 +50,12 @@ class Outcome:
 
 
 CANDIDATES = (
-    Outcome(),
-    Outcome(0.0, 0.3),
-    Outcome(0.0, 1.0),
-    Outcome(0.5, 0.5),
-    Outcome(2.0, 0.5),
-    Outcome(2.0, 2.0),
+    OutcomeTransform(),
+    OutcomeTransform(0.0, 0.3),
+    OutcomeTransform(0.0, 1.0),
+    OutcomeTransform(0.5, 0.5),
+    OutcomeTransform(2.0, 0.5),
+    OutcomeTransform(2.0, 2.0),
 )
 
 

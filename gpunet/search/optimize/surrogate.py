@@ -17,7 +17,7 @@ import torch
 
 from gpunet.core.files import require
 from gpunet.search.optimize.kernel import PURPOSE, Covariance, Likelihood, Prior, gpytorch_kernel, load
-from gpunet.search.optimize.outcome import CANDIDATES, Outcome
+from gpunet.search.optimize.outcome import CANDIDATES, OutcomeTransform
 
 FIRST_STEPS = 60  # of the search for theta, where nothing is known of it
 NEXT_STEPS = 15  # from the theta of one sample less
@@ -32,7 +32,7 @@ class Fit:
     """What a fit found, and the next one starts from."""
 
     theta: np.ndarray
-    outcome: Outcome
+    outcome: OutcomeTransform
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def fit_limit(features: np.ndarray, values: np.ndarray, unordered: np.ndarray, b
     known = np.isfinite(values)
     features, values = features[known], values[known]
     values = values / max(float(np.abs(values).max(initial=0.0)), 1e-300)
-    start = Fit(Prior.of(features.shape[1]).start(), Outcome()) if before is None else before
+    start = Fit(Prior.of(features.shape[1]).start(), OutcomeTransform()) if before is None else before
     if not len(values) or values.min() == values.max():  # kept everywhere, or nowhere
         kept = math.inf if not len(values) or values[0] <= 0 else -math.inf
         return start, Limit(Surrogate(features, np.zeros(len(values)), unordered, start.theta), kept)
@@ -193,7 +193,7 @@ def fit_limit(features: np.ndarray, values: np.ndarray, unordered: np.ndarray, b
 def _chosen(likelihood: Likelihood, prior: Prior, values: np.ndarray, before: Fit | None) -> Fit:
     """The likeliest transform, with theta for it."""
     start, steps = (prior.start(), FIRST_STEPS) if before is None else (before.theta, NEXT_STEPS)
-    now = Outcome() if before is None else before.outcome
+    now = OutcomeTransform() if before is None else before.outcome
     found = []
     for outcome in sorted(CANDIDATES, key=lambda each: each != now):
         z, logarithm = outcome(values)
@@ -202,7 +202,7 @@ def _chosen(likelihood: Likelihood, prior: Prior, values: np.ndarray, before: Fi
         theta, loss = _search(likelihood, prior, start, z, steps)
         found.append((loss - logarithm - (_PREFERENCE if outcome == now else 0.0), Fit(theta, outcome)))
         start, steps = found[0][1].theta, NEXT_STEPS
-    return min(found, key=lambda pair: pair[0])[1] if found else Fit(start, Outcome())
+    return min(found, key=lambda pair: pair[0])[1] if found else Fit(start, OutcomeTransform())
 
 
 def _even_part(values: np.ndarray) -> np.ndarray:

@@ -1,12 +1,59 @@
-"""gRPC as a process that forks needs it, and Optuna's proxy without its warnings."""
+"""Studies behind Optuna's gRPC proxy: for workers that cannot reach the database, or would be too many for it."""
 
 from __future__ import annotations
 
 import os
 import threading
 import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
 
 from gpunet.core.files import require
+from gpunet.errors import StudyError
+
+
+class GrpcProxy:
+    """See `gpunet.search.storage.backends.Backend`."""
+
+    at_once = 8  # a proxy has connections enough
+
+    def full_url(self, url: str) -> str:
+        """See `Backend.full_url`."""
+        try:
+            parts = urlsplit(url)
+            known = bool(parts.hostname) and parts.port is not None
+        except ValueError:
+            known = False
+        if not known:
+            raise StudyError(f"{url} names no host and port.", "E.g. grpc://storage-host:13000")
+        return url
+
+    def shown(self, url: str) -> str:
+        """See `Backend.shown`: it has no password."""
+        return url
+
+    def path(self, url: str) -> Path | None:
+        """See `Backend.path`."""
+        return None
+
+    def open(self, optuna: ModuleType, url: str, *, reading: bool, make: bool, patience_s: float) -> Any:
+        """See `Backend.open`."""
+        require_grpc("to reach a study through a proxy")
+        parts = urlsplit(url)
+        with experimental_is_fine():
+            proxy = optuna.storages.GrpcStorageProxy(host=parts.hostname, port=parts.port)
+        try:
+            proxy.wait_server_ready(timeout=min(10.0, max(patience_s, 0.5)))
+        except ConnectionError:
+            proxy.close()
+            raise
+        return proxy
+
+    def close(self, raw: Any) -> None:
+        """See `Backend.close`."""
+        raw.close()
 
 
 def require_grpc(purpose: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from gpunet.errors import StudyError
+from gpunet.search.storage.backends import full_url
 from gpunet.search.storage.grpc import experimental_is_fine, require_grpc
 from gpunet.search.storage.storage import StudyStorage
-from gpunet.search.storage.url import full_url
 
 
 def serve(url: str, host: str, port: int, threads: int = 16) -> None:

@@ -9,33 +9,24 @@ from __future__ import annotations
 import contextlib
 import math
 import random
-import sqlite3
 import time
 from collections.abc import Callable, Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
-from gpunet.core.files import lock, require
-from gpunet.errors import StudyError, StudyUnavailableError
+from gpunet.core.files import require
+from gpunet.errors import StudyUnavailableError
+from gpunet.search.storage.backends import backend_of, full_url, shown
 from gpunet.search.storage.faults import advice, is_hopeless, passing_reason
-from gpunet.search.storage.grpc import experimental_is_fine, require_grpc
-from gpunet.search.storage.url import full_url, shown, sqlite_path
+from gpunet.search.storage.grpc import experimental_is_fine
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, TrialState
 
 PATIENCE_S = 600.0
 _PURPOSE = "to keep a study"
-_SQLITE_TIMEOUT_S = 30.0
-_POSTGRESQL_LOCK_S = 120.0  # without a limit, who waits for a locked table says nothing and never gives up
 _FIRST_WAIT_S, _MOST_WAIT_S = 0.05, 5.0
-_CALLS_AT_ONCE = 8
 _SLOW_S = 5.0  # a call that takes longer has waited inside
-# A server that vanished, with no word, is noticed within a minute or so.
-_KEEPALIVES = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
-               "tcp_user_timeout": 60_000}  # fmt: skip
-_POOL = 32  # connections that are kept once they were needed: SQLAlchemy's five let a proxy open one for most calls
 _Result = TypeVar("_Result")
 
 
@@ -70,10 +61,14 @@ class StudyStorage:
     ) -> None:
         self.optuna: Any = require("optuna", "search", purpose=_PURPOSE)
         self.url, self.reading, self.patience_s = full_url(url), reading, patience_s
-        self._make = make and not reading
+        self._backend = backend_of(self.url)
         self.on_wait, self.clock, self.sleep = on_wait, clock, sleep
         self.recovered_s = -math.inf  # by the clock, when a call last went through that had to wait
-        self.raw: Any = self._patiently(self._opened)
+        self.raw: Any = self._patiently(
+            lambda: self._backend.open(
+                self.optuna, self.url, reading=reading, make=make and not reading, patience_s=patience_s
+            )
+        )
 
     # ------------------------------------------------------------------- calls
 
@@ -138,8 +133,8 @@ class StudyStorage:
 
     @property
     def at_once(self) -> int:
-        """Calls that one process may make at a time, to gain by it: a proxy has connections enough, a file only one."""
-        return _CALLS_AT_ONCE if self.url.startswith("grpc://") else 1
+        """Calls that one process may make at a time, to gain by it."""
+        return self._backend.at_once
 
     def create(self, study_id: int, template: FrozenTrial, key: str) -> FrozenTrial:
         """Make a trial, once: one that has `key` among its user attributes' "assignment" is not made again."""
@@ -198,60 +193,7 @@ class StudyStorage:
 
     def close(self) -> None:
         """Let go of connections."""
-        inner = getattr(self.raw, "_backend", self.raw)
-        if hasattr(inner, "engine"):
-            inner.scoped_session.remove()
-            inner.engine.dispose()
-        elif hasattr(inner, "close"):
-            inner.close()
-
-    # ------------------------------------------------------------------ opening
-
-    def _opened(self) -> Any:
-        if self.url.startswith("grpc://"):
-            require_grpc("to reach a study through a proxy")
-            parts = urlsplit(self.url)
-            with experimental_is_fine():
-                proxy = self.optuna.storages.GrpcStorageProxy(host=parts.hostname, port=parts.port)
-            try:
-                proxy.wait_server_ready(timeout=min(10.0, max(self.patience_s, 0.5)))
-            except ConnectionError:
-                proxy.close()
-                raise
-            return proxy
-        path = sqlite_path(self.url)
-        if path is None:
-            require("psycopg", "cluster", purpose="to keep a study in PostgreSQL")
-            return self.optuna.storages.get_storage(self._database())
-        if not self._make and not path.is_file():
-            raise StudyError(f"{path}: there is no such file.", "gpunet search create makes a study.")
-        if not self._make and not _holds_studies(path):  # Optuna would make its tables in whatever file it is
-            raise StudyError(f"{path} holds no study.", "gpunet search create makes one.")
-        if self.reading:
-            return self.optuna.storages.get_storage(self._database())
-        try:
-            with lock(path):  # several processes may make one file at once
-                return self.optuna.storages.get_storage(self._database())
-        except OSError as error:
-            raise StudyUnavailableError(
-                f"{path} cannot be made: {error}", "Give a folder that can be written."
-            ) from None
-
-    def _database(self) -> Any:
-        path = sqlite_path(self.url)
-        if path is None:
-            made = self.optuna.storages.RDBStorage(
-                self.url,
-                engine_kwargs={"pool_pre_ping": True, "pool_size": _POOL, "connect_args": dict(_KEEPALIVES)},
-            )
-            _wait_for_locks(made.engine, min(_POSTGRESQL_LOCK_S, max(self.patience_s, 0.1)))
-            return made
-        storage = self.optuna.storages.RDBStorage(
-            self.url, engine_kwargs={"connect_args": {"timeout": min(_SQLITE_TIMEOUT_S, max(self.patience_s, 0.1))}}
-        )
-        if not self.reading:
-            _begin_immediately(storage.engine)
-        return storage
+        self._backend.close(self.raw)
 
     # ------------------------------------------------------------------ patience
 
@@ -277,42 +219,3 @@ class StudyStorage:
                     self.on_wait(f"waiting for the study's storage {shown(self.url)}: {reason}")
             self.sleep(wait_s * (0.5 + random.random() / 2))
             wait_s, again = min(2 * wait_s, _MOST_WAIT_S), True
-
-
-def _holds_studies(path: Path) -> bool:
-    """Whether a file has Optuna's tables; one that cannot be asked may have."""
-    try:
-        with contextlib.closing(sqlite3.connect(path)) as file:
-            return bool(file.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchall())
-    except sqlite3.Error:
-        return True
-
-
-def _wait_for_locks(engine: Any, most_s: float) -> None:
-    """Let PostgreSQL's transactions give up waiting for a lock after some time."""
-    event: Any = require("sqlalchemy", "search", purpose=_PURPOSE).event
-
-    def connected(connection: Any, _: Any) -> None:
-        connection.execute(f"SET lock_timeout = {int(1000 * most_s)}")
-        connection.commit()
-
-    event.listen(engine, "connect", connected)
-    engine.dispose()  # of connections made so far
-
-
-def _begin_immediately(engine: Any) -> None:
-    """Let every SQLite transaction take the write lock at its beginning.
-
-    Two that both read first and then write would each wait for the other, and SQLite lets one fail at once instead.
-    """
-    event: Any = require("sqlalchemy", "search", purpose=_PURPOSE).event
-
-    def connected(connection: Any, _: Any) -> None:
-        connection.isolation_level = None
-
-    def begun(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", begun)
-    engine.dispose()  # connections made so far are of the other kind

@@ -19,7 +19,7 @@ from gpunet.errors import SpecError, StudyError
 from gpunet.search.optimize.named import optimizer_names
 from gpunet.search.spaces.space import SearchSpace, space_from_dict
 from gpunet.search.study.search_data import without_place
-from gpunet.search.tiers.tier import Estimator, Tier
+from gpunet.search.tiers.tier import LatencyEstimates, Tier
 
 DEFINITION_VERSION = 1
 METRIC = "top1_percent"
@@ -116,7 +116,7 @@ class StudyDefinition:
 
     # ---------------------------------------------------------------- the tier
 
-    def tier(self, estimator: Estimator) -> Tier:
+    def tier(self, estimator: LatencyEstimates) -> Tier:
         """The study's tier, a domain of the optimiser.
 
         Raises:
@@ -211,7 +211,7 @@ class StudyDefinition:
 
 def defined(
     space: SearchSpace,
-    estimator: Estimator,
+    estimator: LatencyEstimates,
     low_ms: float,
     high_ms: float,
     *,

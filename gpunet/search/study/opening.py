@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.errors import SpecError, StudyError
+from gpunet.search.storage.backends import shown
 from gpunet.search.storage.storage import StudyStorage
-from gpunet.search.storage.url import shown
 from gpunet.search.study.definition import StudyDefinition
 from gpunet.search.study.study import DEFINITION, STUDY_FOLDER, WORKERS, Study
 

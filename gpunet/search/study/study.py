@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from gpunet.core.arguments import checked_integer
 from gpunet.core.files import write_text
 from gpunet.errors import StudyError
+from gpunet.search.storage.backends import shown
 from gpunet.search.storage.storage import StudyStorage
-from gpunet.search.storage.url import shown
 from gpunet.search.study.definition import StudyDefinition
 from gpunet.search.study.trials import (
     ASSIGNMENT,

@@ -30,7 +30,7 @@ from gpunet.latency.terms import array_of
 from gpunet.search.spaces.space import SearchSpace, space_from_dict
 from gpunet.search.tiers.reservoir import Reservoir
 from gpunet.search.tiers.sobol import SobolChunks
-from gpunet.search.tiers.tier import Estimator, Tier, lookup_for
+from gpunet.search.tiers.tier import LatencyEstimates, Tier, lookup_for
 
 STRATA_VERSION = 1
 SAMPLERS = ("sobol", "uniform")
@@ -90,7 +90,9 @@ class Strata:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], estimator: Estimator, space: SearchSpace | None = None) -> Strata:
+    def from_dict(
+        cls, data: Mapping[str, Any], estimator: LatencyEstimates, space: SearchSpace | None = None
+    ) -> Strata:
         """What `to_dict` wrote; see `Tier.from_dict`.
 
         Raises:
@@ -136,7 +138,7 @@ class Strata:
 
 def stratify(
     space: SearchSpace,
-    estimator: Estimator,
+    estimator: LatencyEstimates,
     *,
     bounds_ms: Sequence[float] = (0.5, 1.0),
     count: int = 1_000_000,
@@ -206,7 +208,7 @@ def _coverage(digit: str, counts: ArrayLike, shape: tuple[int, int]) -> np.ndarr
 
 
 def _tiers(
-    space: SearchSpace, estimator: Estimator, bounds_ms: Sequence[float], candidates: Sequence[ArrayLike]
+    space: SearchSpace, estimator: LatencyEstimates, bounds_ms: Sequence[float], candidates: Sequence[ArrayLike]
 ) -> tuple[Tier, ...]:
     edges = itertools.pairwise([0.0, *bounds_ms, math.inf])
     return tuple(Tier(space, estimator, low, high, each) for (low, high), each in zip(edges, candidates, strict=True))

@@ -35,7 +35,7 @@ REJECTED_EACH = 32  # the same a point that is wanted
 SWEEPS = 3  # steps of a walk, a digit
 
 
-class Estimator(Protocol):
+class LatencyEstimates(Protocol):
     """Latencies of a space's networks as sums of look-ups."""
 
     @property
@@ -68,7 +68,7 @@ class Tier:
     size = None  # finite, but not counted
 
     def __init__(
-        self, space: SearchSpace, estimator: Estimator, low_ms: float, high_ms: float, candidates: ArrayLike = ()
+        self, space: SearchSpace, estimator: LatencyEstimates, low_ms: float, high_ms: float, candidates: ArrayLike = ()
     ) -> None:
         low_ms, high_ms = checked_bounds((low_ms, high_ms))
         self.space = space
@@ -238,7 +238,7 @@ class Tier:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], estimator: Estimator, space: SearchSpace | None = None) -> Tier:
+    def from_dict(cls, data: Mapping[str, Any], estimator: LatencyEstimates, space: SearchSpace | None = None) -> Tier:
         """The tier that `to_dict` wrote.
 
         Args:
@@ -263,7 +263,7 @@ class Tier:
         return cls(space, estimator, data["low_ms"], high_ms, data["candidates"])
 
 
-def lookup_for(space: SearchSpace, estimator: Estimator) -> Lookup:
+def lookup_for(space: SearchSpace, estimator: LatencyEstimates) -> Lookup:
     """The estimator's sums.
 
     Raises:

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 from gpunet.errors import StudyError
+from gpunet.search.storage.backends import file_of, shown
 from gpunet.search.storage.storage import StudyStorage
-from gpunet.search.storage.url import shown, sqlite_path
 from gpunet.search.study.definition import METRIC, StudyDefinition
 from gpunet.search.study.opening import finished_attrs, opened
 from gpunet.search.study.study import BUDGET, DEFINITION, STUDY_FOLDER, WORKERS, Study
@@ -64,7 +64,7 @@ def create_study(
 def _folder(storage: StudyStorage, name: str, folder: str | Path | None) -> Path:
     if folder is not None:
         return Path(folder).expanduser().absolute()
-    path = sqlite_path(storage.url)
+    path = file_of(storage.url)
     if path is None:
         raise StudyError(
             f"{shown(storage.url)} is no file, so nothing says where checkpoints go.",

@@ -20,7 +20,7 @@ from gpunet.search.optimize.named import optimizer_named
 from gpunet.search.study.pruning import summary_of
 from gpunet.search.study.study import Study
 from gpunet.search.study.trials import ASSIGNMENT, REASON, SESSION, TRIES, TrialRecord, record_of
-from gpunet.search.tiers.tier import Estimator, Tier
+from gpunet.search.tiers.tier import LatencyEstimates, Tier
 from gpunet.search.work.lease import LeaderLease
 from gpunet.search.work.registry import RegisteredWorker, WorkerRegistry
 
@@ -65,7 +65,7 @@ class Proposals:
     """
 
     def __init__(
-        self, study: Study, registry: WorkerRegistry, estimator: Estimator,
+        self, study: Study, registry: WorkerRegistry, estimator: LatencyEstimates,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:  # fmt: skip
         self.study, self.registry, self._clock = study, registry, clock

@@ -30,7 +30,7 @@ from gpunet.search.study.pruning import Pruner
 from gpunet.search.study.study import WORKERS, Study
 from gpunet.search.study.trainer import Trainer
 from gpunet.search.study.trials import ASSIGNMENT, SESSION, TrialRecord, record_of
-from gpunet.search.tiers.tier import Estimator
+from gpunet.search.tiers.tier import LatencyEstimates
 from gpunet.search.work.heartbeat import Heartbeat
 from gpunet.search.work.held_trial import HeldTrial
 from gpunet.search.work.proposals import Proposals
@@ -72,7 +72,7 @@ class Worker:
         self,
         study: Study,
         trainer: Trainer,
-        estimator: Estimator,
+        estimator: LatencyEstimates,
         settings: WorkerSettings | None = None,
         *,
         say: Say = lambda line: None,

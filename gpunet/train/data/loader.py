@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessPlace:
     """Where a process stands among those that train together."""
 
     rank: int = 0
@@ -182,7 +182,7 @@ class EpochBatches:
     data that is smaller than one.
     """
 
-    def __init__(self, images: int, batch_size: int, place: Place, seed: int, *, fixed: bool) -> None:
+    def __init__(self, images: int, batch_size: int, place: ProcessPlace, seed: int, *, fixed: bool) -> None:
         self._images, self._place, self._seed, self._fixed = images, place, seed, fixed
         self._batch = min(batch_size, images // place.processes)
         if self._batch < 1:
@@ -225,7 +225,7 @@ class TrainingLoader:
         batch_size: int,
         *,
         seed: int,
-        place: Place = Place(),
+        place: ProcessPlace = ProcessPlace(),
         workers: int = 0,
         fixed: bool = False,
         pin_memory: bool = False,
@@ -267,7 +267,7 @@ class TrainingLoader:
 class _Share:
     """Every process's own part of the images in order, each image once."""
 
-    def __init__(self, images: int, batch_size: int, place: Place) -> None:
+    def __init__(self, images: int, batch_size: int, place: ProcessPlace) -> None:
         self._images, self._batch_size, self._place = images, batch_size, place
 
     def __len__(self) -> int:
@@ -286,7 +286,7 @@ def evaluation_loader(
     num_classes: int,
     batch_size: int,
     *,
-    place: Place = Place(),
+    place: ProcessPlace = ProcessPlace(),
     workers: int = 0,
     pin_memory: bool = False,
 ) -> Batches:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gpunet.search.optimize.acquisition import LogImprovement, draws, log_improvement, promises
 from gpunet.search.optimize.kernel import Likelihood, Prior, load
-from gpunet.search.optimize.outcome import CANDIDATES, Outcome
+from gpunet.search.optimize.outcome import CANDIDATES, OutcomeTransform
 from gpunet.search.optimize.surrogate import Fit, Surrogate, fit, fit_limit
 
 ORDERED = np.zeros(4, dtype=bool)
@@ -226,7 +226,7 @@ VALUES = st.lists(st.floats(-1e300, 1e300) | st.sampled_from([0.0, 1.0, 1e-300, 
 
 @settings(deadline=None)
 @given(VALUES, st.sampled_from(CANDIDATES))
-def test_an_outcome_keeps_the_order(values: list[float], outcome: Outcome):
+def test_an_outcome_keeps_the_order(values: list[float], outcome: OutcomeTransform):
     given_values = np.array(values)
     z, logarithm = outcome(given_values)
     if logarithm == -math.inf:
@@ -237,7 +237,7 @@ def test_an_outcome_keeps_the_order(values: list[float], outcome: Outcome):
 
 
 def test_a_plain_outcome_always_serves():
-    z, logarithm = Outcome()(np.array([1e300, -1e300, 0.0]))
+    z, logarithm = OutcomeTransform()(np.array([1e300, -1e300, 0.0]))
     assert z.tolist() == pytest.approx([1.5**0.5, -(1.5**0.5), 0])
     assert math.isfinite(logarithm)
 
@@ -246,9 +246,9 @@ def test_a_plain_outcome_always_serves():
 def test_the_jacobian_is_the_slope(power: float):
     values = np.random.default_rng(0).random(20)
     values[[0, 1]] = 0.0, 1.0  # the ends that set the scale
-    outcome = Outcome(power, 0.7)
+    outcome = OutcomeTransform(power, 0.7)
     z, logarithm = outcome(values)
-    plain_z, plain = Outcome()(values)
+    plain_z, plain = OutcomeTransform()(values)
     order = np.argsort(values)
     fine = np.linspace(0, 1, 200_001)
     # Both are monotone functions of the values: interpolate one against the other, and sum the log of its slope.

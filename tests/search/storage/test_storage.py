@@ -18,10 +18,10 @@ from helpers.studies import Place, Time
 from optuna.trial import FrozenTrial, TrialState
 
 from gpunet.errors import StudyError, StudyUnavailableError
+from gpunet.search.storage.backends import file_of, full_url, shown
 from gpunet.search.storage.faults import passing_reason
 from gpunet.search.storage.proxy import serve
 from gpunet.search.storage.storage import StudyStorage
-from gpunet.search.storage.url import full_url, shown, sqlite_path
 
 LOCKED = sqlalchemy.exc.OperationalError("INSERT", {}, sqlite3.OperationalError("database is locked"))
 
@@ -253,7 +253,7 @@ def locked(path: str) -> Iterator[sqlite3.Connection]:
 
 
 def test_a_locked_file_is_waited_for(file_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpunet.search.storage.storage._SQLITE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("gpunet.search.storage.sqlite._TIMEOUT_S", 0.1)
     told: list[str] = []
     with locked(file_place.url) as lock:
 
@@ -267,7 +267,7 @@ def test_a_locked_file_is_waited_for(file_place: Place, monkeypatch: pytest.Monk
 
 
 def test_a_file_locked_for_too_long(file_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpunet.search.storage.storage._SQLITE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("gpunet.search.storage.sqlite._TIMEOUT_S", 0.1)
     storage = file_place.storage(patience_s=0.3)
     study, _ = storage.made_study(file_place.name)
     with locked(file_place.url), pytest.raises(StudyUnavailableError, match="does not serve: database is locked"):
@@ -428,7 +428,7 @@ def test_a_table_of_postgresql_that_is_locked(
 ) -> None:
     import psycopg
 
-    monkeypatch.setattr("gpunet.search.storage.storage._POSTGRESQL_LOCK_S", 0.1)
+    monkeypatch.setattr("gpunet.search.storage.postgresql._LOCK_S", 0.1)
     told: list[str] = []
     storage = server_place.storage(on_wait=told.append)
     study, _ = storage.made_study(server_place.name)
@@ -577,11 +577,11 @@ def test_urls_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = f"sqlite:///{tmp_path}/search.sqlite"
     assert full_url("search.sqlite") == full_url(Path("search.sqlite")) == here
     assert full_url("sqlite:///search.sqlite") == full_url(here) == here
-    assert sqlite_path(here) == tmp_path / "search.sqlite"
+    assert file_of(here) == tmp_path / "search.sqlite"
     assert full_url("postgresql://me@host/db") == full_url("postgres://me@host/db") == "postgresql+psycopg://me@host/db"
     assert full_url("postgresql+psycopg://me@host/db") == "postgresql+psycopg://me@host/db"
     assert full_url("grpc://host:13000") == "grpc://host:13000"
-    assert sqlite_path("grpc://host:13000") is None
+    assert file_of("grpc://host:13000") is None
 
 
 @pytest.mark.parametrize(("url", "message", "hint"), [

@@ -11,7 +11,7 @@ from PIL import Image
 from gpunet.errors import DataError
 from gpunet.model.preprocessing import evaluation_transform, image_config
 from gpunet.train import open_data
-from gpunet.train.data.loader import Batch, Place, TrainingLoader, evaluation_loader
+from gpunet.train.data.loader import Batch, ProcessPlace, TrainingLoader, evaluation_loader
 from gpunet.train.data.transforms import training_transform
 from gpunet.train.recipe import Augmentation
 
@@ -46,7 +46,7 @@ def test_workers_change_nothing() -> None:
 
 def test_processes_share_the_images_of_a_step() -> None:
     alone = list(loader(batch_size=8).epoch(1))
-    parts = [list(loader(batch_size=4, place=Place(rank, 2)).epoch(1)) for rank in (0, 1)]
+    parts = [list(loader(batch_size=4, place=ProcessPlace(rank, 2)).epoch(1)) for rank in (0, 1)]
     for whole, *halves in zip(alone, *parts, strict=True):
         assert torch.equal(whole.images, torch.cat([half.images for half in halves]))
 
@@ -64,7 +64,7 @@ def test_fixed_augmentation_is_the_same_in_every_epoch() -> None:
 def test_few_images_are_one_short_step() -> None:
     assert [len(batch.targets) for batch in loader(5, 8).epoch(0)] == [5]
     with pytest.raises(DataError, match="1 images are too few for 2 processes"):
-        loader(1, 8, place=Place(0, 2))
+        loader(1, 8, place=ProcessPlace(0, 2))
 
 
 def test_evaluation_sees_every_image_once_over_all_processes() -> None:
@@ -72,7 +72,7 @@ def test_evaluation_sees_every_image_once_over_all_processes() -> None:
     transform = evaluation_transform(CONFIG)
     seen = [
         int(index) for rank in range(2)
-        for batch in evaluation_loader(data, transform, 10, 4, place=Place(rank, 2)) for index in batch.indices
+        for batch in evaluation_loader(data, transform, 10, 4, place=ProcessPlace(rank, 2)) for index in batch.indices
     ]  # fmt: skip
     assert sorted(seen) == list(range(21))
 

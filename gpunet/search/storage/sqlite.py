@@ -1,0 +1,102 @@
+"""Studies in a SQLite file: for one machine, and a few dozen workers."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gpunet.core.files import lock, require
+from gpunet.errors import StudyError, StudyUnavailableError
+
+_TIMEOUT_S = 30.0
+_PREFIX = "sqlite:///"
+
+
+class Sqlite:
+    """See `gpunet.search.storage.backends.Backend`."""
+
+    at_once = 1  # a file takes one writer at a time
+
+    def full_url(self, url: str) -> str:
+        """See `Backend.full_url`: a path, or 'sqlite:///PATH'."""
+        if not url:
+            raise StudyError("a study's storage must be named.", "A SQLite file will do: search.sqlite")
+        _, _, rest = url.partition("://") if "://" in url else ("", "", f"/{url}")
+        path = rest.removeprefix("/")
+        if not rest.startswith("/") or not path or path == ":memory:":
+            raise StudyError(f"{url} names no file.", "E.g. sqlite:///search.sqlite")
+        return f"{_PREFIX}{Path(path).expanduser().absolute()}"
+
+    def shown(self, url: str) -> str:
+        """See `Backend.shown`: the file."""
+        return url.removeprefix(_PREFIX)
+
+    def path(self, url: str) -> Path | None:
+        """See `Backend.path`."""
+        return Path(url.removeprefix(_PREFIX))
+
+    def open(self, optuna: ModuleType, url: str, *, reading: bool, make: bool, patience_s: float) -> Any:
+        """See `Backend.open`."""
+        path = Path(url.removeprefix(_PREFIX))
+        if not make and not path.is_file():
+            raise StudyError(f"{path}: there is no such file.", "gpunet search create makes a study.")
+        if not make and not _holds_studies(path):  # Optuna would make its tables in whatever file it is
+            raise StudyError(f"{path} holds no study.", "gpunet search create makes one.")
+        wait_s = min(_TIMEOUT_S, max(patience_s, 0.1))
+
+        def opened() -> Any:
+            storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": wait_s}})
+            if not reading:
+                _begin_immediately(storage.engine)
+            return optuna.storages.get_storage(storage)
+
+        if reading:
+            return opened()
+        try:
+            with lock(path):  # several processes may make one file at once
+                return opened()
+        except OSError as error:
+            raise StudyUnavailableError(
+                f"{path} cannot be made: {error}", "Give a folder that can be written."
+            ) from None
+
+    def close(self, raw: Any) -> None:
+        """See `Backend.close`."""
+        close_engine(raw)
+
+
+def close_engine(raw: Any) -> None:
+    """Let go of the connections of one of Optuna's storages in a database."""
+    inner = getattr(raw, "_backend", raw)
+    inner.scoped_session.remove()
+    inner.engine.dispose()
+
+
+def _holds_studies(path: Path) -> bool:
+    """Whether a file has Optuna's tables; one that cannot be asked may have."""
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as file:
+            return bool(file.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchall())
+    except sqlite3.Error:
+        return True
+
+
+def _begin_immediately(engine: Any) -> None:
+    """Let every SQLite transaction take the write lock at its beginning.
+
+    Two that both read first and then write would each wait for the other, and SQLite lets one fail at once instead.
+    """
+    event: Any = require("sqlalchemy", "search", purpose="to keep a study").event
+
+    def connected(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+
+    def begun(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begun)
+    engine.dispose()  # connections made so far are of the other kind
