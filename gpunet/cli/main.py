@@ -1,18 +1,21 @@
-"""The command `gpunet`: find, list, info, pareto, bench, table, train, eval, search, report, publish."""
+"""The command `gpunet`: find, list, info, pareto, bench, table, train, eval, search, populate, report, publish."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 import gpunet
-from gpunet.cli import bench, evaluate, find, info, listing, pareto, publish, report, train
-from gpunet.cli.search import command as search
-from gpunet.cli.table import command as table
 from gpunet.core import console
 
+# In the order of the help. A new command is a file with `add_parser`, and a word here.
+_COMMANDS = (
+    "find", "listing", "info", "pareto", "bench", "table.command", "train", "evaluate", "search.command", "populate",
+    "report", "publish",
+)  # fmt: skip
 _SUMMARY = "Convolutional networks tiered by the latency they really have on a device."
 
 
@@ -21,8 +24,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="gpunet", description=_SUMMARY)
     top.add_argument("--version", action="version", version=f"gpunet {gpunet.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (find, listing, info, pareto, bench, table, train, evaluate, search, report, publish):
-        command.add_parser(commands)
+    for name in _COMMANDS:
+        importlib.import_module(f"gpunet.cli.{name}").add_parser(commands)
     return top
 
 

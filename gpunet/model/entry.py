@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -120,6 +121,7 @@ class Entry:
         accuracy: None where nobody measured it.
         licence: of the weights.
         classes: their names in order, where they are known; None for ImageNet's, which timm names.
+        model_args: arguments of a timm architecture that make it this network, such as a transformer's width.
     """
 
     name: str
@@ -137,6 +139,7 @@ class Entry:
     classes: tuple[str, ...] | None = None
     parameters_millions: float | None = None
     multiply_adds_billions: float | None = None
+    model_args: Mapping[str, Any] | None = field(default=None, hash=False)
     spec_data: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
     records: tuple[LatencyRecord, ...] = field(default=(), repr=False)
     folder: Path | None = None
@@ -188,6 +191,8 @@ class Entry:
     def identity(self) -> str:
         """What fixes the network's latency, whatever its name: the spec's SHA-256 or the timm name, and the input."""
         network = self.spec.sha256 if self.spec is not None else f"timm:{self.architecture}"
+        if self.model_args:
+            network += json.dumps(dict(self.model_args), sort_keys=True)
         return f"{network}@{self.in_chans}x{self.input_px}:{self.num_classes}"
 
     def to_dict(self) -> dict[str, Any]:

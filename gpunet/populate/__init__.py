@@ -1,1 +1,1 @@
-"""The parts of tools/populate_zoo.py: a plan, a folder of state, and a file a stage."""
+"""A device's zoo from a plan: a folder of state, and a file a stage."""

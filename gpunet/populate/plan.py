@@ -14,7 +14,6 @@ from gpunet import runtime as runtimes
 from gpunet.core.fields import check_name, check_number, check_one_of, part_to_dict
 from gpunet.errors import SpecError, StudyError
 from gpunet.search.optimize.named import optimizer_names
-from gpunet.search.spaces.conv_space import ConvSpace
 from gpunet.search.spaces.space import SearchSpace
 from gpunet.search.storage.backends import full_url
 from gpunet.search.study.definition import Pruning
@@ -268,8 +267,8 @@ class Plan:
             raise SpecError(f"name: {self.name!r} is not of letters, digits, '-' and '_'")
         for part in (self.device, self.table, self.tiers, self.search, self.fine_tune, self.publish):
             part.check()
-        if not isinstance(self.space, ConvSpace):
-            raise SpecError("space: only networks of a ConvSpace can be published", "VitSpace is to estimate with.")
+        if not isinstance(self.space, SearchSpace):
+            raise SpecError(f"space: {self.space!r} is not a search space", "ConvSpace and VitSpace are.")
         if self.table.jobs > 1 and self.device.threads != 1 and not _on_gpu(self.device.runtime):
             raise SpecError("table.jobs: builders that share processors measure each other", "Set device.threads to 1.")
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from gpunet.populate.plan import FineTunePlan, Plan, PublishPlan, SearchPlan, TablePlan, TiersPlan
+from gpunet.populate.stages import PRESET_NAMES
 from gpunet.search.spaces.conv_space import ConvSpace
 from gpunet.search.spaces.stage_choices import StageChoices
 from gpunet.search.study.definition import Pruning
@@ -78,5 +79,5 @@ def demo_small() -> Plan:
     )
 
 
-PRESETS: dict[str, Callable[[], Plan]] = {"demo": demo, "demo-small": demo_small}
+PRESETS: dict[str, Callable[[], Plan]] = dict(zip(PRESET_NAMES, (demo, demo_small), strict=True))
 """By name."""

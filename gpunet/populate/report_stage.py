@@ -9,9 +9,10 @@ from gpunet.latency.table import LatencyTable
 from gpunet.populate.context import Context
 from gpunet.populate.search_stage import study_of
 from gpunet.populate.tier_stage import TierFound, tiers_of
-from gpunet.populate.winner_stage import Winner, winner_of
+from gpunet.populate.winner_stage import Winner, network_of, winner_of
 from gpunet.report.data import NetworkReport, Report, Sample, TierReport, TrialPoint, write_report
 from gpunet.report.save import save_report
+from gpunet.search.spaces.space import architecture_dict
 from gpunet.search.study.definition import software_versions
 from gpunet.search.study.trials import TrialRecord
 
@@ -63,11 +64,12 @@ def _tier(context: Context, tier: TierFound) -> TierReport:
 
 
 def _network(context: Context, winner: Winner) -> NetworkReport:
-    spec = context.plan.space.decode(winner.vector)
-    said = winner.measurement
-    counted = {"num_classes": context.num_classes}
+    space, said = context.plan.space, winner.measurement
+    parameters = sum(each.numel() for each in network_of(context, winner.vector).parameters())
+    works = [key.work() for key in space.keys(winner.vector, num_classes=context.num_classes)]
+    multiply_adds = sum(each.multiply_adds + each.depthwise_multiply_adds for each in works)
     return NetworkReport(
         context.plan.entry_name(winner.tier.number), _name(winner.tier), winner.top1_percent, winner.estimated_ms,
-        said.latency_ms, said.spread_percent / 100 * said.latency_ms, spec.count_parameters(**counted),
-        spec.count_multiply_adds(**counted), spec.to_dict(), f"trial {winner.trial}",
+        said.latency_ms, said.spread_percent / 100 * said.latency_ms, parameters, multiply_adds,
+        architecture_dict(space.decode(winner.vector)), f"trial {winner.trial}",
     )  # fmt: skip

@@ -10,10 +10,7 @@ from pathlib import Path
 from gpunet.core.text import duration
 from gpunet.populate import publish_stage, report_stage, search_stage, table_stage, tier_stage, winner_stage
 from gpunet.populate.context import Context
-
-STAGES = ("table", "tiers", "search", "winners", "publish", "report")
-PARTS = {"fine-tune": "winners", "export": "winners", "measure": "winners"}
-"""Steps that a tier's candidates go through one after the other, by the stage that takes them."""
+from gpunet.populate.stages import PARTS, STAGES
 
 
 @dataclass(frozen=True)

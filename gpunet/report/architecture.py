@@ -89,7 +89,7 @@ def parts_of(spec: NetworkSpec) -> tuple[DrawnPart, ...]:
     for number, stage in enumerate(spec.stages):
         if stage.layers:
             layers = tuple(shapes[f"stages[{number}][{index}]"] for index in range(stage.layers))
-            parts.append(DrawnPart(f"stage {number + 1}", stage.type, layers, stage.expansion))
+            parts.append(DrawnPart(f"stage {number}", stage.type, layers, stage.expansion))
     for name, title in (("head", "head"), ("head_hidden", "head, hidden"), ("classifier", "classifier")):
         if name in shapes:
             parts.append(DrawnPart(title, shapes[name].kind, (shapes[name],)))
@@ -108,6 +108,8 @@ def draw_architecture(
         alone: with the title in the picture, which the page has beside it.
     """
     spec = network.network
+    if spec is None:
+        raise ValueError(f"{network.name} has no stages to draw")
     parts = parts_of(spec)
     tallest = tallest or most_channels([network])
     title = f"{network.name}: architecture, input {spec.resolution_px} px"
@@ -127,9 +129,8 @@ def draw_architecture(
 
 def most_channels(networks: Sequence[NetworkReport]) -> int:
     """The most output channels of any part that is drawn, the classifier left out."""
-    return max(
-        (part.channels for each in networks for part in parts_of(each.network) if part.kind != "linear"), default=1
-    )
+    specs = [each.network for each in networks if each.network is not None]
+    return max((part.channels for spec in specs for part in parts_of(spec) if part.kind != "linear"), default=1)
 
 
 def _part(part: DrawnPart, middle: float, head: float, column: float, tallest: int) -> list[Shape]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from gpunet.model.spec import NetworkSpec
 from gpunet.report.architecture import KEY, draw_architecture, most_channels, parts_of
 from gpunet.report.chart import Chart
 from gpunet.report.charts import estimate_chart, progress_chart, sample_chart
@@ -132,7 +133,7 @@ def _winners(report: Report) -> str:
             _figure_text(network.estimated_ms),
             scaled(network.parameters, 1e6),
             scaled(network.multiply_adds, 1e9),
-            f"{network.network.resolution_px}",
+            network.input_px,
         )
         for network in report.networks
     ]
@@ -176,6 +177,25 @@ def _architectures(report: Report) -> str:
 
 
 def _architecture(network: NetworkReport, number: int, tallest: int) -> str:
+    said = [
+        f"top-1 {network.top1_percent:.2f} %",
+        "not measured" if network.measured_ms is None else f"{time_text(network.measured_ms)} measured",
+        f"{scaled(network.parameters, 1e6)} M parameters",
+        f"{scaled(network.multiply_adds, 1e9)} G multiply-adds",
+        f"input {network.input_px} px",
+    ]
+    caption = f"{network.tier}: {', '.join(said)}. {network.note}".rstrip()
+    if network.network is None:  # of another space: its decisions are all that is known of it
+        body = table(("decision", "value"), [(name, str(value)) for name, value in network.spec.items()])
+    else:
+        drawing = draw_architecture(network, number, tallest=tallest)
+        body = svg(drawing) + _details("The stages as a table", _stages(network.network))
+    return f"<figure><h3>{escape(network.name)}</h3><figcaption>{escape(caption)}</figcaption>{body}</figure>"
+
+
+def _stages(spec: NetworkSpec) -> str:
+    columns = ("part", "layers", "channels>", "kernel>", "stride>", "expansion>", "SE", "activation", "px>",
+               "parameters>", "multiply-adds>")  # fmt: skip
     rows = [
         (
             part.title,
@@ -190,25 +210,10 @@ def _architecture(network: NetworkReport, number: int, tallest: int) -> str:
             f"{sum(shape.parameters for shape in part.shapes):,}",
             f"{sum(shape.multiply_adds for shape in part.shapes):,}",
         )
-        for part in parts_of(network.network)
+        for part in parts_of(spec)
         for first in part.shapes[:1]
     ]
-    columns = ("part", "layers", "channels>", "kernel>", "stride>", "expansion>", "SE", "activation", "px>",
-               "parameters>", "multiply-adds>")  # fmt: skip
-    said = [
-        f"top-1 {network.top1_percent:.2f} %",
-        "not measured" if network.measured_ms is None else f"{time_text(network.measured_ms)} measured",
-        f"{scaled(network.parameters, 1e6)} M parameters",
-        f"{scaled(network.multiply_adds, 1e9)} G multiply-adds",
-        f"input {network.network.resolution_px} px",
-    ]
-    caption = f"{network.tier}: {', '.join(said)}. {network.note}".rstrip()
-    drawing = draw_architecture(network, number, tallest=tallest)
-    data = _details("The stages as a table", table(columns, rows))
-    return (
-        f"<figure><h3>{escape(network.name)}</h3><figcaption>{escape(caption)}</figcaption>"
-        f"{svg(drawing)}{data}</figure>"
-    )
+    return table(columns, rows)
 
 
 def _conditions(report: Report) -> str:

@@ -175,7 +175,7 @@ class NetworkReport:
         measured_ms: of the whole network; None where nobody measured it.
         spread_ms: upper less lower quartile of the measurement's repeats; None where it is not known.
         parameters, multiply_adds: counted singly; the latter for one image.
-        spec: the architecture, as `NetworkSpec.to_dict` writes it.
+        spec: the architecture: `NetworkSpec.to_dict()`, or whatever another space decodes to, as plain JSON types.
         note: whatever else should be said of it.
     """
 
@@ -191,9 +191,14 @@ class NetworkReport:
     note: str = ""
 
     @cached_property
-    def network(self) -> NetworkSpec:
-        """The architecture as a NetworkSpec."""
-        return NetworkSpec.from_dict(self.spec)
+    def network(self) -> NetworkSpec | None:
+        """The architecture as a NetworkSpec; None for one that is not GPUNet's."""
+        return NetworkSpec.from_dict(self.spec) if "stages" in self.spec else None
+
+    @property
+    def input_px(self) -> str:
+        """Side of its input; '-' where the architecture does not say."""
+        return str(self.spec.get("resolution_px", "-"))
 
     def check(self, path: str) -> None:
         """Raise SpecError, naming `path`, where a value breaks its rule."""
@@ -207,6 +212,8 @@ class NetworkReport:
             check_number(f"{path}.spread_ms", self.spread_ms, 0, rule="spreads are in ms, at least 0")
         for name in ("parameters", "multiply_adds"):
             check_number(f"{path}.{name}", getattr(self, name), 1, whole=True, rule="they are counted singly")
+        if not isinstance(self.spec, Mapping) or not self.spec:
+            raise SpecError(f"{path}.spec: {self.spec!r} is not an architecture")
         try:
             _ = self.network
         except SpecError as error:

@@ -52,6 +52,7 @@ def save_report(
     drawings += [
         draw_architecture(network, number, tallest=tallest, alone=True)
         for number, network in enumerate(report.networks)
+        if network.network is not None
     ]
     saved = []
     for drawing in drawings:

@@ -64,6 +64,8 @@ def read_entry(path: Path) -> Entry | None:
         raise EntryError(f"{path}: architecture is missing.", "Name it as timm does, or 'gpunet' with a spec.")
     if body["architecture"] == "gpunet" and body["spec_data"] is None:
         raise EntryError(f"{path}: architecture 'gpunet' needs a spec.", "Add the network's spec under the key 'spec'.")
+    if body.get("model_args") is not None and not isinstance(body["model_args"], dict):
+        raise EntryError(f"{path}: model_args must be an object, but is {body['model_args']!r}.")
     parts = {"accuracy": Accuracy, "weights": WeightsSource, "preprocessing": Preprocessing}
     for name, part_type in parts.items():
         if body.get(name) is not None:

@@ -30,13 +30,22 @@ def pretrained_cfg(entry: Entry) -> dict[str, Any]:
         "license": entry.licence,
         "paper_name": "Searching the Deployable Convolution Neural Networks for GPUs",
     }
-    if entry.preprocessing is not None:
-        given = entry.preprocessing
-        cfg.update(crop_pct=given.crop_pct, interpolation=given.interpolation, mean=given.mean, std=given.std)
+    cfg.update(_image_cfg(entry))
     if entry.weights is not None:
         cfg["url"] = entry.weights.ngc_url
         cfg["hf_hub_id"] = entry.weights.hf_repo
     return cfg
+
+
+def _image_cfg(entry: Entry) -> dict[str, Any]:
+    """How an entry takes pictures, in timm's words; nothing where it does not say."""
+    given = entry.preprocessing
+    if given is None:
+        return {}
+    return {
+        "input_size": (entry.in_chans, given.input_px, given.input_px), "crop_pct": given.crop_pct,
+        "interpolation": given.interpolation, "mean": given.mean, "std": given.std,
+    }  # fmt: skip
 
 
 def gpunet_from_spec(
@@ -126,7 +135,10 @@ def model_from_entry(
             entry.spec, variant=entry.name, cfg=pretrained_cfg(entry), prepare=prepare, **model_kwargs
         )
     else:
-        model = _timm_model(entry, entry.architecture, wanted, weights, model_kwargs)
+        arguments = {**(entry.model_args or {}), **model_kwargs}
+        model = _timm_model(entry, entry.architecture, wanted, weights, arguments)
+        if entry.model_args:
+            model.model_args = dict(entry.model_args)
     if not isinstance(model, GPUNet):
         model.entry = entry
         model.transforms = functools.partial(_transforms, model)
@@ -141,6 +153,8 @@ def _timm_model(
             f"entry {entry.name} names the architecture {architecture!r}, which timm {timm.__version__} does not have.",
             "timm.list_models() lists what it has.",
         )
+    overlay = _image_cfg(entry)  # an entry's own say counts, not that of the architecture's name
+    model_kwargs = {"pretrained_cfg_overlay": overlay, **model_kwargs} if overlay else model_kwargs
     if not wanted:
         return timm.create_model(architecture, pretrained=False, **model_kwargs)
     try:
@@ -151,8 +165,8 @@ def _timm_model(
             load_weights(model, find_weights(entry, weights))
             return model
         # timm loads before it wraps the network in a feature extractor, which has other names.
-        file = {"file": str(find_weights(entry, weights)), "num_classes": entry.num_classes}
-        return timm.create_model(architecture, pretrained=True, pretrained_cfg_overlay=file, **model_kwargs)
+        file = {**overlay, "file": str(find_weights(entry, weights)), "num_classes": entry.num_classes}
+        return timm.create_model(architecture, pretrained=True, **{**model_kwargs, "pretrained_cfg_overlay": file})
     except GpunetError:
         raise
     except (OSError, RuntimeError) as error:

@@ -52,7 +52,9 @@ def write_entry(
     architecture = "gpunet" if spec is not None else cfg.get("architecture")
     if not architecture:
         raise EntryError(f"a {type(model).__name__} has no name in timm, so nothing could build it again.")
-    tag = "" if spec is not None or not cfg.get("tag") else f".{cfg['tag']}"
+    model_args = getattr(model, "model_args", None)
+    # With arguments of its own it is another network than the one that a tag's weights are of.
+    tag = "" if spec is not None or model_args or not cfg.get("tag") else f".{cfg['tag']}"
     config = image_config(model)
     body: dict[str, Any] = {
         "format": FORMAT,
@@ -73,6 +75,7 @@ def write_entry(
         "licence": licence,
     }
     optional = {"classes": list(classes) if classes else None, "note": note, "sources": list(sources),
+                "model_args": model_args,
                 "spec": None if spec is None else spec.to_dict()}  # fmt: skip
     body |= {key: value for key, value in optional.items() if value}
     path = folder / ENTRY

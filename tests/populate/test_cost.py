@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-import populate_zoo
 import pytest
 from helpers import ROOT
 
+from gpunet.cli.main import main as gpunet_command
 from gpunet.errors import InvalidArgumentError
 from gpunet.populate.cost import IMAGENET_IMAGES, PUBLISHED, gpu_hours, tier_cost
 from gpunet.zoo.catalog import catalog
@@ -15,7 +15,9 @@ from gpunet.zoo.catalog import catalog
 
 @pytest.mark.parametrize("page", ["README.md", "docs/populating.md"])
 def test_the_tables_of_the_guides_are_computed(page: str, capsys: pytest.CaptureFixture[str]):
-    populate_zoo.main([str(ROOT / "docs" / "h100-imagenet.toml"), "--cost", "--gpus", "100", "--gpu-hour", "2"])
+    gpunet_command(
+        ["populate", str(ROOT / "docs" / "h100-imagenet.toml"), "--cost", "--gpus", "100", "--gpu-hour", "2"]
+    )
     table, about_table = capsys.readouterr().out.split("\n\n")
     printed = [re.split(r"\s{2,}", line.strip()) for line in table.splitlines()]
     text = (ROOT / page).read_text(encoding="utf-8")

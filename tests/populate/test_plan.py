@@ -157,7 +157,6 @@ def test_the_data_of_a_plan_may_move(tmp_path: Path):
         (changed(publish={"note": 5}), "publish.note: 5 is not a text"),
         (changed(publish={"name": "../{tier}"}), "publish.name: '../{tier}' is not of letters"),
         (changed(tiers={"bounds_ms": []}), "tiers.bounds_ms: there is none"),
-        ({**LEAST, "space": VIT.to_dict()}, "space: only networks of a ConvSpace can be published"),
     ],
 )  # fmt: skip
 def test_what_a_plan_may_not_say(body: object, text: str):

@@ -12,12 +12,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import populate_zoo
 import pytest
 from helpers import ROOT, publications
 from helpers.browser import needs_chromium, opened
 
 import gpunet
+from gpunet.cli.main import main as gpunet_command
 from gpunet.errors import InvalidArgumentError, PreemptedError, SpecError, WorkerError
 from gpunet.populate import search_stage, tier_stage, winner_stage
 from gpunet.populate.context import Context
@@ -27,6 +27,7 @@ from gpunet.populate.presets import PRESETS
 from gpunet.populate.publish_stage import rescored_percent
 from gpunet.populate.run import populate
 from gpunet.runtime.measurement import Measurement
+from gpunet.search.spaces.vit_space import VitSpace
 from gpunet.search.study.opening import open_study
 from gpunet.search.study.trials import TrialRecord
 from gpunet.train.recipe import Distillation
@@ -190,6 +191,39 @@ def test_the_report_opens_in_a_browser(tool: Tool, tmp_path: Path):
 def test_a_study_of_the_run_opens_with_gpunet_search(tool: Tool):
     study = open_study(tool.folder / "search.sqlite", "small-tier-1", reading=True)
     assert study.best().top1_percent == max(each.top1_percent for each in study.trials())
+
+
+@pytest.mark.slow
+def test_a_space_of_transformers_goes_the_whole_way(tmp_path: Path):
+    """A space that shares nothing with GPUNet's: its winners are published, and built again from their entries."""
+    import timm
+    import torch
+
+    plan = PRESETS["demo-small"]()
+    recipe = dataclasses.replace(plan.search.recipe, epochs=1)
+    plan = dataclasses.replace(
+        plan, name="vit", space=VitSpace((32,), (8,), (24, 48), (1, 2), (2,), (2.0,)),
+        search=dataclasses.replace(plan.search, trials=2, random_trials=0, recipe=recipe, workers=1),
+        fine_tune=dataclasses.replace(
+            plan.fine_tune, recipe=dataclasses.replace(plan.fine_tune.recipe, epochs=1), tolerance_percent=99.0
+        ),
+        table=dataclasses.replace(plan.table, fraction=1.0, networks=0),
+        tiers=dataclasses.replace(plan.tiers, count=2000, lowest=0.0, highest=1.0),
+    )  # fmt: skip
+    said: list[str] = []
+    place = StateFolder(tmp_path / "state", plan)
+    with place.held():
+        done = populate(Context(plan, place, said.append), "report")
+    assert done.entries, said  # of the slower tier at least, which has no upper bound
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for folder in done.entries:
+        ours = gpunet.load(folder.name, zoo=folder.parent)
+        theirs = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+        with torch.inference_mode():
+            torch.testing.assert_close(theirs(images), ours(images))
+        assert ours.entry.model_args["embed_dim"] in (24, 48)
+    assert done.page is not None
+    assert "mlp_ratio" in done.page.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -400,14 +434,14 @@ def test_the_upper_bound_is_a_promise_and_the_lower_one_has_a_tolerance(
 )
 def test_what_the_command_line_refuses(arguments: list[str], text: str):
     with pytest.raises(InvalidArgumentError, match=text):
-        populate_zoo.main(arguments)
+        gpunet_command(["populate", *arguments])
 
 
 def test_a_plan_that_is_not_there():
     with pytest.raises(SpecError, match="cannot read"):
-        populate_zoo.main(["nothing.toml", "-o", "x"])
+        gpunet_command(["populate", "nothing.toml", "-o", "x"])
 
 
 def test_a_plan_is_printed_whole(capsys: pytest.CaptureFixture[str]):
-    populate_zoo.main(["--preset", "demo", "--print-plan"])
+    gpunet_command(["populate", "--preset", "demo", "--print-plan"])
     assert json.loads(capsys.readouterr().out)["search"]["recipe"]["epochs"] == 2

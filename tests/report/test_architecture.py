@@ -18,17 +18,17 @@ def _boxes(network: NetworkReport, **options: int) -> dict[str, Block]:
 
 def test_every_part_of_a_network_is_a_box_with_all_that_is_known_of_it():
     boxes = _boxes(small_network())
-    assert list(boxes) == ["stem", "stage 1", "stage 2", "stage 3", "stage 4", "head", "classifier"]
-    assert boxes["stage 4"].tip == (
-        "stage 4", "IRB, 2 layers", "40 → 48 channels", "kernel 3, stride 1, expansion 4",
+    assert list(boxes) == ["stem", "stage 0", "stage 1", "stage 2", "stage 3", "head", "classifier"]
+    assert boxes["stage 3"].tip == (
+        "stage 3", "IRB, 2 layers", "40 → 48 channels", "kernel 3, stride 1, expansion 4",
         "squeeze-excitation: yes; activation: swish", "4 → 4 px", "0.045 M parameters", "0.6 M multiply-adds",
     )  # fmt: skip
 
 
 def test_width_grows_with_layers_and_height_with_channels():
     boxes = _boxes(example_report().networks[0])
-    assert boxes["stage 1"].height < boxes["stage 4"].height < boxes["stage 7"].height < boxes["head"].height
-    assert boxes["stage 2"].width < boxes["stage 1"].width < boxes["stage 3"].width < boxes["stage 6"].width
+    assert boxes["stage 0"].height < boxes["stage 3"].height < boxes["stage 6"].height < boxes["head"].height
+    assert boxes["stage 1"].width < boxes["stage 0"].width < boxes["stage 2"].width < boxes["stage 5"].width
 
 
 def test_several_drawings_share_their_scale():
@@ -43,9 +43,9 @@ def test_several_drawings_share_their_scale():
 def test_the_words_beneath_a_part_say_its_choices():
     drawing = draw_architecture(small_network(), 0)
     said = [shape.text for shape in drawing.shapes if isinstance(shape, Words)]
-    at = said.index("stage 3")
-    assert said[at : at + 6] == ["stage 3", "IRB", "40 ch", "k3 s2 e4", "swish, SE", "8 → 4 px"]
-    assert said[said.index("stage 4") + 1] == "IRB x2"
+    at = said.index("stage 2")
+    assert said[at : at + 6] == ["stage 2", "IRB", "40 ch", "k3 s2 e4", "swish, SE", "8 → 4 px"]
+    assert said[said.index("stage 3") + 1] == "IRB x2"
     assert drawing.title == "small: architecture, input 32 px"
     assert "small: architecture, input 32 px" not in said
     alone = draw_architecture(small_network(), 0, alone=True)
@@ -65,4 +65,4 @@ def test_stages_without_layers_are_left_out_and_a_hidden_head_is_there():
     names = [part.title for part in parts_of(entry_named("gpunet_d1").spec)]
     assert names[-3:] == ["head", "head, hidden", "classifier"]
     empty = dataclasses.replace(SMALL, stages=(*SMALL.stages[:3], dataclasses.replace(SMALL.stages[3], layers=0)))
-    assert "stage 4" not in [part.title for part in parts_of(empty)]
+    assert "stage 3" not in [part.title for part in parts_of(empty)]

@@ -77,8 +77,8 @@ def test_the_page_is_no_wider_than_its_window(browser: Browser):
         ("#progress-1 .mark[data-tip*='trial 59']", ["fast, search, best so far", "trial 59 of those that ended"]),
         ("#estimates .mark[data-tip^='example-fast']",
          ["example-fast", "0.919 ms measured", "0.892 ms estimated", "error -2.9 %"]),
-        ("#architecture-1 .mark[data-tip^='stage 4']",
-         ["stage 4", "IRB, 8 layers", "64 → 96 channels", "kernel 5, stride 2, expansion 6"]),
+        ("#architecture-1 .mark[data-tip^='stage 3']",
+         ["stage 3", "IRB, 8 layers", "64 → 96 channels", "kernel 5, stride 2, expansion 6"]),
     ],
 )  # fmt: skip
 def test_pointing_at_a_mark_shows_what_it_is(browser: Browser, mark: str, lines: list[str]):

@@ -156,7 +156,7 @@ def measured(monkeypatch) -> list[list[str]]:
 
 
 def test_on_this_machine_only_what_could_be_the_answer_is_measured(measured) -> None:
-    match = best(Query("local", max_ms=50))  # d2, of 83.6 %, takes 52.8 ms; d1, of 82.5 %, 45.6
+    match = best(Query(device="local", max_ms=50))  # d2, of 83.6 %, takes 52.8 ms; d1, of 82.5 %, 45.6
     assert (match.name, match.latency_ms) == ("gpunet_d1", 45.6)
     assert measured == [["gpunet_d2"], ["gpunet_d1"]]
 
@@ -164,7 +164,7 @@ def test_on_this_machine_only_what_could_be_the_answer_is_measured(measured) -> 
 @pytest.mark.parametrize("max_ms", [23, 29, 33, 40, 50, 60])
 @pytest.mark.parametrize("bounds", [{}, {"min_top1": 80.4}, {"max_params": 20e6}, {"include_baselines": True}])
 def test_that_is_the_answer_of_having_measured_them_all(measured, max_ms, bounds) -> None:
-    query = Query("local", max_ms=max_ms, **bounds)
+    query = Query(device="local", max_ms=max_ms, **bounds)
     everything = gpunet.find("local", max_ms=max_ms, **bounds)
     if everything:
         assert best(query) == everything[0]
@@ -179,18 +179,18 @@ def test_ties_on_this_machine_go_to_the_faster(measured, tmp_path) -> None:
         accuracy = {"top1_percent": 90.0, "dataset": "mine", "source": "me"}
         write_zoo(tmp_path, entry={**ENTRY, "name": name, "spec": spec, "accuracy": accuracy}, records=(),
                   name=f"{name}.json")  # fmt: skip
-    assert best(Query("local", max_ms=50), tmp_path).name == "slim"
+    assert best(Query(device="local", max_ms=50), tmp_path).name == "slim"
     assert measured == [["slim", "wide"]]
 
 
 def test_what_breaks_another_bound_is_not_measured(measured) -> None:
-    assert best(Query("local", max_ms=60, max_params=11e6)).name == "gpunet_d1"
+    assert best(Query(device="local", max_ms=60, max_params=11e6)).name == "gpunet_d1"
     assert measured == [["gpunet_d1"]]
 
 
 def test_where_nothing_fits_on_this_machine_the_nearest_of_all_are_named(measured) -> None:
     with pytest.raises(NothingFitsError) as caught:
-        best(Query("local", max_ms=20, min_top1=83))
+        best(Query(device="local", max_ms=20, min_top1=83))
     assert "gpunet_p1" in caught.value.hint
     assert len(measured[-1]) == 7
 

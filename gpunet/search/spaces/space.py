@@ -14,6 +14,7 @@ network. So Sobol points, an optimiser's lattice and its neighbours need no test
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -268,10 +269,24 @@ def space_body(data: object, kind: str, version: int) -> dict[str, Any]:
     return body
 
 
+# Kind, as a space's dict names it -> module and class. A new space is a file, and a line here.
 _KINDS = {
     "conv": ("gpunet.search.spaces.conv_space", "ConvSpace"),
     "vit": ("gpunet.search.spaces.vit_space", "VitSpace"),
 }
+
+
+def register_space(kind: str, space: type[SearchSpace]) -> None:
+    """Let `space_from_dict` make a space that is not gpunet's; every process that reads one must have called this."""
+    _KINDS[kind] = (space.__module__, space.__qualname__)
+
+
+def architecture_dict(architecture: Any) -> dict[str, Any]:
+    """An architecture of any space as plain JSON types: its `to_dict()`, or the fields of a dataclass."""
+    body: dict[str, Any] = (
+        architecture.to_dict() if hasattr(architecture, "to_dict") else dataclasses.asdict(architecture)
+    )
+    return body
 
 
 def space_from_dict(data: Mapping[str, Any]) -> SearchSpace:

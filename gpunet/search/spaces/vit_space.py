@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from timm.models import VisionTransformer
 
 SPACE_VERSION = 1
-
-
 _MOST = 65536
+_ARCHITECTURE = "vit_tiny_patch16_224"  # of timm's, which takes every size as an argument
 _INTEGERS = ("resolution_px", "patch_px", "width", "depth", "heads")
 
 
@@ -204,18 +203,19 @@ class VitSpace(DigitSpace):
 
     def build(self, vector: ArrayLike, *, num_classes: int = 1000, **options: Any) -> VisionTransformer:
         """See `SearchSpace.build`: timm's VisionTransformer, which says how it takes images; options are its own."""
-        from timm.models import VisionTransformer
+        import timm
 
         spec = self.decode(vector)
-        model = VisionTransformer(
-            img_size=spec.resolution_px, patch_size=spec.patch_px, embed_dim=spec.width, depth=spec.depth,
-            num_heads=spec.heads, mlp_ratio=spec.mlp_ratio, num_classes=num_classes, **options,
-        )  # fmt: skip
-        # A VisionTransformer that timm did not create by name does not say how it takes images.
-        shape = (options.get("in_chans", IMAGE_CHANNELS), spec.resolution_px, spec.resolution_px)
-        model.pretrained_cfg = {  # type: ignore[assignment]  # to mypy a module holds tensors and modules only
-            "input_size": shape, "crop_pct": 1.0, "first_conv": "patch_embed.proj", "classifier": "head"
+        arguments: dict[str, Any] = {
+            "img_size": spec.resolution_px, "patch_size": spec.patch_px, "embed_dim": spec.width, "depth": spec.depth,
+            "num_heads": spec.heads, "mlp_ratio": spec.mlp_ratio,
         }  # fmt: skip
+        shape = (options.get("in_chans", IMAGE_CHANNELS), spec.resolution_px, spec.resolution_px)
+        model: Any = timm.create_model(
+            _ARCHITECTURE, num_classes=num_classes, pretrained_cfg_overlay={"input_size": shape, "crop_pct": 1.0},
+            **arguments, **options,
+        )  # fmt: skip
+        model.model_args = arguments  # what makes the architecture this network: an entry keeps it
         return model
 
     def to_dict(self) -> dict[str, Any]:

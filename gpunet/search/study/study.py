@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from gpunet.core.arguments import checked_integer
 from gpunet.core.files import write_text
 from gpunet.errors import StudyError
+from gpunet.search.spaces.space import architecture_dict
 from gpunet.search.storage.backends import shown
 from gpunet.search.storage.storage import StudyStorage
 from gpunet.search.study.definition import StudyDefinition
@@ -157,7 +158,7 @@ class Study:
             datetime_start=_now(), datetime_complete=None, params={}, distributions={},
             user_attrs={
                 VECTOR: [int(index) for index in vector],
-                SPEC: spec.to_dict() if hasattr(spec, "to_dict") else dataclasses.asdict(spec),
+                SPEC: architecture_dict(spec),
                 ESTIMATED: float(estimated_ms), ASSIGNMENT: assignment, SESSION: session,
             },
             system_attrs={}, intermediate_values={},

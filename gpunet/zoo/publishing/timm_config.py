@@ -56,4 +56,6 @@ def timm_config(model: nn.Module, *, licence: str, classes: Sequence[str] | None
         config["label_names"] = list(classes)
     if spec is not None:
         config["model_args"] = {"spec": spec.to_dict()}
+    elif getattr(model, "model_args", None):
+        config["model_args"] = dict(model.model_args)  # type: ignore[arg-type]
     return config
