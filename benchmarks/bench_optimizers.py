@@ -36,13 +36,13 @@ from optimizer_benchmark.standings import NAS_BUDGETS, Key, draw, report
 
 from gpunet.core import console
 from gpunet.core.files import write_text
+from gpunet.core.pictures import checked_picture
 from gpunet.errors import InvalidArgumentError
 from gpunet.search import (
     Domain,
     Lattice,
     Pool,
 )
-from gpunet.search.optimize.pictures import checked_suffix
 
 Evaluate = Callable[[np.ndarray], float]
 
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, size in itertools.product(args.functions, args.dimensions):
         ShiftedFunction(name, size, 0)  # refuses now what it would refuse after hours
     if args.plot:
-        checked_suffix(args.plot)
+        checked_picture(args.plot, "--plot")
 
     nas = read_nas_bench(args.nas_bench_macro) if args.nas_bench_macro else {}
     budgets = {f"{name}-{size}": args.budget for size in args.dimensions for name in args.functions}

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 from gpunet import runtime as runtimes
 from gpunet.core import console
-from gpunet.core.files import atomic_path, require, write_text
+from gpunet.core.files import require, write_text
+from gpunet.core.pictures import picture
 from gpunet.errors import InvalidArgumentError
 from gpunet.runtime.timing import Measurement, interleave, noise
 
@@ -179,23 +180,19 @@ def _write(
 
 
 def _draw(path: Path, results: Sequence[Mapping[str, Any]], title: str) -> None:
-    from matplotlib.figure import Figure
-
     factors = list(dict.fromkeys(each["factor"] for each in results if each["factor"] != "B0"))
-    figure = Figure(figsize=(3.2 * len(factors) + 1, 4.2), dpi=150, layout="constrained")
-    all_axes = figure.subplots(1, len(factors), squeeze=False)[0]
-    for letter, axes, factor in zip("ABCDE", all_axes, factors, strict=False):
-        own = [each for each in results if each["factor"] == factor]
-        bars = axes.bar([each["value"] for each in own], [each["ratio"] for each in own], color="#0072b2")
-        axes.bar_label(bars, fmt="%.2f", fontsize=7)
-        axes.axhline(1.0, color="#d55e00", linewidth=1)
-        axes.tick_params(axis="x", labelrotation=60, labelsize=8)
-        axes.set_title(f"{letter}. {factor}", fontsize=10)
-        axes.margins(y=0.15)
-    all_axes[0].set_ylabel("latency over B0's (line: 1)")
-    figure.suptitle(title, fontsize=9)
-    with atomic_path(path) as part:
-        figure.savefig(part, format="png")
+    with picture(path, (3.2 * len(factors) + 1, 4.2)) as figure:
+        all_axes = figure.subplots(1, len(factors), squeeze=False)[0]
+        for letter, axes, factor in zip("ABCDE", all_axes, factors, strict=False):
+            own = [each for each in results if each["factor"] == factor]
+            bars = axes.bar([each["value"] for each in own], [each["ratio"] for each in own], color="#0072b2")
+            axes.bar_label(bars, fmt="%.2f", fontsize=7)
+            axes.axhline(1.0, color="#d55e00", linewidth=1)
+            axes.tick_params(axis="x", labelrotation=60, labelsize=8)
+            axes.set_title(f"{letter}. {factor}", fontsize=10)
+            axes.margins(y=0.15)
+        all_axes[0].set_ylabel("latency over B0's (line: 1)")
+        figure.suptitle(title, fontsize=9)
 
 
 if __name__ == "__main__":

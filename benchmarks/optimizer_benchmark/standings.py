@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from gpunet.core import console
-from gpunet.search.optimize.pictures import draw_regret, picture
+from gpunet.core.pictures import picture
+from gpunet.search.optimize.pictures import draw_regret
 
 NAS_BUDGETS = (20, 40, 60)
 Key = tuple[str, str, int]  # problem, optimiser, seed

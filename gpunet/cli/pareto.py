@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gpunet.cli import options
 from gpunet.core import console
 from gpunet.core.frontier import Point, dominator, frontier
+from gpunet.core.pictures import checked_picture
 
 if TYPE_CHECKING:
     from gpunet.model.entry import Match
@@ -42,9 +43,7 @@ def run(args: argparse.Namespace) -> None:
     from gpunet.zoo.query import Query, best, candidates, device_named
 
     if args.plot is not None:
-        from gpunet.report import pareto_plot
-
-        pareto_plot.check(args.plot)
+        checked_picture(args.plot, "--plot")
     query = Query(
         device=args.device,
         batch_size=args.batch_size,
@@ -64,8 +63,12 @@ def run(args: argparse.Namespace) -> None:
     else:
         print(_report(matches, points))
     if args.plot is not None:
+        from gpunet.report.pareto import front_chart
+        from gpunet.report.plot import draw_chart
+        from gpunet.report.png import save_picture
+
         title = f"{device_named(args.device, args.zoo).title}, batch {args.batch_size}"
-        pareto_plot.draw(args.plot, matches, points, title=title)
+        save_picture(draw_chart(front_chart(matches, title=title), alone=True), args.plot)
         console.note(f"drawn: {args.plot}")
 
 

@@ -36,7 +36,7 @@ class Series:
         kind: 'points', 'line', 'steps' or 'bars'.
         marks: its figures.
         colour: '#rrggbb'.
-        marker: see `report_drawing.Dot`; of points, and of those corners of a line that have a tip.
+        marker: see `drawing.Dot`; of points, and of those corners of a line that have a tip.
         radius: of the marker, px.
         faint: drawn behind, and lightly.
         dashed: of lines.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpunet.core.frontier import Point, frontier
+from gpunet.model.entry import Match
 from gpunet.report.chart import Chart, Mark, Series, padded
 from gpunet.report.data import NetworkReport, Report
 from gpunet.report.drawing import INK, MUTED
 from gpunet.report.references import Reference
 from gpunet.report.words import conditions, ms_text, percent_text, tier_colours, time_text, top1_text
 
-_FAINT, _BASELINE = "#8a8a8a", "#777777"
+_FAINT, _BASELINE, _GREEN = "#8a8a8a", "#777777", "#009e73"
 _Range = tuple[float, float] | None
 
 
@@ -84,6 +85,35 @@ def pareto_chart(report: Report, references: Sequence[Reference] = ()) -> Chart:
     )  # fmt: skip
 
 
+def front_chart(matches: Sequence[Match], *, title: str) -> Chart:
+    """Recorded latency against accuracy: what a query of the zoo matches, each by name, and their front.
+
+    Args:
+        matches: at least one, each of known accuracy.
+        title: above the picture: the device and the conditions.
+    """
+    points = [Point(match.name, match.latency_ms, match.top1_percent or 0.0) for match in matches]
+    right = 1.08 * max(point.latency_ms for point in points)
+    series = [_front("frontier", points, _GREEN, right)]
+    for name, colour, marker, radius in (
+        ("published figures only", _BASELINE, "ring", 4.5),
+        ("baseline", _BASELINE, "circle", 4.5),
+        ("own", "#0072b2", "diamond", 5.5),
+        ("released", _GREEN, "star", 8.5),
+    ):
+        marks = [
+            Mark(match.latency_ms, match.top1_percent or 0.0, label=match.entry.title or match.name)
+            for match in matches
+            if name == (match.entry.role if match.entry.buildable else "published figures only")
+        ]
+        series.append(Series(name, "points", tuple(marks), colour, marker, radius))
+    return Chart(
+        "front", title, "latency in ms (where several records apply, the slowest)", "ImageNet top-1 accuracy in %",
+        tuple(series), x_range=(0.0, right),
+        y_range=padded(point.top1_percent for point in points), width=900, height=600,
+    )  # fmt: skip
+
+
 def _winner_tip(network: NetworkReport, where: str) -> tuple[str, ...]:
     spread = "" if network.spread_ms is None else f", spread {time_text(network.spread_ms)}"
     return (
@@ -98,16 +128,18 @@ def _fronts(networks: Sequence[NetworkReport], references: Sequence[Reference]) 
     published = [Point(each.name, each.latency_ms, each.top1_percent) for each in references]
     own = [Point(each.name, each.measured_ms or 0.0, each.top1_percent) for each in networks]
     right = max((point.latency_ms for point in (*published, *own)), default=0.0) * 1.03
-    series = []
-    for name, points, colour, dashed in (
-        ("front of what was published", published, MUTED, True),
-        ("front of the winners", own, "#0072b2", False),
-    ):
-        marks = [Mark(point.latency_ms, point.top1_percent) for point in frontier(points)]
-        if marks:
-            marks.append(Mark(right, marks[-1].y))
-        series.append(Series(name, "steps", tuple(marks), colour, dashed=dashed))
-    return series
+    return [
+        _front("front of what was published", published, MUTED, right, dashed=True),
+        _front("front of the winners", own, "#0072b2", right),
+    ]
+
+
+def _front(name: str, points: Sequence[Point], colour: str, right: float, *, dashed: bool = False) -> Series:
+    """Steps along the front of these points, the last one level as far as `right`."""
+    marks = [Mark(point.latency_ms, point.top1_percent) for point in frontier(points)]
+    if marks:
+        marks.append(Mark(right, marks[-1].y))
+    return Series(name, "steps", tuple(marks), colour, dashed=dashed)
 
 
 def _ranges(series: Sequence[Series]) -> tuple[_Range, _Range]:

@@ -84,7 +84,7 @@ def draw_chart(chart: Chart, *, alone: bool = False) -> Drawing:
             inside = [mark for mark in series.marks if frame.holds(mark)]
             labelled += [(mark, series, key) for mark in inside if mark.label]
             spots += [(frame.x(mark.x), frame.y(mark.y)) for mark in inside if not series.faint]
-    shapes += _labels(labelled, spots, walls, frame)
+    shapes += _labels(labelled, spots, walls, frame, every=alone)
     return Drawing(chart.key, chart.title, chart.width, head + chart.height, tuple(shapes))
 
 
@@ -176,8 +176,13 @@ def _labels(
     spots: list[tuple[float, float]],
     walls: list[tuple[float, float]],
     frame: _Frame,
+    *,
+    every: bool,
 ) -> list[Shape]:
-    """Names beside their points, off other points (`spots`) and lines (`walls`); the last series choose first."""
+    """Names beside their points, off other points (`spots`) and lines (`walls`); the last series choose first.
+
+    One that would hide another name or point is left to the tips and the table, unless `every` one is wanted.
+    """
     shapes: list[Shape] = []
     taken: list[_Rectangle] = []
     for mark, series, key in reversed(labelled):
@@ -199,8 +204,8 @@ def _labels(
             cost += 0.04 * number
             if best is None or cost < best[0]:
                 best = (cost, reach, box)
-        if best is None or best[0] >= _HIDES:
-            continue  # it would hide another name or point: the tip and the table have it
+        if best is None or (best[0] >= _HIDES and not every):
+            continue
         _, reach, box = best
         taken.append(box)
         if reach > _REACHES[1]:

@@ -1,12 +1,11 @@
-"""Drawings as PNG files, by matplotlib: the page's pictures, with title and legend in them."""
+"""Drawings as files, by matplotlib: the page's pictures, with title and legend in them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from gpunet.core.files import require
-from gpunet.core.pictures import save_figure
+from gpunet.core.pictures import picture
 from gpunet.report.drawing import Block, Dot, Drawing, Line, Shape, Words
 from gpunet.report.svg import corners
 
@@ -16,27 +15,23 @@ _ANCHORS = {"start": "left", "middle": "center", "end": "right"}
 
 
 def save_picture(drawing: Drawing, path: Path, *, scale: float = 1.5) -> None:
-    """Write a drawing as PNG, atomically.
+    """Write a drawing as a picture, atomically.
 
     Args:
         drawing: what to draw.
-        path: ends in .png.
-        scale: pixels of the file for each px of the drawing.
+        path: ends in .png, .svg or .pdf.
+        scale: pixels of a PNG for each px of the drawing.
 
     Raises:
         MissingDependencyError: (an ImportError) matplotlib is not installed.
         InvalidArgumentError: (a ValueError) the file cannot be written.
     """
-    require("matplotlib", "plots", purpose="to draw a picture")
-    from matplotlib.figure import Figure
-
     size = (drawing.width / _PX_PER_INCH, drawing.height / _PX_PER_INCH)
-    figure = Figure(figsize=size, dpi=scale * _PX_PER_INCH)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, drawing.width), ylim=(drawing.height, 0))
-    axes.set_axis_off()
-    for order, shape in enumerate(drawing.shapes, start=1):
-        _draw(axes, shape, order)
-    save_figure(figure, path)
+    with picture(path, size, fills=True, dpi=scale * _PX_PER_INCH) as figure:
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, drawing.width), ylim=(drawing.height, 0))
+        axes.set_axis_off()
+        for order, shape in enumerate(drawing.shapes, start=1):
+            _draw(axes, shape, order)
 
 
 def _draw(axes: Any, shape: Shape, order: int) -> None:

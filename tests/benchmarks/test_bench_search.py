@@ -165,7 +165,7 @@ def short_soak(folder: Path, storage: str) -> None:
 
 
 def finished(tier: int, kind: str, seed: int, *found: float) -> Any:
-    return compare.Run(tier, kind, seed, None, len(found), list(found))  # type: ignore[arg-type]
+    return compare.ComparedRun(tier, kind, seed, None, len(found), list(found))  # type: ignore[arg-type]
 
 
 def test_the_means_of_the_best_are_compared_in_every_tier():

@@ -8,6 +8,7 @@ from typing import Any
 
 from gpunet.cli import options
 from gpunet.core import console
+from gpunet.core.pictures import checked_picture
 from gpunet.errors import InvalidArgumentError, TableError
 
 
@@ -52,9 +53,7 @@ def run(args: argparse.Namespace) -> None:
             f"--seed must be 0 or more and --classes 1 or more, but got {args.seed} and {args.classes}."
         )
     if args.plot is not None:
-        from gpunet.report.pareto_plot import check
-
-        check(args.plot)
+        checked_picture(args.plot, "--plot")
     space = load_space(args.space, args.resolutions)
     vectors = space.lattice().draw(args.networks, np.random.default_rng(args.seed))
     drawn = [space.keys(vector, num_classes=args.classes) for vector in vectors]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gpunet.core.files import atomic_path, require
+from gpunet.core.pictures import picture
 from gpunet.errors import InvalidArgumentError
 from gpunet.search.optimize.lamcts import LaMcts
 
-SUFFIXES = (".png", ".svg", ".pdf")
-_PURPOSE = "to draw a picture"
 _GRID = 300  # points a side, at which a region's leaf is asked for
 
 
@@ -113,30 +110,6 @@ def draw_regret(axes: Any, curves: Mapping[str, np.ndarray], *, log: bool = True
     if log:
         axes.set_yscale("log")
     axes.grid(alpha=0.25)
-
-
-def checked_suffix(path: str | Path) -> Path:
-    """The path of a picture.
-
-    Raises:
-        InvalidArgumentError: it ends otherwise.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise InvalidArgumentError(f"A picture's name must end in {', '.join(SUFFIXES)}, but got {str(path)!r}.")
-    return path
-
-
-@contextlib.contextmanager
-def picture(path: str | Path, inches: tuple[float, float]) -> Iterator[Any]:
-    """A matplotlib figure to draw on; the picture is written when the block ends well."""
-    path = checked_suffix(path)
-    figure = require("matplotlib.figure", "plots", purpose=_PURPOSE).Figure(
-        figsize=inches, dpi=150, layout="constrained"
-    )
-    yield figure
-    with atomic_path(path) as part:
-        figure.savefig(part, format=path.suffix[1:].lower())
 
 
 def _any() -> np.random.Generator:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpunet.core.files import require
-from gpunet.core.pictures import SUFFIXES, save_figure
+from gpunet.core.pictures import checked_picture, picture
 from gpunet.errors import InvalidArgumentError
 from gpunet.search.tiers.sobol import SobolChunks
 
@@ -51,26 +50,20 @@ def draw_coverage(path: str | Path, strata: Strata, uniform: Strata | None = Non
         InvalidArgumentError: the name's ending is not a picture's, the bounds differ, or the file cannot be written.
         MissingDependencyError: matplotlib is not installed.
     """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise InvalidArgumentError(f"a picture's name ends in {', '.join(SUFFIXES)}, but got {str(path)!r}.")
+    checked_picture(path)
     if uniform is not None and uniform.bounds_ms != strata.bounds_ms:
         raise InvalidArgumentError(
             f"both stratifications must have the same bounds, but have {strata.bounds_ms} and {uniform.bounds_ms} ms."
         )
-    require("matplotlib", "plots", purpose="to draw a picture")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 7.5), dpi=150, layout="constrained")
-    grid = figure.add_gridspec(2, 6, height_ratios=(1.1, 1))
     dimensions = len(strata.space.digits)
     samples = _samples(dimensions, strata.seed)
-    for place, (sampler, points) in enumerate(samples.items()):
-        _scatter(figure.add_subplot(grid[0, 2 * place : 2 * place + 2]), sampler, points, dimensions)
-    _discrepancies(figure.add_subplot(grid[0, 4:]), samples, dimensions)
-    _tiers(figure.add_subplot(grid[1, :3]), strata, uniform)
-    _digits(figure.add_subplot(grid[1, 3:]), strata)
-    save_figure(figure, path)
+    with picture(path, (11, 7.5)) as figure:
+        grid = figure.add_gridspec(2, 6, height_ratios=(1.1, 1))
+        for place, (sampler, points) in enumerate(samples.items()):
+            _scatter(figure.add_subplot(grid[0, 2 * place : 2 * place + 2]), sampler, points, dimensions)
+        _discrepancies(figure.add_subplot(grid[0, 4:]), samples, dimensions)
+        _tiers(figure.add_subplot(grid[1, :3]), strata, uniform)
+        _digits(figure.add_subplot(grid[1, 3:]), strata)
 
 
 def _samples(dimensions: int, seed: int) -> dict[str, np.ndarray]:

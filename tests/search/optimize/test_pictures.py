@@ -9,7 +9,7 @@ import pytest
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.search import Box, LaMcts, Lattice, RandomSearch, plot_partition, plot_regret
-from gpunet.search.optimize.pictures import draw_regret, picture
+from gpunet.search.optimize.pictures import draw_regret
 
 
 def searched(domain: Box | Lattice, told: int = 40) -> LaMcts:
@@ -54,7 +54,7 @@ def test_failures_do_not_hide_a_curve():
         (lambda: plot_partition(searched(Box([0] * 3, [1] * 3)), "x.png"), "two dimensions can be drawn.* has 3"),
         (lambda: plot_partition(searched(Box([0, 0], [1, 1]), told=0), "x.png"), "none was told"),
         (lambda: plot_regret({}, "x.png"), "a curve to draw, but there is none"),
-        (lambda: picture("x.txt", (1, 1)).__enter__(), "must end in .png, .svg, .pdf, but got 'x.txt'"),
+        (lambda: plot_regret({"it": [1, 2]}, "x.txt"), "must end in .png, .svg, .pdf, but got 'x.txt'"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(act, text: str):

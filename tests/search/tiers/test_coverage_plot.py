@@ -41,7 +41,7 @@ def test_discrepancy_is_that_of_hickernell():
 
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path):
     strata = _strata()
-    with pytest.raises(InvalidArgumentError, match=r"ends in \.png, \.svg, \.pdf, but got 'picture'"):
+    with pytest.raises(InvalidArgumentError, match=r"must end in \.png, \.svg, \.pdf, but got 'picture'"):
         draw_coverage("picture", strata)
     with pytest.raises(InvalidArgumentError, match=r"same bounds, but have \(0\.035, 0\.05\) and \(0\.1,\) ms"):
         draw_coverage(tmp_path / "a.png", strata, dataclasses.replace(strata, bounds_ms=(0.1,)))
