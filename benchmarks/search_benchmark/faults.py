@@ -24,9 +24,9 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from gpunet.core import console
+from gpunet.testing.servers import PostgreSQL
 from search_benchmark import small
 from search_benchmark.counted_worker import steps_of
-from search_benchmark.servers import Postgres
 
 if TYPE_CHECKING:
     from gpunet.search.study.study import Study
@@ -83,8 +83,8 @@ def soak(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpunet-search-")))
         if args.storage == "postgresql":
-            database = stack.enter_context(Postgres())
-            url, outages = database.url, [_restart(database)]
+            database = stack.enter_context(PostgreSQL())
+            url, outages = database.url(), [_restart(database)]
         else:
             path = folder / "study.sqlite"
             url, outages = str(path), [_lock(path), _hold_journal(path)]
@@ -190,7 +190,7 @@ def _in_place_of(journal: Path) -> Iterator[None]:
         journal.rmdir()
 
 
-def _restart(database: Postgres) -> Callable[[], None]:
+def _restart(database: PostgreSQL) -> Callable[[], None]:
     def outage() -> None:
         database.stop()
         time.sleep(_OUTAGE_S)

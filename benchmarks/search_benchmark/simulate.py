@@ -18,12 +18,13 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.core import console
+from gpunet.testing.servers import PostgreSQL, Proxy
 from search_benchmark.crowd import CrowdPlan, Found, TrialCosts, work
 from search_benchmark.figures import COLUMNS, cells, figures
-from search_benchmark.servers import Postgres, Proxy
 
 if TYPE_CHECKING:
     from gpunet.search.study.study import Study
@@ -42,9 +43,9 @@ def simulate(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     counts = _shares(args.workers, args.processes or min(12, -(-args.workers // _EACH)))
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gpunet-search-"))
-        database = stack.enter_context(Postgres())
-        proxy = stack.enter_context(Proxy(database.url, before=tuple(shlex.split(args.proxy_before))))
-        proxy.wait_ready()
+        database = stack.enter_context(PostgreSQL())
+        before = shlex.split(args.proxy_before)
+        proxy = stack.enter_context(Proxy(database.url(), Path(folder) / "proxy.log", before=before))
         study = create_study(proxy.url, "scale", definition_of(args), folder=folder)
         stack.callback(study.storage.close)
         began_s = time.monotonic()

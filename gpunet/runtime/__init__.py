@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.core.arguments import checked_choice
-from gpunet.errors import RuntimeUnavailableError
+from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime.base import Runtime, Session
 from gpunet.runtime.formats import PORTABLE_LAYOUT, Format, Int8Layout
 
@@ -33,7 +33,9 @@ __all__ = [
     "layout_for",
     "layouts",
     "names",
+    "register_runtime",
     "suffixes",
+    "unregister_runtime",
 ]
 
 
@@ -61,6 +63,36 @@ _RUNTIMES = {
 def _made(home: str) -> Any:
     module, _, class_name = home.partition(":")
     return getattr(importlib.import_module(module), class_name)()
+
+
+def register_runtime(
+    name: str, runtime: type[Runtime], deployed: type[Format] | None = None, aliases: tuple[str, ...] = ()
+) -> None:
+    """Let gpunet measure with a runtime that is not its own, and deploy for it.
+
+    Args:
+        name: as in records; the class's own `name`.
+        runtime: made without arguments; `gpunet.testing.runtimes` holds what it must promise.
+        deployed: the format of the files that it runs; None for one that runs ONNX as it is.
+        aliases: everyday names, in lower case.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) the name is taken.
+    """
+    if name in _RUNTIMES:
+        raise InvalidArgumentError(f"there is a runtime {name!r} already.", "Give yours another name.")
+    _RUNTIMES[name] = _Home(_home_of(runtime), "" if deployed is None else _home_of(deployed), aliases)
+    formats.cache_clear()
+
+
+def unregister_runtime(name: str) -> None:
+    """Forget a runtime that was registered."""
+    del _RUNTIMES[name]
+    formats.cache_clear()
+
+
+def _home_of(made: type) -> str:
+    return f"{made.__module__}:{made.__qualname__}"
 
 
 def canonical(name: str) -> str:

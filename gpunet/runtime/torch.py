@@ -38,8 +38,8 @@ class Torch:
 
         if not isinstance(source, torch.nn.Module):
             raise InvalidArgumentError(
-                f"the runtime 'pytorch' runs an nn.Module, but got {kind_of(source)}.",
-                "Give the model itself, or choose a runtime that runs ONNX: onnxruntime, openvino.",
+                f"the runtime {self.name!r} runs an nn.Module, but got {kind_of(source)}.",
+                "Give the model itself, or choose a runtime that runs ONNX.",
             )
         tensors = [*source.parameters(), *source.buffers()]
         kinds = {tensor.dtype for tensor in tensors if tensor.is_floating_point()} - {torch.float32}

@@ -7,7 +7,8 @@ from typing import Any
 import bench_search
 import numpy as np
 import pytest
-from search_benchmark import compare, crowd, faults, servers, simulate, small
+from helpers.storages import postgresql_or_skip
+from search_benchmark import compare, crowd, faults, simulate, small
 from search_benchmark.estimates import quantiles_ms, roofline_of
 from search_benchmark.figures import figures
 
@@ -25,10 +26,8 @@ def study(tmp_path: Path):
 
 @pytest.fixture
 def postgresql() -> None:
-    try:
-        servers.binaries()
-    except InvalidArgumentError:
-        pytest.skip("PostgreSQL is not installed")
+    """The benchmarks start a server of their own."""
+    postgresql_or_skip()
 
 
 def trial(study: Study, choice: int, end: str = "COMPLETE") -> int:
@@ -105,7 +104,7 @@ def test_a_small_simulation(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         assert each["reporting_s"] > 0
         assert each["telling_s"] > 0
     assert found["calls_s"]["report"]["count"] == sum(each["epochs"] for each in found["trial_costs"])
-    assert sum(found["turns"]["served"][name] for name in ("count",)) > 0
+    assert found["rounds"]["served"]["count"] > 0
 
 
 # --------------------------------------------------------------------- faults
@@ -226,31 +225,6 @@ def test_accuracies_of_another_recipe_are_refused(tmp_path: Path):
         with pytest.raises(InvalidArgumentError, match="accuracies of another space, recipe or data") as error:
             compare.Accuracies(trainer, path, 1)
         assert error.value.hint == "Name another file."
-
-
-# -------------------------------------------------------------------- servers
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("postgresql")
-def test_a_server_keeps_what_was_committed_and_leaves_nothing(tmp_path: Path):
-    with servers.Postgres() as database:
-        made = small.make_study(database.url, tmp_path, trials=2, epochs=1, optimizer="random")
-        trial(made, 0)
-        database.stop()
-        database.start()
-        assert len(made.trials()) == 1
-        made.storage.close()
-        folder = database._folder
-        assert folder.exists()
-    assert not folder.exists()
-
-
-def test_without_postgresql_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(servers, "_BINARIES", tmp_path)
-    with pytest.raises(InvalidArgumentError, match="there is no PostgreSQL in") as error:
-        servers.Postgres()
-    assert error.value.hint == "Install it (Debian: postgresql), or take --storage sqlite."
 
 
 def test_one_mode_must_be_named(capsys: pytest.CaptureFixture[str]):

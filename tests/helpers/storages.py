@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.servers import Cluster, Proxy, cluster, postgresql_programs, proxy
+from gpunet.errors import InvalidArgumentError
+from gpunet.testing.servers import PostgreSQL, Proxy, postgresql_programs
 from helpers.studies import Place
 
 DATABASES = ("sqlite", "postgresql")
@@ -18,21 +19,27 @@ STORAGES = (*DATABASES, "proxy")
 _NUMBERS = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Cluster]:
-    """A server for all tests."""
+def postgresql_or_skip() -> None:
+    """Skip a test where PostgreSQL is not installed; in CI it must be."""
     pytest.importorskip("psycopg")
-    programs = postgresql_programs()
-    if programs is None:
+    try:
+        postgresql_programs()
+    except InvalidArgumentError as error:
         if os.environ.get("CI") == "true":
-            pytest.fail("PostgreSQL is not installed here.")
-        pytest.skip("PostgreSQL is not installed here")
-    with cluster(programs) as running:
+            pytest.fail(error.message)
+        pytest.skip(error.message)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A server for all tests."""
+    postgresql_or_skip()
+    with PostgreSQL() as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def _tables_in_postgresql(postgresql: Cluster) -> str:
+def _tables_in_postgresql(postgresql: PostgreSQL) -> str:
     """A database to copy: Optuna takes long to make its tables."""
     from gpunet.search.storage.storage import StudyStorage
 
@@ -55,7 +62,7 @@ def _proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """A proxy before one SQLite file for all tests: each has a study of its own there."""
     pytest.importorskip("grpc")
     folder = tmp_path_factory.mktemp("proxy")
-    with proxy(str(folder / "search.sqlite"), folder / "log") as running:
+    with Proxy(str(folder / "search.sqlite"), folder / "log") as running:
         yield running
 
 
@@ -98,7 +105,7 @@ def place_in(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> Place
         shutil.copy(request.getfixturevalue("_tables_in_sqlite"), path)
         return Place(kind, str(path), name, folder)
     if kind == "postgresql":
-        server: Cluster = request.getfixturevalue("postgresql")
+        server: PostgreSQL = request.getfixturevalue("postgresql")
         database = server.new_database(request.getfixturevalue("_tables_in_postgresql"))
         return Place(kind, server.url(database), name, folder)
     return Place(kind, request.getfixturevalue("_proxy").url, name, folder)

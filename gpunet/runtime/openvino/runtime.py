@@ -83,7 +83,7 @@ class OpenVINO:
         if arithmetic != _ARITHMETIC[precision]:
             raise RuntimeUnavailableError(
                 f"OpenVINO computes in {arithmetic} on this processor, not in {precision}.",
-                "Load the network with precision='fp32': that is what it would be.",
+                "Load the network with precision='fp32', in which every processor computes.",
             )
         return OpenVINOSession(compiled, self.version(), precision)
 

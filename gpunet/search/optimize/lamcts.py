@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunet.core.arguments import checked_integer
+from gpunet.core.arguments import checked_integer, checked_number
 from gpunet.errors import InvalidArgumentError
 from gpunet.search.optimize.base import Optimizer, as_float
 from gpunet.search.optimize.domain import Domain, every_point, numbers
@@ -79,12 +79,8 @@ class LaMcts(Optimizer):
         default = max(10, min(2 * size, 20), min(size, 30))
         self.initial = default if initial is None else checked_integer("initial", initial, 2)
         self.leaf_size = checked_integer("leaf_size", leaf_size, 2)
-        if isinstance(exploration, (bool, str)) or not 0 <= exploration < math.inf:
-            raise InvalidArgumentError(
-                f"exploration must be a number of 0 or more, but got {exploration!r}.",
-                "It is a fraction of the range of the values: 0.1, for instance.",
-            )
-        self.exploration, self.partition = exploration, partition
+        hint = "It is a fraction of the range of the values: 0.1, for instance."
+        self.exploration, self.partition = checked_number("exploration", exploration, 0, hint=hint), partition
         self.constraints = checked_integer("constraints", constraints, 0)
         self._limits: list[list[float]] = []  # of each point, NaN where they are not known
         self._limit_fits: list[Fit | None] = [None] * self.constraints

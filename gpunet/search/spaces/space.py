@@ -281,6 +281,11 @@ def register_space(kind: str, space: type[SearchSpace]) -> None:
     _KINDS[kind] = (space.__module__, space.__qualname__)
 
 
+def unregister_space(kind: str) -> None:
+    """Forget a space that was registered."""
+    del _KINDS[kind]
+
+
 def architecture_dict(architecture: Any) -> dict[str, Any]:
     """An architecture of any space as plain JSON types: its `to_dict()`, or the fields of a dataclass."""
     body: dict[str, Any] = (

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from helpers.estimates import roofline_ms
-from helpers.servers import HANG_GUARD_S
 from helpers.studies import definition, every_network
 from helpers.tables import CONDITIONS, figures
 from optuna.trial import TrialState
@@ -34,6 +33,7 @@ from gpunet.search.study.opening import open_study
 from gpunet.search.study.study import WORKERS, Study
 from gpunet.search.work.creation import create_study
 from gpunet.search.work.registry import WorkerRegistry
+from gpunet.testing.servers import HANG_GUARD_S
 from gpunet.train.recipes import recipe_named
 
 TINY = ConvSpace(

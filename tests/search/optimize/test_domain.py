@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.domain_contract import has_neighbours_inside, keeps_the_protocol
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.search import Box, Domain, Lattice, Pool
+from gpunet.testing.domains import DomainContract, check_neighbours, check_points
 
 numbers = st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
 
@@ -37,16 +37,25 @@ def pools(draw: st.DrawFn) -> Pool:
 domains = boxes() | lattices() | pools()
 
 
+class TestEveryDomain(DomainContract):
+    @pytest.fixture(
+        params=[Box([0, -5], [1, 5]), Lattice([3, 2], [False, True]), Pool([[0, 1], [2, 3]])],
+        ids=["box", "lattice", "pool"],
+    )
+    def domain(self, request: pytest.FixtureRequest) -> Domain:
+        return request.param
+
+
 @settings(deadline=None)
 @given(domains, st.integers(0, 20), st.integers(0, 2**32))
 def test_a_domain_keeps_the_protocol(domain: Domain, count: int, seed: int):
-    keeps_the_protocol(domain, count, seed)
+    check_points(domain, count, seed)
 
 
 @settings(deadline=None)
 @given(domains, st.none() | st.integers(0, 10), st.integers(0, 2**32))
 def test_neighbours_are_inside_and_not_the_point(domain: Domain, count: int | None, seed: int):
-    has_neighbours_inside(domain, count, seed)
+    check_neighbours(domain, count, seed)
 
 
 def test_lattice_neighbours_take_one_step_in_order_and_any_in_categories():

@@ -6,13 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from helpers.domain_contract import has_neighbours_inside, keeps_the_protocol
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpunet.search import LaMcts, RegularizedEvolution, SobolSearch
 from gpunet.search.optimize.features import Features
 from gpunet.search.optimize.mixed import Mixed
+from gpunet.testing.domains import check_neighbours, check_points
 
 KINDS = st.sampled_from([(0, False), (2, False), (5, False), (2, True), (4, True)])
 MIXED = Mixed([0, 5, 4, 2], [False, False, True, True])
@@ -31,8 +31,8 @@ def worth(point: np.ndarray) -> float:
 @settings(deadline=None)
 @given(mixed(), st.integers(0, 20), st.integers(0, 2**32))
 def test_it_keeps_the_protocol(domain: Mixed, count: int, seed: int):
-    keeps_the_protocol(domain, count, seed)
-    has_neighbours_inside(domain, count, seed)
+    check_points(domain, count, seed)
+    check_neighbours(domain, count, seed)
 
 
 def test_what_is_not_inside():

@@ -6,12 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from helpers.spaces import SMALL_SPACE, conv_spaces, drawn
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from helpers.spaces import SMALL_SPACE, drawn
 
 from gpunet.latency.layers.convolutional import keys_from_spec
-from gpunet.search import PAPER_SPACE, RELEASE_SPACE, ConvSpace
+from gpunet.search import PAPER_SPACE, RELEASE_SPACE
+from gpunet.testing.spaces import counted
 
 PLANS = {
     "paper": (PAPER_SPACE, PAPER_SPACE.lookup_plan()),
@@ -20,26 +19,11 @@ PLANS = {
 }
 
 
-def _counted(pairs) -> Counter:
-    counts: Counter = Counter()
-    for key, count in pairs:
-        counts[key] += count
-    return counts
-
-
 @pytest.mark.parametrize("name", PLANS)
 def test_the_plans_layers_are_the_networks(name: str):
     space, plan = PLANS[name]
     for vector in drawn(space, 40, 0):
-        assert _counted(plan.layers_of(vector)) == Counter(keys_from_spec(space.decode(vector)))
-
-
-@settings(deadline=None, max_examples=100)
-@given(conv_spaces(), st.integers(0, 2**32), st.sampled_from([10, 1000]))
-def test_the_plans_layers_are_the_networks_in_any_space(space: ConvSpace, seed: int, num_classes: int):
-    plan = space.lookup_plan(num_classes=num_classes)
-    for vector in drawn(space, 4, seed):
-        assert _counted(plan.layers_of(vector)) == Counter(space.keys(vector, num_classes=num_classes))
+        assert counted(plan.layers_of(vector)) == Counter(keys_from_spec(space.decode(vector)))
 
 
 def test_the_papers_space_has_about_fourteen_thousand_keys_a_resolution():

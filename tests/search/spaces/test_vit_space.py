@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -17,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpunet.errors import InvalidArgumentError, SpecError
-from gpunet.search import SearchSpace, Tier, VitSpace, space_from_dict
+from gpunet.search import Tier, VitSpace
 from gpunet.search.spaces.vit_space import VitSpec
 from gpunet.search.tiers.stratify import stratify
+from gpunet.testing.spaces import check_vectors
 
 SPACE = VitSpace((32, 48), (4, 8), (24, 48), (1, 2, 4), (2, 3, 6), (2, 4))
 
@@ -27,15 +26,7 @@ SPACE = VitSpace((32, 48), (4, 8), (24, 48), (1, 2, 4), (2, 3, 6), (2, 4))
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**32))
 def test_vectors_specs_keys_and_plan_agree(seed: int):
-    assert isinstance(SPACE, SearchSpace)
-    plan = SPACE.lookup_plan(num_classes=10)
-    for vector in SPACE.lattice().draw(4, np.random.default_rng(seed)):
-        spec = SPACE.decode(vector)
-        assert np.array_equal(SPACE.encode(spec), vector)
-        counts: Counter = Counter()
-        for key, count in plan.layers_of(vector):
-            counts[key] += count
-        assert counts == Counter(SPACE.keys(vector, num_classes=10))
+    check_vectors(SPACE, 4, seed)
 
 
 def test_every_vector_is_a_network():
@@ -71,8 +62,7 @@ def test_a_network_of_a_tier_trains():
     assert losses[-1] < losses[0]
 
 
-def test_json_gives_the_space_back():
-    assert space_from_dict(json.loads(json.dumps(SPACE.to_dict()))) == SPACE
+def test_a_dict_of_another_version_or_key_is_refused():
     with pytest.raises(SpecError, match=r"^space_version: 2 is not 1"):
         VitSpace.from_dict({**SPACE.to_dict(), "space_version": 2})
     with pytest.raises(SpecError, match=r"^depth: unknown key"):

@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,62 +13,21 @@ from typing import Any
 import optuna
 import pytest
 import sqlalchemy
-from helpers.servers import HANG_GUARD_S, Cluster, free_port, proxy
 from helpers.studies import Place, Time
-from optuna.trial import FrozenTrial, TrialState
 
 from gpunet.errors import StudyError, StudyUnavailableError
 from gpunet.search.storage.backends import file_of, full_url, shown
 from gpunet.search.storage.faults import passing_reason
 from gpunet.search.storage.proxy import serve
 from gpunet.search.storage.storage import StudyStorage
-
-LOCKED = sqlalchemy.exc.OperationalError("INSERT", {}, sqlite3.OperationalError("database is locked"))
-
-
-def template(key: str = "key", state: TrialState = TrialState.RUNNING) -> FrozenTrial:
-    return FrozenTrial(
-        number=-1, trial_id=-1, state=state, value=None, datetime_start=None, datetime_complete=None, params={},
-        distributions={}, user_attrs={"assignment": key}, system_attrs={}, intermediate_values={},
-    )  # fmt: skip
+from gpunet.testing.servers import HANG_GUARD_S, PostgreSQL, Proxy, free_port
+from gpunet.testing.storages import LOCKED, FailingStorage, StorageContract, trial_to_make
 
 
-class Failing:
-    """A storage of Optuna's, some calls of which fail: before they have done anything, or with their answer lost."""
-
-    def __init__(self, raw: Any, call: str, *errors: BaseException, answer_lost: bool = False) -> None:
-        self._raw, self._call, self._errors, self._answer_lost = raw, call, list(errors), answer_lost
-        self.calls = 0
-
-    def __getattr__(self, name: str) -> Any:
-        known = getattr(self._raw, name)
-        if name != self._call:
-            return known
-
-        def failing(*arguments: Any, **options: Any) -> Any:
-            self.calls += 1
-            if self._errors:
-                if self._answer_lost:
-                    known(*arguments, **options)
-                raise self._errors.pop(0)
-            return known(*arguments, **options)
-
-        return failing
-
-
-# -------------------------------------------------------------- what all storages do
-
-
-def test_a_study_is_made_once_and_found_by_its_name(place: Place) -> None:
-    one, other = place.storage(), place.storage()
-    assert one.study_id(place.name) is None
-    made, mine = one.made_study(place.name)
-    assert mine
-    assert other.made_study(place.name) == (made, False)
-    assert other.study_id(place.name) == made
-    assert place.name in other.study_names()
-    one.set_study_attr(made, "note", {"a": [1, 2.5, None]})
-    assert other.study_attrs(made) == {"note": {"a": [1, 2.5, None]}}
+class TestEveryStorage(StorageContract):
+    @pytest.fixture
+    def open_storage(self, place: Place) -> Callable[..., StudyStorage]:
+        return place.storage
 
 
 def test_of_two_that_make_one_study_at_once_the_later_finds_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,42 +39,6 @@ def test_of_two_that_make_one_study_at_once_the_later_finds_it(place: Place, mon
     assert other.made_study(place.name) == (made, False)
 
 
-def test_a_trial_is_taken_laid_back_and_ended_once(place: Place) -> None:
-    one, other = place.storage(), place.storage()
-    study, _ = one.made_study(place.name)
-    trial = one.create(study, template(state=TrialState.WAITING), "key")._trial_id
-    assert [each._trial_id for each in other.trials(study)] == [trial]
-    assert other.trial_id(study, 0) == trial
-    assert one.take(trial)
-    assert not other.take(trial)
-    assert one.requeue(trial)
-    assert other.take(trial)
-    other.set_attr(trial, "who", "other")
-    other.set_system_attr(trial, "rung", 1)
-    other.report(trial, 1, 12.5)
-    assert other.finish(trial, TrialState.COMPLETE, 50.0)
-    assert not one.finish(trial, TrialState.FAIL)
-    assert not one.take(trial)
-    assert not one.requeue(trial)
-    ended = one.trial(trial)
-    assert (ended.state, ended.value, ended.intermediate_values) == (TrialState.COMPLETE, 50.0, {1: 12.5})
-    assert ended.user_attrs["who"] == "other"
-    assert ended.system_attrs["rung"] == 1
-    assert one.trials(study, (TrialState.RUNNING, TrialState.WAITING)) == []
-    for late in (lambda: one.set_attr(trial, "who", "one"), lambda: one.report(trial, 2, 1.0)):
-        with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
-            late()
-
-
-def test_what_is_not_there_is_an_answer_and_nothing_to_wait_for(place: Place) -> None:
-    storage = place.storage(patience_s=0.0)
-    study, _ = storage.made_study(place.name)
-    with pytest.raises(KeyError):
-        storage.trial_id(study, 7)
-    with pytest.raises(KeyError):
-        storage.study_attrs(10**6)
-
-
 # ------------------------------------------------------------------------- patience
 
 
@@ -124,12 +47,12 @@ def test_a_call_that_fails_is_repeated_until_it_goes_through_and_is_told_of_once
     storage = database.storage(clock=time, sleep=time.sleep, on_wait=told.append)
     study, _ = storage.made_study(database.name)
     assert storage.recovered_s < 0
-    storage.raw = Failing(storage.raw, "get_study_user_attrs", *[LOCKED] * 5)
+    storage.raw = FailingStorage(storage.raw, "get_study_user_attrs", *[LOCKED] * 5)
     assert storage.study_attrs(study) == {}
     assert time.slept == 5
     assert storage.recovered_s == time.now_s > 0
     assert told == [f"waiting for the study's storage {database.url}: database is locked"]
-    storage.raw = Failing(storage.raw, "get_study_user_attrs", LOCKED)
+    storage.raw = FailingStorage(storage.raw, "get_study_user_attrs", LOCKED)
     storage.study_attrs(study)
     assert len(told) == 2
 
@@ -143,7 +66,7 @@ def test_a_call_that_took_long_has_waited_too(database: Place) -> None:
         time.now_s += 20
         return inner()
 
-    storage.raw = Failing(storage.raw, "")
+    storage.raw = FailingStorage(storage.raw, "")
     storage.raw.get_all_studies = slow
     storage.study_names()
     assert storage.recovered_s == 20
@@ -153,7 +76,7 @@ def test_when_patience_ends_the_error_says_what_to_do_and_the_same_call_goes_on(
     time = Time()
     storage = database.storage(clock=time, sleep=time.sleep, patience_s=60)
     raw = storage.raw
-    storage.raw = Failing(raw, "get_all_studies", *[LOCKED] * 1000)
+    storage.raw = FailingStorage(raw, "get_all_studies", *[LOCKED] * 1000)
     with pytest.raises(StudyUnavailableError, match=r"storage .* does not serve: database is locked") as caught:
         storage.study_names()
     assert caught.value.hint == "When it answers again, run the same command: everything recorded is kept."
@@ -182,61 +105,9 @@ def test_no_waiting_mends_a_damaged_file(call: str, reason: str, file_place: Pla
 
 def test_an_error_that_is_none_of_the_storage_passes_at_once(database: Place) -> None:
     storage = database.storage()
-    storage.raw = Failing(storage.raw, "get_all_studies", TypeError("a bug"))
+    storage.raw = FailingStorage(storage.raw, "get_all_studies", TypeError("a bug"))
     with pytest.raises(TypeError, match="a bug"):
         storage.study_names()
-
-
-# ---------------------------------------------------------- once, whatever is repeated
-
-
-@pytest.mark.parametrize("lost", [False, True])
-def test_a_trial_is_made_once_though_the_answer_was_lost(lost: bool, place: Place) -> None:
-    time = Time()
-    storage = place.storage(clock=time, sleep=time.sleep)
-    study, _ = storage.made_study(place.name)
-    raw = storage.raw
-    storage.raw = Failing(raw, "create_new_trial", LOCKED, answer_lost=lost)
-    made = storage.create(study, template(), "key")._trial_id
-    assert storage.raw.calls == (1 if lost else 2)
-    assert [each._trial_id for each in place.storage().trials(study)] == [made]
-
-
-def test_of_a_trial_that_optuna_made_twice_the_first_stays(place: Place) -> None:
-    storage = place.storage()
-    study, _ = storage.made_study(place.name)
-
-    def twice(study_id: int, made: FrozenTrial) -> int:
-        inner.create_new_trial(study_id, made)
-        return inner.create_new_trial(study_id, made)
-
-    inner, storage.raw = storage.raw, Failing(storage.raw, "")
-    storage.raw.create_new_trial = twice
-    made = storage.create(study, template(), "key")._trial_id
-    states = {each._trial_id: each.state for each in place.storage().trials(study)}
-    assert made == min(states)
-    assert list(states.values()) == [TrialState.RUNNING, TrialState.FAIL]
-
-
-def test_an_end_is_told_though_its_answer_was_lost(place: Place) -> None:
-    time = Time()
-    storage = place.storage(clock=time, sleep=time.sleep)
-    study, _ = storage.made_study(place.name)
-    trial = storage.create(study, template(), "key")._trial_id
-    raw = storage.raw
-    storage.raw = Failing(raw, "set_trial_state_values", LOCKED, answer_lost=True)
-    assert storage.finish(trial, TrialState.COMPLETE, 50.0)
-    storage.raw = Failing(raw, "set_trial_state_values", LOCKED, answer_lost=False)
-    assert not storage.finish(trial, TrialState.FAIL)
-
-
-def test_a_study_is_made_once_though_the_answer_was_lost(place: Place) -> None:
-    time = Time()
-    storage = place.storage(clock=time, sleep=time.sleep)
-    storage.raw = Failing(storage.raw, "create_new_study", LOCKED, answer_lost=True)
-    made, _ = storage.made_study(place.name)
-    assert storage.study_id(place.name) == made
-    assert storage.study_names().count(place.name) == 1
 
 
 # ------------------------------------------------------------------- faults of SQLite
@@ -378,11 +249,11 @@ def test_workers_that_read_and_then_write_do_not_lock_each_other_out(database: P
 # --------------------------------------------------------------- faults of PostgreSQL
 
 
-def _cut_connections(server: Cluster, name: str) -> None:
+def _cut_connections(server: PostgreSQL, name: str) -> None:
     server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
 
 
-def test_a_postgresql_that_is_read_only(server_place: Place, postgresql: Cluster) -> None:
+def test_a_postgresql_that_is_read_only(server_place: Place, postgresql: PostgreSQL) -> None:
     """As a replica is, that was left when its primary went."""
     name = server_place.url.rpartition("/")[2]
     storage = server_place.storage(patience_s=0.5)
@@ -401,12 +272,12 @@ def test_a_postgresql_that_is_read_only(server_place: Place, postgresql: Cluster
     assert storage.study_attrs(study) == {"note": 2}
 
 
-def test_a_postgresql_whose_disk_is_full(server_place: Place, postgresql: Cluster) -> None:
+def test_a_postgresql_whose_disk_is_full(server_place: Place, postgresql: PostgreSQL) -> None:
     """By the error that PostgreSQL then raises."""
     name = server_place.url.rpartition("/")[2]
     storage = server_place.storage(patience_s=0.5)
     study, _ = storage.made_study(server_place.name)
-    trial = storage.create(study, template(), "key")._trial_id
+    trial = storage.create(study, trial_to_make(), "key")._trial_id
     storage.report(trial, 1, 10.0)
     postgresql.execute(
         "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION "
@@ -424,7 +295,7 @@ def test_a_postgresql_whose_disk_is_full(server_place: Place, postgresql: Cluste
 
 
 def test_a_table_of_postgresql_that_is_locked(
-    server_place: Place, postgresql: Cluster, monkeypatch: pytest.MonkeyPatch
+    server_place: Place, postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import psycopg
 
@@ -446,11 +317,11 @@ def test_a_table_of_postgresql_that_is_locked(
 # -------------------------------------------------------------------- servers that go
 
 
-def test_postgresql_is_stopped_and_started(postgresql: Cluster, tmp_path: Path) -> None:
+def test_postgresql_is_stopped_and_started(postgresql: PostgreSQL, tmp_path: Path) -> None:
     told: list[str] = []
     storage = StudyStorage(postgresql.url(postgresql.new_database()))
     study, _ = storage.made_study("restarted")
-    trial = storage.create(study, template(), "key")._trial_id
+    trial = storage.create(study, trial_to_make(), "key")._trial_id
     postgresql.stop()
     try:
         storage.patience_s, storage.on_wait = 0.5, told.append
@@ -466,7 +337,7 @@ def test_postgresql_is_stopped_and_started(postgresql: Cluster, tmp_path: Path) 
     storage.close()
 
 
-def test_postgresql_comes_back_while_a_worker_waits(postgresql: Cluster) -> None:
+def test_postgresql_comes_back_while_a_worker_waits(postgresql: PostgreSQL) -> None:
     storage = StudyStorage(postgresql.url(postgresql.new_database()), patience_s=HANG_GUARD_S)
     study, _ = storage.made_study("restarted")
     postgresql.stop()
@@ -478,7 +349,7 @@ def test_postgresql_comes_back_while_a_worker_waits(postgresql: Cluster) -> None
 
     storage.sleep = sleep
     try:
-        trial = storage.create(study, template(), "key")._trial_id
+        trial = storage.create(study, trial_to_make(), "key")._trial_id
     finally:
         if not storage.url.endswith("/started"):
             postgresql.start()
@@ -486,7 +357,7 @@ def test_postgresql_comes_back_while_a_worker_waits(postgresql: Cluster) -> None
     storage.close()
 
 
-def test_a_database_that_is_not_there(postgresql: Cluster) -> None:
+def test_a_database_that_is_not_there(postgresql: PostgreSQL) -> None:
     time = Time()
     with pytest.raises(StudyUnavailableError, match='database "nowhere" does not exist'):
         StudyStorage(postgresql.url("nowhere"), clock=time, sleep=time.sleep)
@@ -496,10 +367,10 @@ def test_a_database_that_is_not_there(postgresql: Cluster) -> None:
 def test_a_proxy_is_killed_and_started_again(database: Place, tmp_path: Path) -> None:
     pytest.importorskip("grpc")
     told: list[str] = []
-    with proxy(database.url, tmp_path / "log") as running:
+    with Proxy(database.url, tmp_path / "log") as running:
         storage = StudyStorage(running.url, patience_s=HANG_GUARD_S, on_wait=told.append)
         study, _ = storage.made_study(database.name)
-        trial = storage.create(study, template(), "key")._trial_id
+        trial = storage.create(study, trial_to_make(), "key")._trial_id
         running.stop()
         storage.patience_s = 0.5
         with pytest.raises(StudyUnavailableError, match=r"storage grpc://127\.0\.0\.1:\d+ does not serve: unavailable"):
@@ -544,7 +415,7 @@ def test_a_process_that_speaks_to_a_proxy_forks_in_peace(database: Place, tmp_pa
     """As a data loader's workers are made; with gRPC's own handlers about one child in thirty crashes."""
     pytest.importorskip("grpc")
     database.storage().made_study(database.name)
-    with proxy(database.url, tmp_path / "log") as running:
+    with Proxy(database.url, tmp_path / "log") as running:
         ran = subprocess.run(
             [sys.executable, "-c", FORKING, running.url, database.name], capture_output=True, text=True,
             timeout=HANG_GUARD_S, env={k: v for k, v in os.environ.items() if k != "GRPC_ENABLE_FORK_SUPPORT"},

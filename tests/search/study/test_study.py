@@ -10,7 +10,6 @@ from typing import Any
 
 import optuna
 import pytest
-from helpers.servers import HANG_GUARD_S
 from helpers.studies import SPACE, Place, Time, definition, every_network
 from optuna.trial import TrialState
 
@@ -20,6 +19,7 @@ from gpunet.search.study.definition import Pruning
 from gpunet.search.study.opening import open_study
 from gpunet.search.study.study import DEFINITION, WORKERS, Study
 from gpunet.search.work.creation import create_study
+from gpunet.testing.servers import HANG_GUARD_S
 
 
 def made_trial(study: Study, row: int = 0, key: str = "key") -> int:

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-from helpers.domain_contract import has_neighbours_inside, keeps_the_protocol
 from helpers.estimates import Roofline, paper_roofline, roofline_of
 from helpers.spaces import SMALL_SPACE
 from hypothesis import given, settings
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from gpunet.errors import InvalidArgumentError, SpecError
 from gpunet.search import PAPER_SPACE, Tier
 from gpunet.search.tiers.stratify import stratify
+from gpunet.testing.domains import check_neighbours, check_points
 
 SMALL = roofline_of(SMALL_SPACE)
 LOW_MS, MIDDLE_MS, HIGH_MS = np.quantile(
@@ -30,13 +30,13 @@ def small_tier(index: int) -> Tier:
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 3), st.integers(0, 20), st.integers(0, 2**32))
 def test_a_tier_keeps_the_protocol_of_a_domain(index: int, count: int, seed: int):
-    keeps_the_protocol(small_tier(index), count, seed)
+    check_points(small_tier(index), count, seed)
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 3), st.none() | st.integers(0, 10), st.integers(0, 2**32))
 def test_neighbours_are_inside(index: int, count: int | None, seed: int):
-    has_neighbours_inside(small_tier(index), count, seed)
+    check_neighbours(small_tier(index), count, seed)
 
 
 @settings(deadline=None, max_examples=30)
@@ -53,8 +53,8 @@ def test_every_point_of_the_cube_decodes_to_one_inside(index: int, seed: int):
 def test_the_papers_space_has_tiers_that_keep_the_protocol():
     strata = stratify(PAPER_SPACE, paper_roofline(), bounds_ms=(0.9, 2, 20), count=1 << 16, reservoir=100)
     for index in (0, 1, 2):
-        keeps_the_protocol(strata.tiers[index], 50, 0)
-        has_neighbours_inside(strata.tiers[index], None, 0)
+        check_points(strata.tiers[index], 50, 0)
+        check_neighbours(strata.tiers[index], None, 0)
         assert strata.tiers[index].contains(strata.tiers[index].decode(np.random.default_rng(0).random((5, 41)))).all()
 
 

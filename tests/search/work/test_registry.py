@@ -5,7 +5,6 @@ import threading
 from typing import Any
 
 import pytest
-from helpers.servers import HANG_GUARD_S
 from helpers.studies import Place, Time
 from optuna.trial import TrialState
 
@@ -16,6 +15,7 @@ from gpunet.search.work.heartbeat import ExpiryWatch, Heartbeat
 from gpunet.search.work.lease import LEASE
 from gpunet.search.work.registry import RegisteredWorker, WorkerRegistry
 from gpunet.search.work.session import WorkerSession, process_name
+from gpunet.testing.servers import HANG_GUARD_S
 
 GRACE_S = 120.0
 

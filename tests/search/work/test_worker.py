@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from helpers.estimates import Roofline
-from helpers.servers import HANG_GUARD_S
 from helpers.studies import EPOCHS, Place, Time, Trainer, accuracy, definition, estimator
 from optuna.trial import TrialState
 
@@ -32,6 +31,7 @@ from gpunet.search.work.proposals import LOST, Proposals
 from gpunet.search.work.registry import WorkerRegistry
 from gpunet.search.work.session import WorkerSession
 from gpunet.search.work.summary import Costs, WorkerSettings, WorkSummary
+from gpunet.testing.servers import HANG_GUARD_S
 
 QUICK = WorkerSettings(heartbeat_s=1.0, grace_s=HANG_GUARD_S, most_poll_s=0.02)  # nobody expires under load
 
