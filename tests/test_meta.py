@@ -84,16 +84,17 @@ for name in modules:
 
 def test_every_module_imports_on_core_dependencies_alone():
     """With every package of the extras out of reach."""
+    own = [name for name in MODULES if not name.startswith("gpunet.testing")]  # which is for tests, and needs pytest
     extras = [
         "openvino", "tensorrt", "tensorrt_rtx", "polygraphy", "botorch", "gpytorch", "sklearn", "optuna", "ray",
         "grpc", "psycopg", "sqlalchemy", "optuna_dashboard", "matplotlib", "skimage", "tensorboard", "webdataset",
         "datasets", "hypothesis", "pytest",
     ]  # fmt: skip
-    done = _run(_IMPORT_ALL, json.dumps([extras, MODULES]))
+    done = _run(_IMPORT_ALL, json.dumps([extras, own]))
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: _module_of(path))
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.parent.name != "testing"], ids=_module_of)
 def test_top_level_imports_are_of_core_dependencies(path: Path):
     core = {
         re.split(r"[^\w-]", line)[0] for line in importlib.metadata.requires("gpunet") or () if "extra ==" not in line
@@ -126,31 +127,28 @@ exec(sys.argv[1])
 heavy = {"torch", "timm", "onnx", "numpy", "onnxruntime", "openvino", "rich", "huggingface_hub"}
 print(json.dumps({"cpu_s": time.process_time(), "heavy": sorted(heavy & set(sys.modules))}), file=sys.stderr)
 """
+_REFERENCE = "import argparse, asyncio, concurrent.futures, email.message, http.client, json, logging, unittest.mock"
 
 
-def _least_cpu_s(code: str, tries: int = 5) -> tuple[float, list[str]]:
-    """CPU seconds of a process that runs `code`, the interpreter's start included, and the heavy modules it loaded.
-
-    The least of some tries: what else runs on the machine only ever adds to it.
-    """
-    said = []
-    for _ in range(tries):
-        done = _run(_CPU_TIME, code)
-        assert done.returncode == 0, done.stderr
-        said.append(json.loads(done.stderr.splitlines()[-1]))
-    return min(each["cpu_s"] for each in said), said[0]["heavy"]
+def _cpu_s(code: str) -> tuple[float, list[str]]:
+    """CPU seconds of a process that runs `code`, the interpreter's start included, and the heavy modules it loaded."""
+    done = _run(_CPU_TIME, code)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stderr.splitlines()[-1])
+    return said["cpu_s"], said["heavy"]
 
 
-def test_a_query_is_light():
-    cpu_s, heavy = _least_cpu_s("import gpunet; gpunet.find('gv100', max_ms=1)")
-    assert heavy == []
-    assert cpu_s < 0.3
-
-
-def test_gpunet_list_is_light():
-    cpu_s, heavy = _least_cpu_s("from gpunet.cli.main import main; main(['list'])")
-    assert heavy == []
-    assert cpu_s < 0.5
+@pytest.mark.parametrize(
+    "code",
+    ["import gpunet; gpunet.find('gv100', max_ms=1)", "from gpunet.cli.main import main; main(['list'])"],
+    ids=["query", "list"],
+)
+def test_asking_is_light(code: str):
+    """Beside a handful of the standard library's modules in turn, so that it holds on any machine."""
+    ours, others = zip(*((_cpu_s(code), _cpu_s(_REFERENCE)) for _ in range(5)), strict=True)
+    assert ours[0][1] == []
+    # The least of some tries: what else runs on the machine only ever adds to it.
+    assert min(cpu_s for cpu_s, _ in ours) < 3 * min(cpu_s for cpu_s, _ in others)
 
 
 # ---------------------------------------------------------------------- tools
@@ -174,7 +172,7 @@ def _public(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.ClassDef]:
                 overload = isinstance(inner, ast.FunctionDef) and any(
                     isinstance(each, ast.Name) and each.id == "overload" for each in inner.decorator_list
                 )
-                if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_") and not overload:
+                if isinstance(inner, ast.FunctionDef) and not inner.name.startswith(("_", "test_")) and not overload:
                     yield inner
 
 

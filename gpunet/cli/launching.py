@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gpunet.core import console
 
 if TYPE_CHECKING:
-    from gpunet.launch.processes import Job
+    from gpunet.launch.child import Job
 
 
 def add_cluster(group: Any, kind: str) -> None:

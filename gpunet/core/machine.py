@@ -12,11 +12,11 @@ import json
 import os
 import platform
 import re
-import shutil
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from gpunet.core.gpu import gpu_name, output_of
 
 _CGROUP_MOUNT = "sys/fs/cgroup"
 
@@ -79,7 +79,7 @@ def processor_name() -> str:
     if system == "Linux":
         name = _name_from_cpuinfo(_read(Path("/proc/cpuinfo")))
     elif system == "Darwin":
-        name = _output_of(["sysctl", "-n", "machdep.cpu.brand_string"])
+        name = output_of(["sysctl", "-n", "machdep.cpu.brand_string"])
     elif system == "Windows":
         name = _windows_processor()
     return name or platform.processor() or platform.machine() or "unknown processor"
@@ -185,36 +185,6 @@ def seconds_waited(root: str | Path = "/") -> float | None:
     fields = [_read(task / "schedstat").split() for task in Path(root, "proc/self/task").glob("*")]
     waited = [int(words[1]) for words in fields if len(words) == 3]
     return sum(waited) / 1e9 if waited else None
-
-
-def gpu_name() -> str | None:
-    """Name of the NVIDIA GPU that this process would use, e.g. 'NVIDIA H200'; None where there is none.
-
-    Asks torch where it already runs on the GPU, else nvidia-smi. torch is never made to start a GPU here: that takes
-    a second and hundreds of megabytes. CUDA_VISIBLE_DEVICES is heeded.
-    """
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "cuda") and torch.cuda.is_initialized():
-        return str(torch.cuda.get_device_name(torch.cuda.current_device()))
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    wanted = visible.split(",")[0].strip() if visible is not None else None
-    if wanted in ("", "-1") or shutil.which("nvidia-smi") is None:
-        return None
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    slice_of_gpu = wanted is not None and wanted.startswith("MIG-")
-    if wanted is not None and not slice_of_gpu:
-        command.append(f"--id={wanted}")
-    name = _output_of(command).partition("\n")[0].strip()
-    return f"{name} ({wanted})" if name and slice_of_gpu else name or None
-
-
-def _output_of(command: list[str]) -> str:
-    """What a command prints; '' where it fails, is missing or takes longer than ten seconds."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
 
 
 def _read(path: Path) -> str:

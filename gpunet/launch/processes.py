@@ -6,52 +6,21 @@ when this one is asked to leave, so are all the others, and when it dies they no
 
 from __future__ import annotations
 
-import os
-import subprocess
+import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import IO
+from collections.abc import Callable, Iterator, Sequence
 
+from gpunet.core.gpu import visible_gpus
 from gpunet.core.machine import available_threads
 from gpunet.core.signals import sigterm_asked
 from gpunet.errors import WorkerError
+from gpunet.launch.child import KILL_AFTER_S, LAST_WORDS_S, LEFT, Child, Job
 
-LEFT = 75  # exit code of a process that was asked to leave
-_USAGE = 2  # and of one that was started wrongly: it would end so again
+_USAGE = 2  # exit code of a process that was started wrongly: it would end so again
 _RESTARTS = 3
-_KILL_AFTER_S = 60.0
 _LOOK_S = 0.05
-_KEPT_LINES = 20
-_LAST_WORDS_S = 5.0
-
-
-@dataclass(frozen=True)
-class Job:
-    """One process.
-
-    Args:
-        name: what its lines begin with.
-        command: program and arguments; it should end when its standard input does.
-        environment: variables, beside those of this process.
-        done_codes: exit codes of one that has done its part.
-    """
-
-    name: str
-    command: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
-    done_codes: tuple[int, ...] = (0,)
-
-
-@dataclass
-class _Running:
-    job: Job
-    process: subprocess.Popen[str]
-    lines: list[str]
-    reader: threading.Thread
-    starts: int
 
 
 class Fleet:
@@ -62,16 +31,18 @@ class Fleet:
         restarts: how often each is started again after it was killed or crashed.
         say: told every line that they print, behind the job's name.
         stop_s: between asking a process to leave and killing it.
+        last_words_s: to wait for what one that has ended still says.
     """
 
     def __init__(
         self, jobs: Sequence[Job], *, restarts: int = _RESTARTS, say: Callable[[str], None] = print,
-        stop_s: float = _KILL_AFTER_S,
+        stop_s: float = KILL_AFTER_S, last_words_s: float = LAST_WORDS_S,
     ) -> None:  # fmt: skip
         if not jobs:
             raise WorkerError("a fleet needs at least one process.")
-        self.jobs, self.restarts, self._say, self._stop_s = list(jobs), restarts, say, stop_s
-        self._running: list[_Running] = []
+        self.jobs, self.restarts = list(jobs), restarts
+        self._say, self._stop_s, self._last_words_s = say, stop_s, last_words_s
+        self._running: list[tuple[Child, int]] = []  # each with the number of its starts
 
     def run(self, should_stop: Callable[[], bool] = lambda: False) -> bool:
         """Start all, and wait until all have ended.
@@ -83,86 +54,65 @@ class Fleet:
             WorkerError: (a RuntimeError) one cannot be started, ended with an error, or crashed too often; the others
                 were let end.
         """
+        with sigterm_asked() as sigterm, self._started():
+            return self._until_ended(lambda: sigterm() or should_stop())
+
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[None]:
+        """Start all, do what the block does, and wait until all have ended; they are asked to leave if it fails.
+
+        Raises:
+            WorkerError: as `run` does.
+        """
+        with self._started():
+            yield
+            self._until_ended(lambda: False)
+
+    @contextlib.contextmanager
+    def _started(self) -> Iterator[None]:
+        try:
+            for job in self.jobs:
+                self._running.append((self._child(job), 1))
+            yield
+        finally:  # those that still run: it was asked to leave, or something failed
+            for child, _ in self._running:
+                child.ask_to_leave()
+            until_s = time.monotonic() + self._stop_s
+            for child, _ in self._running:
+                child.finish(until_s - time.monotonic(), self._last_words_s)
+            self._running = []
+
+    def _until_ended(self, asked: Callable[[], bool]) -> bool:
         faults: list[str] = []
-        asked = False
-        with sigterm_asked() as sigterm:
-            try:
-                for job in self.jobs:
-                    self._running.append(self._started(job, 0))
-                while self._running and not asked:
-                    asked = sigterm() or should_stop()
-                    faults += [] if asked else self._looked_after()
-                    time.sleep(_LOOK_S)
-            finally:
-                self._ask_to_leave()
-                self._end()
+        leaving = False
+        while self._running and not leaving:
+            leaving = asked()
+            faults += [] if leaving else self._looked_after()
+            time.sleep(_LOOK_S)
         if faults:
             raise WorkerError("\n".join(faults), "Mend it and run the same command again: it goes on.")
-        return asked
+        return leaving
 
-    def _started(self, job: Job, starts: int) -> _Running:
-        try:
-            process = subprocess.Popen(
-                job.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                errors="replace", env={**os.environ, **job.environment},
-            )  # fmt: skip
-        except OSError as error:
-            raise WorkerError(f"{job.name} cannot be started: {error}", "Is its program installed?") from None
-        lines: list[str] = []
-        reader = threading.Thread(target=self._read, args=(job, process.stdout, lines), daemon=True)
-        reader.start()
-        return _Running(job, process, lines, reader, starts + 1)
-
-    def _read(self, job: Job, stream: IO[str], lines: list[str]) -> None:
-        # It closes what it reads: a process of the process may hold the other end longer, and would block who closes.
-        with stream:
-            for line in stream:
-                lines.append(line.rstrip())
-                del lines[:-_KEPT_LINES]
-                self._say(f"{job.name}: {line.rstrip()}")
+    def _child(self, job: Job) -> Child:
+        return Child(job, lambda line: self._say(f"{job.name}: {line}"))
 
     def _looked_after(self) -> list[str]:
         """Faults of those that have ended since; those that crashed are started again."""
-        faults, still = [], []
-        for each in self._running:
-            code = each.process.poll()
+        faults = []
+        for child, starts in list(self._running):
+            code, job = child.exit_code(), child.job
             if code is None:
-                still.append(each)
                 continue
-            self._finished(each)
-            done = code in (*each.job.done_codes, LEFT)
-            if not done and code != _USAGE and each.starts <= self.restarts:
-                self._say(f"{each.job.name}: ended with exit code {code}; it is started again")
-                still.append(self._started(each.job, each.starts))
+            self._running.remove((child, starts))
+            child.finish(last_words_s=self._last_words_s)
+            done = code in (*job.done_codes, LEFT)
+            if not done and code != _USAGE and starts <= self.restarts:
+                self._say(f"{job.name}: ended with exit code {code}; it is started again")
+                self._running.append((self._child(job), starts + 1))
             elif not done:
-                said = "\n".join(each.lines[-3:]) or "(it said nothing)"
-                faults.append(f"{each.job.name} ended with exit code {code}: {said}")
-        self._running = still
+                said = "\n".join(child.lines[-3:]) or "(it said nothing)"
+                faults.append(f"{job.name} ended with exit code {code}: {said}")
         return faults
-
-    def _ask_to_leave(self) -> None:
-        for each in self._running:
-            if each.process.poll() is None:
-                each.process.terminate()
-
-    def _end(self) -> None:
-        """Wait for those that were asked to leave, and kill those that do not."""
-        until_s = time.monotonic() + self._stop_s
-        for each in self._running:
-            try:
-                each.process.wait(timeout=max(0.0, until_s - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                each.process.kill()
-                each.process.wait()
-            self._finished(each)
-        self._running = []
-
-    @staticmethod
-    def _finished(each: _Running) -> None:
-        """Hear the last of a process that has ended."""
-        each.reader.join(timeout=_LAST_WORDS_S)
-        if each.process.stdin is not None:
-            each.process.stdin.close()
 
 
 def places(count: int | None = None, *, gpus: int | None = None) -> list[dict[str, str]]:
@@ -192,21 +142,6 @@ def places(count: int | None = None, *, gpus: int | None = None) -> list[dict[st
         return [{"CUDA_VISIBLE_DEVICES": name} for name in names[:count]]
     threads = str(max(1, available_threads() // count))
     return [{"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads} for _ in range(count)]
-
-
-def visible_gpus() -> list[str]:
-    """Names that CUDA_VISIBLE_DEVICES takes of the GPUs that this process may use."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [name.strip() for name in given.split(",") if name.strip() and name.strip() != "-1"]
-    import shutil
-
-    if shutil.which("nvidia-smi") is None:
-        return []
-    done = subprocess.run(
-        ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=False
-    )
-    return [line.strip() for line in done.stdout.splitlines() if line.strip().isdigit()]
 
 
 def gpunet_command(*arguments: str) -> list[str]:

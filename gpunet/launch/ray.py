@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,57 +9,30 @@ from typing import Any
 from gpunet.core.files import require
 from gpunet.core.signals import heed_interrupts, sigterm_asked
 from gpunet.errors import WorkerError
-from gpunet.launch.processes import LEFT, Job
+from gpunet.launch.child import KILL_AFTER_S, LAST_WORDS_S, LEFT, Child, Job
 
-STOP_S = 60.0
 _LOOK_S = 0.2
-_LAST_WORDS_S = 5.0
-_KEPT_LINES, _KEPT_CHARACTERS = 20, 2000
+_KEPT_CHARACTERS = 2000
 
 
-def run_job(command: Sequence[str], environment: dict[str, str], stop_s: float = STOP_S) -> tuple[int, str]:
+def run_job(command: Sequence[str], environment: dict[str, str], stop_s: float = KILL_AFTER_S) -> tuple[int, str]:
     """A job's process, in a task: its exit code and the end of what it said. It ends when the task does.
 
     Args:
-        command, environment: see `gpunet.launch.processes.Job`.
+        command, environment: see `gpunet.launch.child.Job`.
         stop_s: between asking the process to leave and killing it, when the task is cancelled.
     """
-    import os
-    import threading
-
     heed_interrupts()
-    own = {**os.environ, **environment}
-    process = subprocess.Popen(
-        list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        errors="replace", env=own,
-    )  # fmt: skip
-    said: list[str] = []
-
-    def read() -> None:
-        with process.stdout as stream:  # type: ignore[union-attr]  # it is a pipe
-            for line in stream:
-                print(line, end="", flush=True)
-                said.append(line)
-                del said[:-_KEPT_LINES]
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
+    child = Child(Job("task", command, environment), lambda line: print(line, flush=True))
     try:
         # Ray cancels a task by an exception between two instructions of Python: one that waits in the system, for a
         # line or for the process, would never see it.
-        while process.poll() is None:
+        while child.exit_code() is None:
             time.sleep(_LOOK_S)
     finally:  # the task is cancelled, if the process has not ended
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(timeout=stop_s)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-    reader.join(timeout=_LAST_WORDS_S)
-    process.stdin.close()  # type: ignore[union-attr]
-    return process.returncode, "".join(said)[-_KEPT_CHARACTERS:]
+        child.ask_to_leave()
+        code = child.finish(stop_s)
+    return code, "\n".join(child.lines)[-_KEPT_CHARACTERS:]
 
 
 def run_on_ray(
@@ -69,7 +41,7 @@ def run_on_ray(
     address: str = "auto",
     gpus: float | None = None,
     cpus: float = 1,
-    stop_s: float = STOP_S,
+    stop_s: float = KILL_AFTER_S,
     say: Callable[[str], None] = print,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> bool:
@@ -158,7 +130,7 @@ def _end(ray: Any, task: Any, job: Job) -> tuple[int | None, str]:
 def _cancel(ray: Any, tasks: Sequence[Any], stop_s: float) -> None:
     for each in tasks:
         ray.cancel(each, force=False)
-    until_s = time.monotonic() + stop_s + _LAST_WORDS_S
+    until_s = time.monotonic() + stop_s + LAST_WORDS_S
     left = list(tasks)
     while left and time.monotonic() < until_s:
         _, left = ray.wait(left, num_returns=len(left), timeout=min(1.0, max(0.0, until_s - time.monotonic())))

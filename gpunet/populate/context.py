@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from gpunet.errors import PreemptedError
-from gpunet.launch.processes import Fleet, Job
+from gpunet.launch.child import Job
+from gpunet.launch.processes import Fleet
 from gpunet.populate.place import StateFolder
 from gpunet.populate.plan import Plan
 from gpunet.search.study.training import RecipeTrainer

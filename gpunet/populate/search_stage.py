@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gpunet.errors import WorkerError
-from gpunet.launch.processes import Job, gpunet_command, places
+from gpunet.launch.child import Job
+from gpunet.launch.processes import gpunet_command, places
 from gpunet.populate.context import Context
 from gpunet.populate.tier_stage import TierFound, tiers_of
 from gpunet.search.study.definition import Pruning, StudyDefinition, defined

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from gpunet.core.console import FAILED_EXIT_CODE
+from gpunet.core.gpu import visible_gpus
 from gpunet.errors import TableError
 from gpunet.latency.sampling import choose_keys
 from gpunet.latency.table import LatencyTable
-from gpunet.launch.processes import Job, gpunet_command, visible_gpus
+from gpunet.launch.child import Job
+from gpunet.launch.processes import gpunet_command
 from gpunet.populate.context import Context
 
 _FAILED_PART = 0.1  # of the layers, that may be left to be learned

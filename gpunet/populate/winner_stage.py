@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet import runtime as runtimes
-from gpunet.launch.processes import Job, places
+from gpunet.launch.child import Job
+from gpunet.launch.processes import places
 from gpunet.populate.context import Context
 from gpunet.populate.fine_tune import run_folder
 from gpunet.populate.place import read_json, write_json

@@ -16,6 +16,6 @@ from __future__ import annotations
 
 import pytest
 
-__all__ = ["domains", "networks", "runtimes", "servers", "spaces", "storages"]
+_ASSERTING = ("domains", "runtimes", "spaces", "storages")
 
-pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in __all__))
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _ASSERTING))

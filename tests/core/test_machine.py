@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import platform
-import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpunet.core import machine
-from gpunet.core.machine import Fingerprint, available_threads, fingerprint, gpu_name, processor_name, seconds_waited
+from gpunet.core.machine import Fingerprint, available_threads, fingerprint, processor_name, seconds_waited
 
 ONE = Fingerprint("Intel Xeon", "x86_64", "Linux", 2, "openvino", "2026.4.1", "fp32")
 
@@ -144,61 +143,6 @@ def test_seconds_waited_only_grow() -> None:
     if first is None:
         pytest.skip("this kernel keeps no scheduling statistics")
     assert 0 <= first <= seconds_waited()
-
-
-@pytest.fixture
-def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program of that name, first on the path, that knows two GPUs."""
-    if os.name == "nt":
-        pytest.skip("the stand-in is a shell script")
-    program = tmp_path / "nvidia-smi"
-    program.write_text(
-        '#!/bin/sh\ncase "$*" in *--id=1*) echo "NVIDIA A30";; *--id=*) echo "no devices" ; exit 6;; '
-        '*) echo "NVIDIA H200"; echo "NVIDIA A30";; esac\n'
-    )
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    return program
-
-
-@pytest.mark.parametrize(
-    ("visible", "name"),
-    [
-        (None, "NVIDIA H200"),
-        ("1,0", "NVIDIA A30"),
-        ("7", None),
-        ("", None),
-        ("-1", None),
-        ("MIG-5c89", "NVIDIA H200 (MIG-5c89)"),
-    ],
-)
-@pytest.mark.usefixtures("nvidia_smi")
-def test_gpu_name_is_that_of_the_first_visible_gpu(
-    monkeypatch: pytest.MonkeyPatch, visible: str | None, name: str | None
-) -> None:
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert gpu_name() == name
-
-
-@pytest.mark.usefixtures("nvidia_smi")
-def test_a_gpus_fingerprint_bears_its_name() -> None:
-    here = fingerprint(runtime="tensorrt", runtime_version="10", precision="fp16", threads=None, on_gpu=True)
-    assert (here.processor, here.threads) == ("NVIDIA H200", None)
-
-
-def test_without_a_gpu_there_is_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert gpu_name() is None
-    here = fingerprint(runtime="tensorrt", runtime_version="10", precision="fp16", threads=None, on_gpu=True)
-    assert here.processor == "unknown GPU"
-
-
-def test_a_command_that_fails_says_nothing() -> None:
-    assert machine._output_of([sys.executable, "-c", "raise SystemExit(1)"]) == ""
-    assert machine._output_of(["no-such-program-here"]) == ""
-    assert machine._output_of([sys.executable, "-c", "print(' x ')"]) == "x"
 
 
 def test_importing_it_loads_nothing_heavy() -> None:

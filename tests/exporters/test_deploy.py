@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 import gpunet
+from gpunet.core.gpu import find_gpu
 from gpunet.errors import RuntimeUnavailableError, VerificationError
 from gpunet.exporters.deploy import deploy
 from gpunet.exporters.verify import TOLERANCES, Tolerance
 from gpunet.runtime.sidecar import read_sidecar, sidecar_path
-from gpunet.runtime.trt.gpu import find_gpu
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from helpers.small_onnx import make_onnx
 
 from gpunet import runtime as runtimes
 from gpunet.core.files import check_writable
+from gpunet.core.gpu import find_gpu
 from gpunet.errors import ExportError, InvalidArgumentError, RuntimeUnavailableError
 from gpunet.exporters.artefact import Artefact, export_graph
 from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.sidecar import read_sidecar, sidecar_path
 from gpunet.runtime.trt.format import build_progress
-from gpunet.runtime.trt.gpu import find_gpu
 from gpunet.runtime.trt.graph import read_graph
 from gpunet.runtime.trt.monitor import Progress
 from gpunet.runtime.trt.options import BuildOptions

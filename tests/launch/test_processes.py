@@ -7,13 +7,14 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gpunet.errors import WorkerError
-from gpunet.launch.processes import LEFT, Fleet, Job, gpunet_command, places, visible_gpus
+from gpunet.launch.child import LEFT, Job
+from gpunet.launch.processes import Fleet, gpunet_command, places
 
 HANG_S = 60.0
 # Leaves as a worker does: when it is asked to, or when standard input ends. Says `ready` first.
@@ -177,16 +178,17 @@ def test_one_that_does_not_leave_is_killed():
     assert said == ["one: ready"]
 
 
-def test_a_grandchild_that_lives_on_does_not_hold_the_fleet(monkeypatch: pytest.MonkeyPatch):
+def test_a_grandchild_that_lives_on_does_not_hold_the_fleet():
     """It has the process's standard output, whose end is not seen before its own."""
-    monkeypatch.setattr("gpunet.launch.processes._LAST_WORDS_S", 0.2)
     said: list[str] = []
     code = """
     import subprocess, sys
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdin=subprocess.DEVNULL)
     print(child.pid, flush=True)
     """
-    thread = threading.Thread(target=lambda: Fleet([job("one", code)], say=said.append).run(), daemon=True)
+    thread = threading.Thread(
+        target=lambda: Fleet([job("one", code)], say=said.append, last_words_s=0.2).run(), daemon=True
+    )
     thread.start()
     thread.join(timeout=HANG_S)
     hangs = thread.is_alive()
@@ -197,7 +199,8 @@ def test_a_grandchild_that_lives_on_does_not_hold_the_fleet(monkeypatch: pytest.
 def test_processes_end_when_the_launcher_is_killed(tmp_path: Path):
     launcher = f"""
     import sys
-    from gpunet.launch.processes import Fleet, Job
+    from gpunet.launch.child import Job
+    from gpunet.launch.processes import Fleet
     code = {("import os; print(os.getpid(), flush=True)" + WORKER)!r}
     Fleet([Job(name, [sys.executable, "-c", code]) for name in "ab"], say=lambda line: print(line, flush=True)).run()
     """
@@ -215,30 +218,29 @@ def test_processes_end_when_the_launcher_is_killed(tmp_path: Path):
     wait_for(lambda: not any(map(is_alive, children)))
 
 
+def test_they_run_beside_what_this_process_does(tmp_path: Path):
+    said: list[str] = []
+    with Fleet([crashing(tmp_path, 1, 7)], say=said.append).beside():
+        wait_for(lambda: starts(tmp_path) == 1)
+        said.append("own work is done")
+    assert starts(tmp_path) == 2  # looked after when it was
+    assert said.index("own work is done") < said.index("one: ended with exit code 7; it is started again")
+
+
+def _fail_after(condition: Callable[[], bool]) -> None:
+    wait_for(condition)
+    raise ZeroDivisionError
+
+
+def test_they_leave_when_what_they_stand_beside_fails():
+    said: list[str] = []
+    fleet = Fleet([job("one", WORKER)], say=said.append)
+    with pytest.raises(ZeroDivisionError), fleet.beside():
+        _fail_after(lambda: bool(said))
+    assert said == ["one: ready"]
+
+
 # --------------------------------------------------------------------- places
-
-
-def fake_nvidia_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, lines: Sequence[str], code: int = 0) -> None:
-    program = folder / "nvidia-smi"
-    program.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines) + f"exit {code}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-
-
-def test_gpus_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch):
-    for given, names in {"": [], "-1": [], "0,2": ["0", "2"], " GPU-1f, 3 ,": ["GPU-1f", "3"]}.items():
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-        assert visible_gpus() == names
-
-
-def test_gpus_are_else_those_that_the_driver_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    fake_nvidia_smi(tmp_path, monkeypatch, ["0", "1", "7"])
-    assert visible_gpus() == ["0", "1", "7"]
-    fake_nvidia_smi(tmp_path, monkeypatch, ["No devices were found"], code=6)
-    assert visible_gpus() == []
-    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    assert visible_gpus() == []
 
 
 def test_a_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch):

@@ -15,7 +15,8 @@ from search_benchmark import small
 
 from gpunet.cli.main import main
 from gpunet.errors import WorkerError
-from gpunet.launch.processes import LEFT, Job, gpunet_command
+from gpunet.launch.child import LEFT, Job
+from gpunet.launch.processes import gpunet_command
 from gpunet.launch.ray import _has_room, run_job, run_on_ray
 
 ray = pytest.importorskip("ray", reason="the extra [cluster] is not installed")
@@ -51,7 +52,7 @@ def job(name: str, code: str, *arguments: object, **environment: str) -> Job:
 
 def test_a_task_tells_the_exit_code_and_the_last_words():
     one = job("one", "import os, sys; print('from', os.environ['PLACE']); sys.exit(3)", PLACE="here")
-    assert run_job(one.command, dict(one.environment)) == (3, "from here\n")
+    assert run_job(one.command, dict(one.environment)) == (3, "from here")
 
 
 def test_of_many_words_the_last_are_told():

@@ -64,7 +64,7 @@ class TestARegisteredOne(OnnxRuntimeContract):
         onnx_path = tmp_path / "network.onnx"
         deploy(network, onnx_path)
         clock = itertools.count(0, 0.01).__next__
-        measured = benchmark(onnx_path, runtime="reference", rounds=1, threads=1, clock=clock)
+        measured = benchmark(onnx_path, runtime="reference", threads=1, min_repeats=1, clock=clock)
         assert measured.conditions["runtime"] == "reference"
 
     def test_its_name_is_taken(self, runtime: Runtime) -> None:

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from gpunet.core.gpu import find_gpu
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.exporters.deploy import deploy
 from gpunet.model.network import GPUNet
 from gpunet.model.parts import HeadSpec, StageSpec, StemSpec
 from gpunet.model.spec import NetworkSpec
-from gpunet.runtime.trt.gpu import find_gpu
 from gpunet.zoo.benchmark import benchmark
 from gpunet.zoo.file_session import file_named, session_from_file
 

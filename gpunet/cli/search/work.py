@@ -125,7 +125,8 @@ def _work_on(
 
 
 def _launch(args: argparse.Namespace) -> None:
-    from gpunet.launch.processes import Job, gpunet_command, places
+    from gpunet.launch.child import Job
+    from gpunet.launch.processes import gpunet_command, places
     from gpunet.search.storage.backends import full_url
 
     for name in args.name or [None]:  # what is wrong with one is said once

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,8 @@ from gpunet.core import console
 from gpunet.core.files import require
 from gpunet.core.machine import available_threads
 from gpunet.errors import InvalidArgumentError
+from gpunet.launch.child import Job
+from gpunet.launch.processes import Fleet, gpunet_command
 
 if TYPE_CHECKING:
     from gpunet.latency.layers.keys import LayerKey
@@ -149,31 +150,13 @@ def fill(table: LatencyTable, meter: LayerMeter, keys: Sequence[LayerKey], args:
         print(f"{measured} measured in {duration(elapsed_s)}, {measured / elapsed_s:.1f} a second", flush=True)
 
 
-@contextlib.contextmanager
-def other_builders(args: argparse.Namespace) -> Iterator[None]:
-    """The further jobs: processes that fill the same table, and end when this one does, however it ends.
-
-    Their reports are printed when they are done; one that failed is an error.
-    """
-    command = [sys.executable, "-m", "gpunet.cli.main", "table", "build", *_job_options(args)]
-    others = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(args.jobs - 1)
-    ]
-    try:
-        yield
-    except BaseException:
-        for other in others:
-            other.terminate()
-        raise
-    finally:
-        for other in others:
-            other.wait()  # before `communicate`, which closes its standard input: it would take that for our end
-        said = [other.communicate() for other in others]
-    for other, (printed, errors) in zip(others, said, strict=True):
-        if other.returncode not in (0, console.FAILED_EXIT_CODE):
-            raise InvalidArgumentError(f"a builder ended with exit code {other.returncode}: {errors.strip()[-500:]}")
-        print(f"of these, by another builder: {printed.partition(chr(10))[0]}")
+def other_builders(args: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
+    """The further jobs: processes that fill the same table beside this one, and end when it does, however it ends."""
+    if args.jobs == 1:
+        return contextlib.nullcontext()
+    command = gpunet_command("table", "build", *_job_options(args))
+    codes = (0, console.FAILED_EXIT_CODE)
+    return Fleet([Job(f"builder {number}", command, done_codes=codes) for number in range(2, args.jobs + 1)]).beside()
 
 
 def _job_options(args: argparse.Namespace) -> list[str]:

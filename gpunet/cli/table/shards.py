@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> None:
     """Build the shards and merge them; exit 1 where layers failed, 75 when asked to leave before the end."""
     from gpunet import runtime as runtimes
     from gpunet.latency.merge import merge
-    from gpunet.launch.processes import Job, gpunet_command
+    from gpunet.launch.child import Job
+    from gpunet.launch.processes import gpunet_command
 
     runtime = runtimes.get(args.runtime) if args.runtime else runtimes.best()
     _check(args, runtime)

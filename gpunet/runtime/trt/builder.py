@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from gpunet.core.gpu import Gpu, find_gpu
 from gpunet.errors import ExportError
-from gpunet.runtime.trt.gpu import Gpu, find_gpu
 from gpunet.runtime.trt.graph import Graph, fit_batch, read_graph
 from gpunet.runtime.trt.layers import EngineLayer, layers_from_inspector, layers_from_messages
 from gpunet.runtime.trt.library import Library, Messages, messages

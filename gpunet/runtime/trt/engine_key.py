@@ -7,9 +7,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpunet.core.gpu import Gpu, find_gpu
 from gpunet.errors import RuntimeUnavailableError
 from gpunet.runtime.sidecar import Sidecar, read_sidecar
-from gpunet.runtime.trt.gpu import Gpu, find_gpu
 from gpunet.runtime.trt.library import LIBRARIES, library, version_numbers
 from gpunet.runtime.trt.options import OLDEST_PORTABLE, BuildOptions
 from gpunet.runtime.trt.session import TensorRTSession

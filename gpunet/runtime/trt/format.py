@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from gpunet.core.gpu import find_gpu
 from gpunet.core.progress import ProgressBar
 from gpunet.errors import RuntimeUnavailableError
 from gpunet.runtime.formats import TritonBackend, TritonRequest, WriteRequest, Written
 from gpunet.runtime.sidecar import read_sidecar
 from gpunet.runtime.trt.builder import build_engine
 from gpunet.runtime.trt.engine_key import stale, this_machine
-from gpunet.runtime.trt.gpu import find_gpu
 from gpunet.runtime.trt.graph import fit_batch, read_graph
 from gpunet.runtime.trt.library import TENSORRT, TENSORRT_RTX, Library, library
 from gpunet.runtime.trt.monitor import Progress

@@ -9,10 +9,10 @@ from types import ModuleType
 from typing import Any
 
 from gpunet.core.arguments import checked_choice, checked_integer
+from gpunet.core.gpu import Gpu
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime.base import PRECISIONS
 from gpunet.runtime.batch import BatchProfile
-from gpunet.runtime.trt.gpu import Gpu
 from gpunet.runtime.trt.library import Library, version_numbers
 
 WORKSPACE_BYTES = 10 << 30

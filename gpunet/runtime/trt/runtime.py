@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from gpunet.core.gpu import find_gpu
 from gpunet.runtime.base import check_precision, check_threads, installed, onnx_source
 from gpunet.runtime.formats import PORTABLE_LAYOUT
-from gpunet.runtime.trt.gpu import find_gpu
 from gpunet.runtime.trt.library import TENSORRT, TENSORRT_RTX, Library
 from gpunet.runtime.trt.options import BuildOptions, check_gpu
 from gpunet.runtime.trt.timing_cache import default_timing_cache

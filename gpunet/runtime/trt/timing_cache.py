@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.core.files import atomic_path, home, lock
-from gpunet.runtime.trt.gpu import Gpu
+from gpunet.core.gpu import Gpu
 from gpunet.runtime.trt.library import Library, version_numbers
 
 

@@ -135,7 +135,7 @@ def test_two_jobs_fill_one_table(space: str, tmp_path: Path, capsys: pytest.Capt
         count = len(table)
     printed = capsys.readouterr().out
     assert f"{count} measured in" in printed
-    by_other = int(re.search(r"of these, by another builder: (\d+) measured", printed).group(1))
+    by_other = int(re.search(r"builder 2: (\d+) measured", printed).group(1))
     assert 0 < by_other < count
 
 

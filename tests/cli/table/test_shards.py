@@ -14,7 +14,7 @@ from gpunet.cli.main import main
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.records import NetworkLatency
 from gpunet.latency.table import LatencyTable
-from gpunet.launch.processes import Job
+from gpunet.launch.child import Job
 from gpunet.search.spaces.conv_space import ConvSpace
 from gpunet.search.spaces.stage_choices import StageChoices
 

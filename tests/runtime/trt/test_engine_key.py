@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from gpunet.core.files import sha256_of
+from gpunet.core.gpu import Gpu, find_gpu
 from gpunet.errors import ChecksumError, InvalidArgumentError, MissingDependencyError, RuntimeUnavailableError
 from gpunet.runtime.base import installed
 from gpunet.runtime.sidecar import Sidecar, write_sidecar
 from gpunet.runtime.trt.engine_key import Machine, differences, load_engine, stale
-from gpunet.runtime.trt.gpu import Gpu, find_gpu
 from gpunet.runtime.trt.options import BuildOptions
 
 A100 = Gpu("NVIDIA A100-SXM4-80GB", "8.0", 80 << 30)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from gpunet.core.gpu import Gpu, find_gpu
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime.base import Runtime, installed
-from gpunet.runtime.trt.gpu import Gpu, find_gpu
 from gpunet.runtime.trt.library import TENSORRT
 from gpunet.runtime.trt.runtime import TensorRT, TensorRTRTX, is_engine
 from gpunet.runtime.trt.timing_cache import default_timing_cache

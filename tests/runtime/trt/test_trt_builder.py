@@ -14,9 +14,9 @@ import pytest
 from helpers.small_onnx import make_onnx
 from onnx import TensorProto, helper
 
+from gpunet.core.gpu import find_gpu
 from gpunet.errors import ExportError, InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime.trt.builder import _check_coverage, build_engine
-from gpunet.runtime.trt.gpu import find_gpu
 from gpunet.runtime.trt.graph import read_graph
 from gpunet.runtime.trt.library import TENSORRT, TENSORRT_RTX, messages
 from gpunet.runtime.trt.monitor import Progress

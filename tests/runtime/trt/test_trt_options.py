@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from gpunet.core.gpu import Gpu
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
-from gpunet.runtime.trt.gpu import Gpu
 from gpunet.runtime.trt.library import TENSORRT, TENSORRT_RTX, Library
 from gpunet.runtime.trt.options import BuildOptions, check_gpu, check_target
 

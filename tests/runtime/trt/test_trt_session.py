@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from helpers.small_onnx import SIDE, make_onnx
 
+from gpunet.core.gpu import find_gpu
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime import onnxruntime
 from gpunet.runtime.trt.bench import timed_ms
-from gpunet.runtime.trt.gpu import find_gpu
 from gpunet.runtime.trt.library import TENSORRT_RTX
 from gpunet.runtime.trt.runtime import TensorRTRTX
 from gpunet.runtime.trt.session import TensorRTSession

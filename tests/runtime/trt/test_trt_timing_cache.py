@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gpunet.runtime.trt.gpu import Gpu
+from gpunet.core.gpu import Gpu
 from gpunet.runtime.trt.library import TENSORRT_RTX, messages
 from gpunet.runtime.trt.timing_cache import (
     default_timing_cache,
