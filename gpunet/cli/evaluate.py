@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _WORST = 10
 
+_WORST_HELP = f"classes and confusions shown (default: {_WORST})"
+
 
 def add_parser(commands: Any) -> None:
     """Add `eval` to the commands of `gpunet`."""
@@ -39,7 +41,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("-r", "--runtime", metavar="NAME", help="for a file: what runs it (default: the best that can)")
     parser.add_argument("--threads", metavar="N", type=int, help="for a file on a processor (default: all)")
     parser.add_argument("--device", metavar="NAME", help="for a network: cpu, cuda (default: a GPU where there is one)")
-    parser.add_argument("--worst", metavar="N", type=int, default=_WORST, help=f"classes and confusions shown (default: {_WORST})")  # fmt: skip # noqa: E501
+    parser.add_argument("--worst", metavar="N", type=int, default=_WORST, help=_WORST_HELP)
     images = parser.add_argument_group("images, where a file does not say or you want others")
     images.add_argument("--input-px", metavar="N", type=int, help="side of the image")
     images.add_argument("--crop-pct", metavar="PART", type=float, help="of the side, cut from the centre: 1 for all")

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 _GIB = 1 << 30
 
+_IMAGES_HELP = "pictures to compare on (default: photographs that installed packages ship)"
+_WORKSPACE_GIB_HELP = "most memory for a kernel beside its tensors (default: 10)"
+_OPTIMIZATION_LEVEL_HELP = "0 builds fastest, 5 runs fastest (default: 3)"
+_HARDWARE_COMPATIBILITY_HELP = "run on other GPUs too, at a cost in speed (--trt only)"
+_VERSION_COMPATIBLE_HELP = "run on later TensorRT versions too, at a cost in speed (--trt only)"
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line of `gpunet-export`."""
@@ -75,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
         "ONNX Runtime on a processor is slow with it)",
     )  # fmt: skip
     top.add_argument("--leave-out", metavar="LAYER", nargs="+", default=[], help="layers that int8 leaves in float")
-    top.add_argument("--images", metavar="FOLDER", type=Path, help="pictures to compare on (default: photographs that installed packages ship)")  # fmt: skip # noqa: E501
+    top.add_argument("--images", metavar="FOLDER", type=Path, help=_IMAGES_HELP)
     top.add_argument("--weights", metavar="FILE", type=Path, help="safetensors, or NVIDIA's .pth.tar or zip")
     top.add_argument(
         "--no-pretrained",
@@ -100,10 +106,12 @@ def _add_engine_options(top: argparse.ArgumentParser) -> None:
         "--compute-capability", metavar="X.Y", nargs="+", default=[],
         help="GPUs to build for, e.g. 8.6 12.0 (--trt-rtx only; default: all from 8.0 on)",
     )  # fmt: skip
-    engines.add_argument("--workspace-gib", metavar="N", type=float, default=10, help="most memory for a kernel beside its tensors (default: 10)")  # fmt: skip # noqa: E501
-    engines.add_argument("--optimization-level", metavar="0-5", type=int, help="0 builds fastest, 5 runs fastest (default: 3)")  # fmt: skip # noqa: E501
-    engines.add_argument("--hardware-compatibility", choices=("ampere+", "same_compute_capability"), help="run on other GPUs too, at a cost in speed (--trt only)")  # fmt: skip # noqa: E501
-    engines.add_argument("--version-compatible", action="store_true", help="run on later TensorRT versions too, at a cost in speed (--trt only)")  # fmt: skip # noqa: E501
+    engines.add_argument("--workspace-gib", metavar="N", type=float, default=10, help=_WORKSPACE_GIB_HELP)
+    engines.add_argument("--optimization-level", metavar="0-5", type=int, help=_OPTIMIZATION_LEVEL_HELP)
+    engines.add_argument(
+        "--hardware-compatibility", choices=("ampere+", "same_compute_capability"), help=_HARDWARE_COMPATIBILITY_HELP
+    )
+    engines.add_argument("--version-compatible", action="store_true", help=_VERSION_COMPATIBLE_HELP)
 
 
 def batch_size(text: str) -> int | tuple[int, int, int]:

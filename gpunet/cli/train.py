@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from gpunet.train.recipe import Recipe
     from gpunet.train.score import TrainingResult
 
+_BATCH_SIZE_HELP = "images a step of one process, instead of the recipe's"
+
 
 def add_parser(commands: Any) -> None:
     """Add `train` to the commands of `gpunet`."""
@@ -52,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
                         help="change the recipe, e.g. optimization.learning_rate=0.1; may be repeated")  # fmt: skip
     parser.add_argument("--epochs", metavar="N", type=int, help="instead of the recipe's")
-    parser.add_argument("--batch-size", metavar="N", type=int, help="images a step of one process, instead of the recipe's")  # fmt: skip # noqa: E501
+    parser.add_argument("--batch-size", metavar="N", type=int, help=_BATCH_SIZE_HELP)
     parser.add_argument("--print-recipe", action="store_true", help="print the recipe as JSON, and do nothing")
     parser.add_argument("-o", "--out", metavar="DIR", type=Path, help="the run's folder (default: runs/...)")
     parser.add_argument("--name", help="of the entry (default: the folder's)")

@@ -142,7 +142,10 @@ def _candidate(context: Context, tier: TierFound, study: Study, record: TrialRec
 
 
 def _outside(tier: TierFound, trial: int, measured_ms: float, what: str) -> str:
-    return f"[winner] tier {tier.number} ({tier.label}): trial {trial} measures {measured_ms:.3g} ms ({what}): outside; the next is taken"  # noqa: E501
+    return (
+        f"[winner] tier {tier.number} ({tier.label}): trial {trial} measures {measured_ms:.3g} ms ({what}): outside; "
+        "the next is taken"
+    )
 
 
 def network_of(context: Context, vector: tuple[int, ...]) -> nn.Module:

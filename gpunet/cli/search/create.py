@@ -14,6 +14,9 @@ from gpunet.errors import InvalidArgumentError
 from gpunet.search.optimize.named import optimizer_names
 from gpunet.search.study.quiet import quiet_optuna
 
+_SPACE_HELP = "'paper' (Table 1, the default), 'release', or a space's JSON file"
+_HOLDOUT_HELP = "of the training images, kept out to rank networks on (default: 0.1; 0 ranks on the validation images)"
+
 
 def add_parsers(actions: Any) -> None:
     """Add `create` and `extend` to the actions of `gpunet search`."""
@@ -25,7 +28,7 @@ def add_parsers(actions: Any) -> None:
     )
     add_study(create)
     what = create.add_argument_group("what is searched")
-    what.add_argument("--space", metavar="NAME|FILE", default="paper", help="'paper' (Table 1, the default), 'release', or a space's JSON file")  # fmt: skip # noqa: E501
+    what.add_argument("--space", metavar="NAME|FILE", default="paper", help=_SPACE_HELP)
     what.add_argument("--resolutions", nargs="+", type=int, metavar="PX", help="of the space (default: all)")
     what.add_argument("--table", metavar="FILE", type=Path, required=True, help="latency table of the device")
     what.add_argument("--low-ms", type=float, default=0.0, metavar="MS", help="of the tier (default: 0)")
@@ -39,7 +42,7 @@ def add_parsers(actions: Any) -> None:
     how.add_argument("--class-map", metavar="FILE", type=Path, help="the classes in order, one a line")
     how.add_argument("--classes", metavar="N", type=int, help="of the networks (default: the data's)")
     how.add_argument("--fraction", metavar="PART", type=float, default=1.0, help="of the training images (default: 1)")
-    how.add_argument("--holdout", metavar="PART", type=float, default=0.1, help="of the training images, kept out to rank networks on (default: 0.1; 0 ranks on the validation images)")  # fmt: skip # noqa: E501
+    how.add_argument("--holdout", metavar="PART", type=float, default=0.1, help=_HOLDOUT_HELP)
     how.add_argument("--recipe", metavar="NAME|FILE", default="quick", help="default: quick; 'paper-rank' for ImageNet")
     how.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
     how.add_argument("--pruner", choices=("none", "median", "hyperband"), default="median")

@@ -11,6 +11,9 @@ from gpunet.core import console
 if TYPE_CHECKING:
     from gpunet.search.study.study import Study
 
+_NAME_HELP = "of the study (default: the only one there); of several, one after the other"
+_FOLDER_HELP = "of the checkpoints, reachable by all workers (default: where the study says; beside a SQLite file)"
+
 
 def add_study(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     """--study URL, --name, --folder; `several` takes more than one name."""
@@ -19,10 +22,10 @@ def add_study(parser: argparse.ArgumentParser, *, several: bool = False) -> None
         help="where the study is kept: a SQLite file, postgresql://USER@HOST/DATABASE, or grpc://HOST:PORT of a proxy",
     )  # fmt: skip
     if several:
-        parser.add_argument("--name", nargs="+", metavar="NAME", help="of the study (default: the only one there); of several, one after the other")  # fmt: skip # noqa: E501
+        parser.add_argument("--name", nargs="+", metavar="NAME", help=_NAME_HELP)
     else:
         parser.add_argument("--name", help="of the study (default: the only one there)")
-    parser.add_argument("--folder", metavar="DIR", type=Path, help="of the checkpoints, reachable by all workers (default: where the study says; beside a SQLite file)")  # fmt: skip # noqa: E501
+    parser.add_argument("--folder", metavar="DIR", type=Path, help=_FOLDER_HELP)
 
 
 def opened(

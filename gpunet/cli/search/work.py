@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 _FORWARDED = ("name", "folder", "hours", "trials", "table", "device", "data_root", "heartbeat_s", "grace_s",
               "patience_s", "checkpoint_minutes", "image_workers")  # fmt: skip
 
+_IMAGE_WORKERS_HELP = "processes that prepare images (default: 0, none)"
+_CHECKPOINT_MINUTES_HELP = "between two within an epoch (default: 15)"
+_GRACE_S_HELP = "without one for so long, a worker has expired (default: 120)"
+_PATIENCE_S_HELP = "a storage that does not serve is waited for (default: 600)"
+_WORKERS_HELP = "start N processes here: one a GPU, or sharing the processor's threads"
+
 
 def add_parsers(actions: Any) -> None:
     """Add `worker` and `proxy` to the actions of `gpunet search`."""
@@ -46,15 +52,15 @@ def add_parsers(actions: Any) -> None:
         help="where the data lies here: the folder itself, or a named dataset's root (default: where the study says)",
     )
     machine.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
-    machine.add_argument("--image-workers", type=int, default=0, metavar="N", help="processes that prepare images (default: 0, none)")  # fmt: skip # noqa: E501
-    machine.add_argument("--checkpoint-minutes", type=float, default=15, metavar="N", help="between two within an epoch (default: 15)")  # fmt: skip # noqa: E501
+    machine.add_argument("--image-workers", type=int, default=0, metavar="N", help=_IMAGE_WORKERS_HELP)
+    machine.add_argument("--checkpoint-minutes", type=float, default=15, metavar="N", help=_CHECKPOINT_MINUTES_HELP)
     machine.add_argument(
         "--heartbeat-s", type=float, default=30.0, metavar="N", help="between two signs of life (default: 30)"
     )
-    machine.add_argument("--grace-s", type=float, default=120.0, metavar="N", help="without one for so long, a worker has expired (default: 120)")  # fmt: skip # noqa: E501
-    machine.add_argument("--patience-s", type=float, default=600.0, metavar="N", help="a storage that does not serve is waited for (default: 600)")  # fmt: skip # noqa: E501
+    machine.add_argument("--grace-s", type=float, default=120.0, metavar="N", help=_GRACE_S_HELP)
+    machine.add_argument("--patience-s", type=float, default=600.0, metavar="N", help=_PATIENCE_S_HELP)
     many = worker.add_argument_group("many of them")
-    many.add_argument("--workers", type=int, metavar="N", help="start N processes here: one a GPU, or sharing the processor's threads")  # fmt: skip # noqa: E501
+    many.add_argument("--workers", type=int, metavar="N", help=_WORKERS_HELP)
     launching.add_cluster(many, "worker")
     worker.add_argument("--until-eof", action="store_true", help=argparse.SUPPRESS)
     worker.set_defaults(run=_worker)

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 CALIBRATION_SEED = 0
 _RECHECKED = "rechecked at"
 
+_SPACE_HELP = "'paper' (Table 1, the default), 'release', or a space's JSON file"
+_MODELS_HELP = "in place of a space: the layers of zoo entries or of specs' JSON files"
+_FRACTION_HELP = "of the layers, those that networks have most of (default: 1)"
+_NETWORKS_HELP = "also measure N random networks whole, to calibrate on (of shards, the first does)"
+_NO_RECHECK_HELP = "leave layers as they are that look wrong beside the others (looking needs scikit-learn)"
+
 
 def add_parser(actions: Any) -> None:
     """Add `build` to the actions of `gpunet table`."""
@@ -46,13 +52,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `gpunet table build`, and what it runs."""
     parser.add_argument("table", metavar="TABLE", type=Path, help="the latency table (SQLite); made if it is not there")
     what = parser.add_argument_group("what to measure")
-    what.add_argument("--space", metavar="NAME|FILE", help="'paper' (Table 1, the default), 'release', or a space's JSON file")  # fmt: skip # noqa: E501
-    what.add_argument("--models", nargs="+", metavar="NAME|FILE", help="in place of a space: the layers of zoo entries or of specs' JSON files")  # fmt: skip # noqa: E501
+    what.add_argument("--space", metavar="NAME|FILE", help=_SPACE_HELP)
+    what.add_argument("--models", nargs="+", metavar="NAME|FILE", help=_MODELS_HELP)
     what.add_argument("--resolutions", nargs="+", type=int, metavar="PX", help="of the space (default: all)")
     what.add_argument("--classes", type=int, default=1000, metavar="N", help="of the classifier (default: 1000)")
-    what.add_argument("--fraction", type=float, metavar="PART", help="of the layers, those that networks have most of (default: 1)")  # fmt: skip # noqa: E501
+    what.add_argument("--fraction", type=float, metavar="PART", help=_FRACTION_HELP)
     what.add_argument("--shard", metavar="I/N", default="1/1", help="the I-th of N parts, the same on every machine")
-    what.add_argument("--networks", type=int, default=0, metavar="N", help="also measure N random networks whole, to calibrate on (of shards, the first does)")  # fmt: skip # noqa: E501
+    what.add_argument("--networks", type=int, default=0, metavar="N", help=_NETWORKS_HELP)
     what.add_argument("--lone", action="store_true", help="measure each layer by itself too, for the paper's plain sum")
     how = parser.add_argument_group("how")
     how.add_argument("-r", "--runtime", metavar="NAME", help="tensorrt, openvino, onnxruntime, ... (default: the best)")
@@ -61,7 +67,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument("-t", "--threads", type=int, metavar="N", help="threads that compute (default: all available)")
     how.add_argument("--cpu-time", action="store_true", help="processor time in place of wall time; for --threads 1")
     how.add_argument("--jobs", type=int, default=1, metavar="N", help="builders at once, for --threads 1 (default: 1)")
-    how.add_argument("--no-recheck", dest="recheck", action="store_false", help="leave layers as they are that look wrong beside the others (looking needs scikit-learn)")  # fmt: skip # noqa: E501
+    how.add_argument("--no-recheck", dest="recheck", action="store_false", help=_NO_RECHECK_HELP)
     how.add_argument("--max-layers", type=int, metavar="N", help="stop after N layers, before any network")
     how.add_argument("--max-minutes", type=float, metavar="N", help="stop after N minutes, before any network")
     how.add_argument(

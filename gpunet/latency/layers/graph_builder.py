@@ -69,7 +69,8 @@ class GraphBuilder:
         *, stride: int = 1, padding: int = 0, groups: int = 1,
     ) -> str:  # fmt: skip
         """A square convolution with bias, as one with BatchNorm is when it is deployed."""
-        weight = self.weight(f"{name}.weight", (c_out, c_in // groups, kernel, kernel), fan_in=c_in // groups * kernel**2)  # fmt: skip # noqa: E501
+        shape = (c_out, c_in // groups, kernel, kernel)
+        weight = self.weight(f"{name}.weight", shape, fan_in=c_in // groups * kernel**2)
         bias = self.weight(f"{name}.bias", (c_out,))
         return self.node(
             "Conv", [source, weight, bias], name, kernel_shape=[kernel, kernel], strides=[stride, stride],
