@@ -7,14 +7,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test lint types format setup clean
+.PHONY: help demo test lint types docs format setup clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    query, measure this machine, pick, export and verify a network"
 	@echo "make test    run the tests"
 	@echo "make lint    ruff: findings and format        make types    mypy"
-	@echo "make format  let ruff rewrite the files       make clean    remove .venv and caches"
+	@echo "make docs    guides and reference into site/  make format   let ruff rewrite the files"
+	@echo "make clean   remove .venv and caches"
 
 setup: $(STAMP)
 
@@ -37,9 +38,14 @@ lint: $(STAMP)
 types: $(STAMP)
 	@$(BIN)/mypy
 
+# A broken link is an error.
+docs: $(STAMP)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "site/index.html"
+
 format: $(STAMP)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-output
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-output site

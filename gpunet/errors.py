@@ -6,6 +6,38 @@ prints `message` and `hint` of any `GpunetError` and exits 2.
 
 from __future__ import annotations
 
+__all__ = [
+    "CheckpointError",
+    "ChecksumError",
+    "DataError",
+    "DownloadError",
+    "EntryError",
+    "ExhaustedError",
+    "ExportError",
+    "FolderInUseError",
+    "GpunetError",
+    "InvalidArgumentError",
+    "MissingDependencyError",
+    "MissingLatencyError",
+    "NothingFitsError",
+    "PreemptedError",
+    "PublishError",
+    "RecordsError",
+    "ReportError",
+    "RuntimeUnavailableError",
+    "SpecError",
+    "StudyError",
+    "StudyUnavailableError",
+    "TableError",
+    "TrainingError",
+    "TrialLostError",
+    "UnknownDeviceError",
+    "UnknownModelError",
+    "VerificationError",
+    "WeightsError",
+    "WorkerError",
+]
+
 
 class GpunetError(Exception):
     """A known error: what was wrong with the value received, and what to do next.

@@ -65,6 +65,28 @@ def test_what_a_module_calls_public_is_there(module: str):
         assert hasattr(loaded, name), f"{module}.{name}"
 
 
+ROOMS = sorted(
+    {name for name in MODULES if name.count(".") == 1 and hasattr(importlib.import_module(name), "__path__")}
+)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_lists_what_is_public_or_says_that_it_is_private(room: str):
+    loaded = importlib.import_module(room)
+    if room == "gpunet.testing":
+        modules = [name for name in MODULES if name.startswith(f"{room}.")]
+        assert all(importlib.import_module(name).__all__ for name in modules)
+    else:
+        assert (loaded.__doc__ or "").startswith("Private: ") != bool(getattr(loaded, "__all__", ()))
+
+
+@pytest.mark.parametrize("package", ["gpunet", *ROOMS])
+def test_no_public_name_is_a_modules_too(package: str):
+    """Which of the two `package.name` is would depend on what was imported before."""
+    modules = {name.rpartition(".")[2] for name in MODULES if name.rpartition(".")[0] == package}
+    assert not modules & set(getattr(importlib.import_module(package), "__all__", ()))
+
+
 # -------------------------------------------------------------------- imports
 
 _IMPORT_ALL = """

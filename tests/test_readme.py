@@ -6,9 +6,11 @@ stand. What takes minutes, or needs a reader's own files, stands under `<!-- not
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,7 +54,10 @@ def blocks(page: Path) -> list[Block]:
 
 
 def write_files(page: Path, folder: Path) -> None:
-    """Write the files that a page shows."""
+    """Write the files that a page shows, and those of the guides that its commands name."""
+    (folder / "docs").mkdir()
+    for plan in (ROOT / "docs").glob("*.toml"):
+        shutil.copy(plan, folder / "docs")
     for block in blocks(page):
         if block.path:
             path = folder / block.path
@@ -159,6 +164,33 @@ def _run(program: str, arguments: list[str], why: str, capsys: pytest.CaptureFix
         gpunet_command.parser().parse_args(arguments[3:])
     else:
         assert program in ("pip", "createdb")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_named)
+def test_only_public_names_are_imported(page: Path):
+    """Names in `__all__` of what they are imported from; a dotted name in the text is one, or a module."""
+    text = page.read_text(encoding="utf-8")
+    for module, names in re.findall(r"^from (gpunet[\w.]*) import ([\w, ]+)", text, re.MULTILINE):
+        public = importlib.import_module(module).__all__
+        for name in names.split(","):
+            assert name.strip() in public, f"{page}: {module}.{name.strip()}"
+    for dotted in re.findall(r"\bgpunet(?:\.[A-Za-z_]\w*)+", text):
+        assert _is_public(dotted), f"{page}: {dotted}"
+
+
+def _is_public(dotted: str) -> bool:
+    """A public name, or something of it; or a module that lists public names."""
+    module, parts = "gpunet", dotted.split(".")[1:]
+    while parts:
+        loaded = importlib.import_module(module)
+        if parts[0] in getattr(loaded, "__all__", ()):
+            return True
+        try:
+            importlib.import_module(f"{module}.{parts[0]}")
+        except ImportError:
+            return False
+        module = f"{module}.{parts.pop(0)}"
+    return module in ("gpunet.registry", "gpunet.timm_script") or hasattr(importlib.import_module(module), "__all__")
 
 
 @pytest.mark.parametrize("page", EVERY_PAGE, ids=_named)

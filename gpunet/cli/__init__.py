@@ -1,1 +1,1 @@
-"""The commands `gpunet` and `gpunet-export`."""
+"""Private: the commands, one a file. What they print and take is documented by their --help and the guides."""

@@ -23,7 +23,7 @@ from gpunet.zoo.named import network_named
 if TYPE_CHECKING:
     from torch import nn
 
-    from gpunet.exporters.deploy import DeployReport
+    from gpunet.exporters.deployment import DeployReport
 
 _GIB = 1 << 30
 
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         help="a Triton model repository that gets the network too, with its config",
     )
     formats = top.add_argument_group("format (default: ONNX)").add_mutually_exclusive_group()
-    for each in runtimes.formats().values():
+    for each in runtimes.file_formats().values():
         if each.option[0]:
             flag, text = each.option
             formats.add_argument(flag, dest="target", action="store_const", const=each.name, help=text)
@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _export(args: argparse.Namespace, words: list[str], how: dict[str, Any]) -> DeployReport:
-    from gpunet.exporters.deploy import deploy
+    from gpunet.exporters.deployment import deploy
     from gpunet.exporters.request import check_request
 
     check_request(args.output, **how)  # before a network is downloaded

@@ -1,1 +1,1 @@
-"""What every room uses and no room owns: files, fields and arguments, the machine, devices, signals, the console."""
+"""Private: what every room stands on. Files, fields, machine, signals, console; no room of the house above."""

@@ -62,13 +62,13 @@ def verified_graph(
     """Export a network, bring it to a precision, and compare it with PyTorch through ONNX Runtime.
 
     Args:
-        model, precision, opset, io_fp16, images, calibration, leave_out: see `gpunet.exporters.deploy.deploy`.
+        model, precision, opset, io_fp16, images, calibration, leave_out: see `gpunet.exporters.deployment.deploy`.
         batch: the batch sizes it takes.
         layout: of 8-bit integers.
         keep: return a graph that fails the comparison, too.
 
     Raises:
-        See `gpunet.exporters.deploy.deploy`.
+        See `gpunet.exporters.deployment.deploy`.
     """
     from gpunet.exporters.graph.trace import detached_copy
 

@@ -1,7 +1,7 @@
 """How long networks take: layers measured one by one, kept in tables, and added up (paper, section 3.2).
 
-    layers, terms, lookup   networks as layer keys; search spaces as array look-ups
-    layer_graph             the ONNX graphs that are measured (graph_builder, conv_graph, transformer)
+    terms, lookup           networks as layer keys; search spaces as array look-ups
+    layers/                 what a layer is: its key, its work, and the ONNX nodes that are measured
     meter, recheck          how a layer is measured
     table, build, merge     measured latencies in SQLite, and what fills them
     estimate                sums, corrected (calibrate) and completed (completion)
@@ -14,6 +14,11 @@ from __future__ import annotations
 from gpunet.core.lazy import lazily
 
 _LAZY = {
+    "Derived": "gpunet.latency.terms",
+    "LookupPlan": "gpunet.latency.terms",
+    "Term": "gpunet.latency.terms",
+    "Work": "gpunet.latency.layers.keys",
+    "register_kinds": "gpunet.latency.layers.keys",
     "Calibration": "gpunet.latency.calibrate",
     "Completion": "gpunet.latency.completion",
     "Estimator": "gpunet.latency.estimate",

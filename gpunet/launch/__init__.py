@@ -1,1 +1,1 @@
-"""Start processes and see them to their end: on this machine, or as tasks of a Ray cluster."""
+"""Private: processes of a search or of a table's builders, on this machine or on a Ray cluster."""

@@ -46,7 +46,7 @@ class DevicePlan:
         """Raise SpecError where a value breaks its rule."""
         check_name("device.chip", self.chip)
         if self.runtime is not None:
-            check_one_of("device.runtime", self.runtime, tuple(runtimes.formats()))
+            check_one_of("device.runtime", self.runtime, tuple(runtimes.file_formats()))
         check_one_of("device.precision", self.precision, ("fp32", "fp16"))
         check_number("device.batch_size", self.batch_size, 1, whole=True)
         if self.threads is not None:

@@ -192,7 +192,7 @@ def _fine_tune(context: Context, tier: TierFound, record: TrialRecord) -> None:
 
 def _exported(context: Context, tier: TierFound, record: TrialRecord) -> dict[str, Any]:
     """Export the fine-tuned network, proved; measure the file, and score the network."""
-    from gpunet.exporters.deploy import deploy
+    from gpunet.exporters.deployment import deploy
     from gpunet.model.preprocessing import image_config
     from gpunet.train.evaluation.evaluate import evaluate, runner_from_model
     from gpunet.zoo.weights.loading import load_weights
@@ -200,7 +200,7 @@ def _exported(context: Context, tier: TierFound, record: TrialRecord) -> dict[st
     device, folder = context.plan.device, run_folder(context.place, tier.number, record.number)
     model, weights = network_of(context, record.vector), folder / "model.safetensors"
     load_weights(model, weights)
-    written = runtimes.formats()[runtimes.available(device.runtime).name]
+    written = runtimes.file_formats()[runtimes.available(device.runtime).name]
     artefact = folder / f"model{written.suffixes[0]}"
     deploy(model.eval(), artefact, target=written.name, precision=device.precision, batch_size=device.batch_size)
     measurement = _measured(context, artefact)

@@ -26,9 +26,9 @@ __all__ = [
     "available",
     "best",
     "canonical",
+    "file_formats",
     "format_named",
     "format_of",
-    "formats",
     "get",
     "layout_for",
     "layouts",
@@ -82,13 +82,13 @@ def register_runtime(
     if name in _RUNTIMES:
         raise InvalidArgumentError(f"there is a runtime {name!r} already.", "Give yours another name.")
     _RUNTIMES[name] = _Home(_home_of(runtime), "" if deployed is None else _home_of(deployed), aliases)
-    formats.cache_clear()
+    file_formats.cache_clear()
 
 
 def unregister_runtime(name: str) -> None:
     """Forget a runtime that was registered."""
     del _RUNTIMES[name]
-    formats.cache_clear()
+    file_formats.cache_clear()
 
 
 def _home_of(made: type) -> str:
@@ -159,7 +159,7 @@ def available(name: str | None) -> Runtime:
 
 
 @functools.cache
-def formats() -> dict[str, Format]:
+def file_formats() -> dict[str, Format]:
     """What can be deployed: the format of each runtime, by the runtime's name."""
     return {name: _made(home.format) for name, home in _RUNTIMES.items() if home.format}
 
@@ -170,25 +170,25 @@ def format_named(target: str, argument: str = "target") -> tuple[str, Format]:
     Raises:
         InvalidArgumentError: (a ValueError) there is none.
     """
-    known = {each.name: (runtime, each) for runtime, each in formats().items()}
+    known = {each.name: (runtime, each) for runtime, each in file_formats().items()}
     checked_choice(argument, target, sorted(known, key=lambda name: (name != "onnx", name)))
     return known[target]
 
 
 def format_of(path: Path) -> list[tuple[str, Format]]:
     """The formats whose files end as this path does, each behind the name of its runtime."""
-    return [(name, each) for name, each in formats().items() if path.suffix.lower() in each.suffixes]
+    return [(name, each) for name, each in file_formats().items() if path.suffix.lower() in each.suffixes]
 
 
 def suffixes() -> tuple[str, ...]:
     """What the files of all formats end in, ONNX's first."""
-    known = sorted(formats().values(), key=lambda each: not each.any_runtime)
+    known = sorted(file_formats().values(), key=lambda each: not each.any_runtime)
     return tuple(dict.fromkeys(suffix for each in known for suffix in each.suffixes))
 
 
 def layouts() -> dict[str, Int8Layout]:
     """How 8-bit integers can be laid out, by name: that of a runtime which wants them so."""
-    found = [getattr(get(name), "int8_layout", PORTABLE_LAYOUT) for name in formats()]
+    found = [getattr(get(name), "int8_layout", PORTABLE_LAYOUT) for name in file_formats()]
     return {each.name: each for each in found}
 
 

@@ -15,6 +15,20 @@ from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 if TYPE_CHECKING:
     import numpy as np
 
+__all__ = [
+    "PRECISIONS",
+    "Runtime",
+    "Session",
+    "check_images",
+    "check_interface",
+    "check_precision",
+    "check_threads",
+    "installed",
+    "installed_version",
+    "kind_of",
+    "onnx_source",
+]
+
 PRECISIONS = ("fp32", "fp16", "int8")
 
 

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from gpunet.runtime.base import Session
 
 
+__all__ = [
+    "PORTABLE_LAYOUT",
+    "Format",
+    "Int8Layout",
+    "TritonBackend",
+    "TritonRequest",
+    "WriteRequest",
+    "Written",
+]
+
+
 @dataclass(frozen=True)
 class Int8Layout:
     """How integers stand in a graph that a runtime is to run.

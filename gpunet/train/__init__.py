@@ -1,13 +1,13 @@
 """Train, distil and score networks: recipes as data, a loop that survives its process, one loader for every runtime.
 
-Names load on first use: importing this package is light. Scoring is `gpunet.train.evaluation.evaluate.evaluate`.
+Every public name loads its module on first use (PEP 562).
 """
 
 from __future__ import annotations
 
 from gpunet.core.lazy import lazily
 
-_MODULES = {
+_LAZY = {
     "Augmentation": "gpunet.train.recipe",
     "Distillation": "gpunet.train.recipe",
     "EpochScore": "gpunet.train.score",
@@ -18,10 +18,12 @@ _MODULES = {
     "Schedule": "gpunet.train.recipe",
     "Teacher": "gpunet.train.distillation.teacher",
     "TrainingResult": "gpunet.train.score",
+    "evaluate": "gpunet.train.evaluation.evaluate",
+    "runner_from_model": "gpunet.train.evaluation.evaluate",
     "open_data": "gpunet.train.data.datasets",
     "recipe_named": "gpunet.train.recipes",
     "train": "gpunet.train.engine",
 }
 
-__all__ = list(_MODULES)
-__getattr__, __dir__ = lazily(__name__, _MODULES)
+__all__ = list(_LAZY)
+__getattr__, __dir__ = lazily(__name__, _LAZY)

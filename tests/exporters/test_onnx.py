@@ -250,7 +250,7 @@ def test_the_public_name_is_the_function_whatever_was_imported_before(tmp_path):
     code = """
         import gpunet
         before = gpunet.export
-        import gpunet.exporters.deploy
+        import gpunet.exporters.deployment
         from gpunet.exporters.onnx import export
         assert before is gpunet.export is export
         try:

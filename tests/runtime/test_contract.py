@@ -15,7 +15,7 @@ from torch import nn
 
 from gpunet import runtime as runtimes
 from gpunet.errors import InvalidArgumentError
-from gpunet.exporters.deploy import deploy
+from gpunet.exporters.deployment import deploy
 from gpunet.model.network import GPUNet
 from gpunet.runtime import Runtime, register_runtime, unregister_runtime
 from gpunet.testing.runtimes import OnnxRuntimeContract, RuntimeContract

@@ -12,7 +12,7 @@ from PIL import Image
 
 from gpunet.core.gpu import find_gpu
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
-from gpunet.exporters.deploy import deploy
+from gpunet.exporters.deployment import deploy
 from gpunet.model.network import GPUNet
 from gpunet.model.parts import HeadSpec, StageSpec, StemSpec
 from gpunet.model.spec import NetworkSpec

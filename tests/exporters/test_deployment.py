@@ -13,7 +13,7 @@ from PIL import Image
 import gpunet
 from gpunet.core.gpu import find_gpu
 from gpunet.errors import RuntimeUnavailableError, VerificationError
-from gpunet.exporters.deploy import deploy
+from gpunet.exporters.deployment import deploy
 from gpunet.exporters.verify import TOLERANCES, Tolerance
 from gpunet.runtime.sidecar import read_sidecar, sidecar_path
 
