@@ -12,7 +12,7 @@ import gpunet
 from gpunet.core import console
 
 # In the order of the help. A new command is a file with `add_parser`, and a word here.
-_COMMANDS = (
+COMMANDS = (
     "find", "listing", "info", "pareto", "bench", "table.command", "train", "evaluate", "search.command", "populate",
     "report", "publish",
 )  # fmt: skip
@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="gpunet", description=_SUMMARY)
     top.add_argument("--version", action="version", version=f"gpunet {gpunet.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
-    for name in _COMMANDS:
+    for name in COMMANDS:
         importlib.import_module(f"gpunet.cli.{name}").add_parser(commands)
     return top
 

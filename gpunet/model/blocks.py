@@ -35,7 +35,7 @@ def squeeze_excitation(shape: LayerShape) -> SqueezeExcite | nn.Identity:
 
 
 class ConvLayer(nn.Module):
-    """`conv` stage: convolution, BatchNorm, activation; never residual (released networks, quirk 5)."""
+    """`conv` stage: convolution, BatchNorm, activation; never residual: the released weights were trained so."""
 
     def __init__(self, shape: LayerShape, eps: float) -> None:
         super().__init__()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import onnx
 import pytest
 from helpers.small_onnx import make_onnx
+from helpers.unprivileged import refused_in_a_read_only_folder
 
 from gpunet import runtime as runtimes
 from gpunet.core.files import check_writable
@@ -149,14 +149,11 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path: Pa
         check_writable(tmp_path / "a.engine")
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root writes everywhere")
 def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    try:
-        with pytest.raises(ExportError, match="cannot be written: Permission denied"):
-            check_writable(tmp_path / "a.engine")
-    finally:
-        tmp_path.chmod(0o700)
+    attempt = "from gpunet.core.files import check_writable; check_writable(folder / 'a.engine')"
+    name, message, _ = refused_in_a_read_only_folder(attempt, tmp_path)
+    assert name == "ExportError"
+    assert message.endswith("a.engine cannot be written: Permission denied.")
 
 
 def test_a_disk_that_fills_up_at_the_end_leaves_nothing(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -11,6 +11,7 @@ import onnx
 import pytest
 import timm
 import torch
+from helpers.unprivileged import refused_in_a_read_only_folder
 from torch import nn
 
 import gpunet
@@ -203,11 +204,16 @@ def test_a_place_that_cannot_be_written_is_named(model, tmp_path):
     assert "Choose a folder" in caught.value.hint
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_permission_is_named(model, tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(ExportError, match=r"model\.onnx: cannot be written: .*Permission denied"):
-        export(model, tmp_path / "model.onnx")
+def test_a_folder_without_permission_is_named(tmp_path):
+    attempt = """
+        import gpunet
+        from gpunet.model import SMALL
+        gpunet.export(gpunet.GPUNet(SMALL, num_classes=2).eval(), folder / "model.onnx")
+    """
+    name, message, hint = refused_in_a_read_only_folder(attempt, tmp_path)
+    assert name == "ExportError"
+    assert re.search(r"model\.onnx: cannot be written: .*Permission denied", message)
+    assert "Choose a folder" in hint
 
 
 @pytest.mark.parametrize(

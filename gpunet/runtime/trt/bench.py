@@ -54,7 +54,7 @@ class Bench:
 
 
 class Slot:
-    """A place for one query in flight: see `gpunet.runtime.trt.timing.Query`."""
+    """A place for one query in flight: see `gpunet.runtime.trt.timing.TimedQuery`."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
@@ -62,7 +62,7 @@ class Slot:
         self._enqueue_ms = 0.0
 
     def enqueue(self) -> None:
-        """See `Query.enqueue`."""
+        """See `TimedQuery.enqueue`."""
         bench = self._bench
         if bench.switches.transfers:
             self._begin.record(bench.copy_in)
@@ -80,7 +80,7 @@ class Slot:
             self._done.record(bench.copy_out)
 
     def finish(self) -> Trace:
-        """See `Query.finish`."""
+        """See `TimedQuery.finish`."""
         begin, done = (self._begin, self._done) if self._bench.switches.transfers else (self._start, self._end)
         done.synchronize()
         events = (begin, self._start, self._end, done)

@@ -1,6 +1,6 @@
 """The one engine builder, for TensorRT (10 and 11) and TensorRT-RTX: ONNX in, a checked engine out.
 
-Written on the libraries' own API, not on Polygraphy's loaders: docs/decisions/one-engine-builder.md says why.
+Written on the libraries' own API, not on Polygraphy's loaders: docs/decisions/0008-one-engine-builder.md says why.
 """
 
 from __future__ import annotations

@@ -76,6 +76,8 @@ class LaMcts(Optimizer):
     ) -> None:
         super().__init__(domain, seed=seed, maximize=maximize)
         size = domain.dimensions
+        # The first model needs a few points a dimension to tell the dimensions apart; in many dimensions that would
+        # spend a small budget before anything is learned, and the model does better from one a dimension.
         default = max(10, min(2 * size, 20), min(size, 30))
         self.initial = default if initial is None else checked_integer("initial", initial, 2)
         self.leaf_size = checked_integer("leaf_size", leaf_size, 2)
@@ -109,6 +111,7 @@ class LaMcts(Optimizer):
     def _propose(self, n: int) -> np.ndarray:
         missing = min(n, self.initial - len(self._points) - len(self._pending))
         chosen = self._sobol_new(self._sequence, missing) if missing > 0 else self._rows([])
+        # Of failures alone nothing can be learned: go on at random until one evaluation comes through.
         if len(chosen) < n and not np.isfinite(self._values).any():
             chosen = np.concatenate([chosen, self._draw_new(n - len(chosen), besides=chosen)])
         if len(chosen) < n:
@@ -119,6 +122,8 @@ class LaMcts(Optimizer):
         """`chosen`, and points sought by the model up to n."""
         known, features = self._known(), self._features(self.points)
         surrogate, z = self._surrogate(features, known)
+        # Where an evaluation under way has come out as expected, there is little left to gain: without this, every
+        # worker that asks before the first is done would be sent to the same place.
         surrogate = surrogate.believing(self._features(np.concatenate([self.pending, chosen])))
         ranked, goal = self._by_limits(z)
         proposer = Proposer(
@@ -133,8 +138,12 @@ class LaMcts(Optimizer):
             self._generator,
             self._is_new,
         )
+        # Seeking one by one costs a maximisation each. Beside hundreds under way a point is hardly better for it than a
+        # draw of the posterior, and all of them wait.
         for _ in range(min(n - len(chosen), max(1, GREEDY * FEW_PENDING // max(FEW_PENDING, len(self._pending))))):
             taken = np.concatenate([self.pending, chosen])
+            # Turns are told by the number of points, not by a counter: workers that each keep a copy of this optimiser,
+            # and a search that goes on after a restart, take them in the same order.
             if not self._improved:  # else go on where that was
                 self._side = SIDES[(len(self._points) + len(taken)) % len(SIDES)] if self.partition else SIDES[0]
             point = proposer.best(surrogate, self._side, taken)
@@ -144,12 +153,13 @@ class LaMcts(Optimizer):
                 surrogate = surrogate.believing(self._features(point))
         if len(chosen) < n:
             chosen = np.concatenate([chosen, proposer.drawn(surrogate, n - len(chosen), min(SIDES), chosen)])
-        if len(chosen) < n:
+        if len(chosen) < n:  # the leaf is exhausted: no worker goes without
             chosen = np.concatenate([chosen, self._draw_new(n - len(chosen), besides=chosen)])
         return chosen
 
     def _known(self) -> np.ndarray:
         """The values told; a failure counts as the worst of them."""
+        # Bad enough to stay away from, and no further off the scale than what was seen: the model keeps its resolution.
         values = np.array(self._values)
         return np.where(np.isfinite(values), values, np.nanmin(values))
 
@@ -158,6 +168,7 @@ class LaMcts(Optimizer):
         rows = _informative(known)
         found = self._fit
         if found is None or self._is_behind(found, known):
+            # To choose a transform is to fit under each: dear, and the best one seldom changes.
             choose = found is None or len(known) >= GROWTH * self._chosen_rows
             self._chosen_rows = len(known) if choose else self._chosen_rows
             found, _ = fit(features[rows], known[rows], self._features.unordered, found, choose=choose)
@@ -176,6 +187,7 @@ class LaMcts(Optimizer):
         found = []
         for number in range(self.constraints):
             told = np.array([each[number] for each in self._limits])
+            # What matters is where the number changes its sign; far from there its course is of no use.
             rows = _informative(np.where(np.isfinite(told), -np.abs(told), -np.inf))
             before = self._limit_fits[number]
             self._limit_fits[number], limit = fit_limit(features[rows], told[rows], self._features.unordered, before)
@@ -188,6 +200,7 @@ class LaMcts(Optimizer):
             return z, float(z.max())
         kept = self._kept()
         limits = np.array(self._limits)
+        # Milliseconds and bytes weigh alike. What is not known counts as broken as far as anything was.
         scale = np.maximum(np.nanmax(np.abs(limits), axis=0, initial=1e-300), 1e-300)
         broken = np.nan_to_num(np.clip(limits / scale, 0, None), nan=1.0).sum(axis=1)
         return np.where(kept, z, z.min() - 1 - broken), float(z[kept].max()) if kept.any() else -math.inf
@@ -206,6 +219,8 @@ class LaMcts(Optimizer):
 
         It is learned anew with every tenth part more samples, from those there were then; the others are put in place.
         """
+        # A tree is some clusterings and SVMs: learned with every sample, a long search would spend its time on it.
+        # The number depends on the count alone, so that a search that goes on after a restart has the same tree.
         count = len(self._points)
         learned = count if count < 10 else math.floor(10 * REBUILD ** math.floor(math.log(count / 10, REBUILD)))
         features, values = self._features.spread(self.points), self._worth()
@@ -237,6 +252,7 @@ class LaMcts(Optimizer):
         self._limits.append(limits)
         if len(self._points) <= self.initial or np.isnan(before):
             return
+        # A gain in the last digit is noise of the training, and no reason to stay in a region of that size.
         worth = self._worth()
         best = np.nanmax(worth)
         self._improved = bool(best - before > LEAST * (best - np.nanmedian(worth)))
@@ -255,7 +271,7 @@ class LaMcts(Optimizer):
     def learned(self) -> dict[str, Any] | None:
         """See `Optimizer.learned`."""
         fit = self._fit
-        if fit is None or self.constraints:
+        if fit is None or self.constraints:  # what was learned of limits does not travel
             return None
         return {
             "theta": fit.theta.tolist(), "outcome": [fit.outcome.power, fit.outcome.offset],
@@ -264,6 +280,8 @@ class LaMcts(Optimizer):
 
     def adopt(self, learned: Mapping[str, Any]) -> None:
         """See `Optimizer.adopt`."""
+        # Not what is older than our own, nor what was fitted to samples that this copy has not been told: its transform
+        # may not hold ours.
         if not self._fitted_rows < learned["fitted_rows"] <= len(self._points) or self.constraints:
             return
         if len(learned["theta"]) != len(Prior.of(len(self._features.unordered)).start()):  # another version's
@@ -303,6 +321,7 @@ def _informative(known: np.ndarray) -> np.ndarray:
     """Rows for the surrogate: all, or the best three quarters of ROWS and an even choice of the others."""
     if len(known) <= ROWS:
         return np.arange(len(known))
+    # A Gaussian process takes time by the cube of its rows. Where the best are decides; others say where not to look.
     order = np.argsort(-known, kind="stable")
     best, others = order[: 3 * ROWS // 4], np.sort(order[3 * ROWS // 4 :])
     even = others[np.linspace(0, len(others) - 1, ROWS - len(best)).astype(int)]

@@ -30,6 +30,11 @@ def register_optimizer(name: str, optimizer_class: type[Optimizer]) -> None:
     _OPTIMIZERS[name] = (optimizer_class.__module__, optimizer_class.__qualname__)
 
 
+def unregister_optimizer(name: str) -> None:
+    """Forget an optimiser that was registered."""
+    del _OPTIMIZERS[name]
+
+
 def optimizer_named(name: str) -> type[Optimizer]:
     """The class of that name: `optimizer_named('lamcts')(domain, seed=0)`.
 

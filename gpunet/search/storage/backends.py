@@ -73,6 +73,11 @@ def register_backend(scheme: str, backend: type[Backend]) -> None:
     _BACKENDS[scheme] = (backend.__module__, backend.__qualname__)
 
 
+def unregister_backend(scheme: str) -> None:
+    """Forget a storage that was registered."""
+    del _BACKENDS[scheme]
+
+
 def backend_of(url: str) -> Backend:
     """The backend that a URL is of, full or as users give it.
 

@@ -14,6 +14,7 @@ import optuna
 import pytest
 import sqlalchemy
 from helpers.studies import Place, Time
+from helpers.unprivileged import refused_in_a_read_only_folder
 
 from gpunet.errors import StudyError, StudyUnavailableError
 from gpunet.search.storage.backends import file_of, full_url, shown
@@ -183,12 +184,12 @@ def test_a_disk_that_is_full_and_then_has_room(file_place: Place) -> None:
     assert len(storage.study_attrs(study)["large"]) == 100_000
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root writes anywhere")
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(StudyUnavailableError, match=r"search\.sqlite cannot be made") as caught:
-        StudyStorage(tmp_path / "search.sqlite")
-    assert caught.value.hint == "Give a folder that can be written."
+    attempt = "from gpunet.search import StudyStorage; StudyStorage(folder / 'search.sqlite').close()"
+    name, message, hint = refused_in_a_read_only_folder(attempt, tmp_path)
+    assert name == "StudyUnavailableError"
+    assert "search.sqlite cannot be made" in message
+    assert hint == "Give a folder that can be written."
 
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:

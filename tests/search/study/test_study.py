@@ -76,19 +76,19 @@ def test_making_the_same_study_again_opens_it(place: Place) -> None:
     ({"seed": 1}, "seed"), ({"epochs": 4, "optimizer": "sobol"}, "epochs"), ({"high_ms": 9.0}, "high_ms"),
     ({"trainer": {"layers": (1, 2)}}, "trainer"), ({"pruning": Pruning("median")}, "pruning"),
 ])  # fmt: skip
-def test_another_study_of_the_name_is_refused(changes: dict[str, Any], field: str, database: Place) -> None:
-    before = database.create(definition(trainer={"layers": [1, 2, 3]}))
-    with pytest.raises(StudyError, match=rf"holds another study {database.name}: its {field} differs") as caught:
-        database.create(dataclasses.replace(before.definition, **changes))
+def test_another_study_of_the_name_is_refused(changes: dict[str, Any], field: str, file_place: Place) -> None:
+    before = file_place.create(definition(trainer={"layers": [1, 2, 3]}))
+    with pytest.raises(StudyError, match=rf"holds another study {file_place.name}: its {field} differs") as caught:
+        file_place.create(dataclasses.replace(before.definition, **changes))
     assert caught.value.hint == "Give another name, or go on with that one: gpunet search worker."
-    assert database.open().definition == before.definition
+    assert file_place.open().definition == before.definition
 
 
-def test_lists_and_tuples_of_a_trainer_are_the_same(database: Place) -> None:
-    database.create(definition(trainer={"layers": (1, 2)}, seed=1))
-    database.create(definition(trainer={"layers": [1, 2]}, seed=1))
+def test_lists_and_tuples_of_a_trainer_are_the_same(file_place: Place) -> None:
+    file_place.create(definition(trainer={"layers": (1, 2)}, seed=1))
+    file_place.create(definition(trainer={"layers": [1, 2]}, seed=1))
     with pytest.raises(StudyError, match="its seed differs"):
-        database.create(definition(trainer={"layers": (1, 2)}, seed=2))
+        file_place.create(definition(trainer={"layers": (1, 2)}, seed=2))
 
 
 _CREATE = """
@@ -182,15 +182,15 @@ def test_a_trial_made_twice_counts_once(database: Place) -> None:
     assert [each.number for each in study.trials()] == [0, 2]
 
 
-def test_what_others_enqueue_is_left_alone(database: Place) -> None:
-    study = database.create()
-    optuna.load_study(study_name=database.name, storage=study.storage.raw).enqueue_trial({"x": 1})
+def test_what_others_enqueue_is_left_alone(file_place: Place) -> None:
+    study = file_place.create()
+    optuna.load_study(study_name=file_place.name, storage=study.storage.raw).enqueue_trial({"x": 1})
     assert study.trials() == []
 
 
-def test_best_and_front(database: Place) -> None:
-    study = database.create()
-    with pytest.raises(StudyError, match=f"no trial of the study {database.name} is complete") as caught:
+def test_best_and_front(file_place: Place) -> None:
+    study = file_place.create()
+    with pytest.raises(StudyError, match=f"no trial of the study {file_place.name} is complete") as caught:
         study.best()
     assert caught.value.hint == "gpunet search worker goes on with it."
     for row, top1 in enumerate((50.0, 70.0, 60.0)):
@@ -198,24 +198,24 @@ def test_best_and_front(database: Place) -> None:
         study.storage.finish(study.trial_id(number), TrialState.COMPLETE, top1)
     assert study.best().number == 1
     assert [each.number for each in study.pareto()] == [1]
-    assert study.trial_folder(1) == database.folder / "trial-00001"
+    assert study.trial_folder(1) == file_place.folder / "trial-00001"
 
 
-def test_the_budget_can_be_changed(place: Place) -> None:
-    study = place.create()
+def test_the_budget_can_be_changed(file_place: Place) -> None:
+    study = file_place.create()
     study.set_max_trials(3)
-    assert place.open().max_trials() == 3
+    assert file_place.open().max_trials() == 3
     for wrong in (0, -1, 2.0, True, "3"):
         with pytest.raises(StudyError, match="max_trials must be an integer of 1 or more, but got"):
             study.set_max_trials(wrong)  # type: ignore[arg-type]
 
 
-def test_export(database: Place, tmp_path: Path) -> None:
-    study = database.create()
+def test_export(file_place: Place, tmp_path: Path) -> None:
+    study = file_place.create()
     made_trial(study)
     study.export(tmp_path / "deep" / "study.json")
     body = json.loads((tmp_path / "deep" / "study.json").read_text(encoding="utf-8"))
-    assert body["study"] == database.name
+    assert body["study"] == file_place.name
     assert body["definition"] == json.loads(json.dumps(study.definition.to_dict()))
     assert body["max_trials"] == 20
     assert [each["number"] for each in body["trials"]] == [0]
@@ -242,11 +242,11 @@ def test_the_only_study_needs_no_name(file_place: Place) -> None:
     assert caught.value.hint == f"It holds another, {file_place.name}."
 
 
-def test_a_study_of_a_newer_version(database: Place) -> None:
-    study = database.create()
+def test_a_study_of_a_newer_version(file_place: Place) -> None:
+    study = file_place.create()
     study.storage.set_study_attr(study.study_id, DEFINITION, {**definition().to_dict(), "definition_version": 2})
-    with pytest.raises(StudyError, match=f"study {database.name} cannot be read: definition_version: 2") as caught:
-        database.open()
+    with pytest.raises(StudyError, match=f"study {file_place.name} cannot be read: definition_version: 2") as caught:
+        file_place.open()
     assert caught.value.hint == "A newer gpunet wrote this study: upgrade gpunet."
 
 
@@ -267,21 +267,21 @@ class _Elsewhere:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "study/workers", ".hidden", None])
-def test_names(name: Any, database: Place) -> None:
+def test_names(name: Any, file_place: Place) -> None:
     with pytest.raises(StudyError, match="a study's name has letters, digits"):
-        create_study(database.url, name, definition())
+        create_study(file_place.url, name, definition())
 
 
-def test_a_study_whose_folder_was_moved(place: Place, tmp_path: Path) -> None:
-    made = place.create()
+def test_a_study_whose_folder_was_moved(file_place: Place, tmp_path: Path) -> None:
+    made = file_place.create()
     made.move(tmp_path / "moved")
-    assert made.folder == place.open().folder == tmp_path / "moved"
+    assert made.folder == file_place.open().folder == tmp_path / "moved"
 
 
 @pytest.mark.slow
-def test_a_dashboard_shows_the_study(database: Place) -> None:
+def test_a_dashboard_shows_the_study(file_place: Place) -> None:
     dashboard = pytest.importorskip("optuna_dashboard")
-    study = database.create()
+    study = file_place.create()
     number = made_trial(study)
     study.storage.report(study.trial_id(number), 1, 40.0)
     study.storage.finish(study.trial_id(number), TrialState.COMPLETE, 55.0)
@@ -299,7 +299,7 @@ def test_a_dashboard_shows_the_study(database: Place) -> None:
         return json.loads(body)
 
     shown = {each["study_name"]: each["study_id"] for each in get("/api/studies")["study_summaries"]}
-    assert shown[database.name] == study.study_id
+    assert shown[file_place.name] == study.study_id
     trials = get(f"/api/studies/{study.study_id}")["trials"]
     assert [(each["number"], each["state"], each["values"]) for each in trials] == [(0, "Complete", [55.0])]
     assert trials[0]["intermediate_values"] == [{"step": 1, "value": 40.0}]

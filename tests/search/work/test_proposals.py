@@ -341,9 +341,9 @@ def test_what_one_leader_has_fitted_is_handed_on_to_the_next(database: Place, mo
     assert other.registry.fitted() == learned
 
 
-def test_answers_of_many_at_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_of_many_at_once(every_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpunet.search.storage.storage.StudyStorage.at_once", 3)
-    desk = Desk(place)
+    desk = Desk(every_place)
     sessions = desk.requesting(7)
     assert desk.serve().served == 7
     assert len({tuple(each["vector"]) for each in answers(sessions)}) == 7

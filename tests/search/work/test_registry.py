@@ -114,8 +114,8 @@ def test_a_watch() -> None:
 # -------------------------------------------------------------------------- the lease
 
 
-def test_the_lease_is_one_workers(place: Place) -> None:
-    mine, others = registry(place), registry(place)
+def test_the_lease_is_one_workers(every_place: Place) -> None:
+    mine, others = registry(every_place), registry(every_place)
     me, other = mine.register(), others.register()
     lease = mine.acquire_lease(me)
     assert lease is not None
@@ -130,10 +130,10 @@ def test_the_lease_is_one_workers(place: Place) -> None:
     assert mine.acquire_lease(me) is None
 
 
-def test_many_threads_never_hold_two_leases(place: Place) -> None:
+def test_many_threads_never_hold_two_leases(every_place: Place) -> None:
     having, most, had, faults = [0], [0], [0], []
     lock, begin = threading.Lock(), threading.Barrier(3, timeout=HANG_GUARD_S)
-    registries = [registry(place) for _ in range(3)]
+    registries = [registry(every_place) for _ in range(3)]
 
     def work(own: WorkerRegistry) -> None:
         try:

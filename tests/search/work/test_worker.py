@@ -110,13 +110,13 @@ class Ghost:
 # ------------------------------------------------------------------------ whole studies
 
 
-def test_one_worker_does_it_all(place: Place) -> None:
-    study = place.create(definition(max_trials=6))
+def test_one_worker_does_it_all(every_place: Place) -> None:
+    study = every_place.create(definition(max_trials=6))
     said: list[str] = []
     trainer = Trainer()
     done = worker(study, trainer, say=said.append).work()
     assert (done.ended, done.requeued, done.lost, done.end) == (6, 0, 0, "all 6 trials have ended")
-    checked(place.open(), 6)
+    checked(every_place.open(), 6)
     assert [each.user_attrs["trained"]["folder"] for each in study.frozen()] == [
         f"trial-0000{number}" for number in range(6)
     ]
@@ -127,7 +127,7 @@ def test_one_worker_does_it_all(place: Place) -> None:
     assert len(done.costs.asking_s) == len(done.costs.telling_s) == 6
     assert len(done.costs.reporting_s) == 6 * EPOCHS
     assert sum(each.proposed for each in done.costs.rounds) == 6
-    assert worker(place.open(), trainer).work().end == "all 6 trials have ended"  # one that comes late
+    assert worker(every_place.open(), trainer).work().end == "all 6 trials have ended"  # one that comes late
 
 
 def test_a_lease_that_is_not_needed_any_more_is_released(database: Place) -> None:
@@ -140,8 +140,8 @@ def test_a_lease_that_is_not_needed_any_more_is_released(database: Place) -> Non
     assert one.registry.acquire_lease(session) is not None
 
 
-def test_two_workers_do_each_trial_once(place: Place) -> None:
-    place.create(definition(max_trials=20))
+def test_two_workers_do_each_trial_once(every_place: Place) -> None:
+    every_place.create(definition(max_trials=20))
     together = threading.Barrier(2, timeout=HANG_GUARD_S)
     first: set[int] = set()
 
@@ -151,8 +151,8 @@ def test_two_workers_do_each_trial_once(place: Place) -> None:
             together.wait()
 
     trainers = [Trainer(meet), Trainer(meet)]
-    done: list[WorkSummary] = at_once(*(worker(place.open(), each).work for each in trainers))
-    checked(place.open(), 20)
+    done: list[WorkSummary] = at_once(*(worker(every_place.open(), each).work for each in trainers))
+    checked(every_place.open(), 20)
     assert sum(each.ended for each in done) == 20
     assert all(each.ended > 0 for each in done)
     assert [each.end for each in done] == ["all 20 trials have ended"] * 2
@@ -320,13 +320,13 @@ def test_an_interrupted_worker_lays_back(database: Place) -> None:
 # --------------------------------------------------------------------------- the lost
 
 
-def test_the_trial_of_a_worker_that_died_goes_on_elsewhere(place: Place) -> None:
-    study = place.create(definition(max_trials=2))
+def test_the_trial_of_a_worker_that_died_goes_on_elsewhere(every_place: Place) -> None:
+    study = every_place.create(definition(max_trials=2))
     ghost = Ghost(study, 2)
     time = Time()
     trainer, said = Trainer(), []
     living = worker(
-        place.open(), trainer, WorkerSettings(heartbeat_s=1.0, grace_s=120.0, most_poll_s=50.0), clock=time,
+        every_place.open(), trainer, WorkerSettings(heartbeat_s=1.0, grace_s=120.0, most_poll_s=50.0), clock=time,
         sleep=time.sleep, say=said.append,
     )  # fmt: skip
     living.registry._watch._clock = lambda: time.now_s if ghost else 0.0
@@ -566,9 +566,9 @@ def test_a_storage_that_is_away_for_a_while_is_waited_for(call: str, database: P
     checked(database.open(), 3)
 
 
-def test_a_storage_that_stays_away_ends_the_worker_and_nothing_is_lost(place: Place) -> None:
+def test_a_storage_that_stays_away_ends_the_worker_and_nothing_is_lost(every_place: Place) -> None:
     time = Time()
-    study = place.create(definition(max_trials=2), clock=time, sleep=time.sleep, patience_s=60.0)
+    study = every_place.create(definition(max_trials=2), clock=time, sleep=time.sleep, patience_s=60.0)
     quiet = WorkerSettings(heartbeat_s=HANG_GUARD_S, grace_s=2 * HANG_GUARD_S, most_poll_s=0.02)
 
     def before(_: Sequence[int], epoch: int) -> None:
@@ -580,7 +580,7 @@ def test_a_storage_that_stays_away_ends_the_worker_and_nothing_is_lost(place: Pl
         worker(study, Trainer(before), quiet).work()
     assert caught.value.hint == "When it answers again, run the same command: everything recorded is kept."
     assert time.now_s < 2 * 60  # it was waited for once
-    other = place.open()
+    other = every_place.open()
     (record,) = other.trials()
     assert (record.state, record.epochs) == ("running", 1)
     other.storage.finish(record.session, TrialState.FAIL)  # after the grace
