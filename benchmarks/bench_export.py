@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.json:
         text = {"torch": torch.__version__, "geometric_means": summary, "results": results}
         write_text(args.json, json.dumps(text, indent=2) + "\n")
-    _judge(results, summary, args)
+    judge(results, summary, args)
 
 
 def _plain(name: str, folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -121,7 +121,7 @@ def _how(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _judge(results: Sequence[dict[str, Any]], summary: Mapping[str, Any], args: argparse.Namespace) -> None:
+def judge(results: Sequence[dict[str, Any]], summary: Mapping[str, Any], args: argparse.Namespace) -> None:
     """Raise SystemExit where a file was not verified, or a ratio is below the least."""
     failed = [f"{result['model']} {fact}" for result in results for fact in result.get("failed", ())]
     if failed:

@@ -12,9 +12,13 @@ pytest_plugins = ("helpers.storages",)
 settings.register_profile("gpunet", deadline=None)
 settings.load_profile("gpunet")
 
-# Files that run side by side share the processor.
+# Files that run side by side share the processor: each has a core of its own, and so have the processes that it starts.
+# Runtimes whose threads spin would else take it from each other, and what is measured would be the other file.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")) % len(cores)]})
 
 # As gpunet itself has it, before a test imports gRPC: its handlers of a fork crash children now and then.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")

@@ -123,7 +123,7 @@ class Journal:
     def path(self, url: str) -> Path | None:
         return Path(url.removeprefix("journal://"))
 
-    def open(self, optuna: ModuleType, url: str, *, reading: bool, make: bool, patience_s: float) -> Any:
+    def open(self, optuna: ModuleType, url: str, *, reading: bool, make: bool, wait_s: float) -> Any:
         path = self.path(url)
         if not make and not path.is_file():
             raise StudyError(f"{path}: there is no such file.")

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     if found:
         print(f"\n{_claims(found, claimed)}")
     if points:
-        print(f"\n{_order(swaps, points, published)}")
+        print(f"\n{order_of(swaps, points, published)}")
 
 
 def _point(network: Entry | Subject, latency_ms: float) -> Point:
@@ -176,7 +176,8 @@ def _claims(found: Sequence[Verdict], claimed: Mapping[str, Verdict]) -> str:
     return f"{console.table(columns, rows)}\n\n{summary}"
 
 
-def _order(swaps: Sequence[tuple[Point, Point]], points: Sequence[Point], published: Sequence[Point]) -> str:
+def order_of(swaps: Sequence[tuple[Point, Point]], points: Sequence[Point], published: Sequence[Point]) -> str:
+    """Which GPUNets changed places against the published order, in words."""
     here = {point.name: point.latency_ms for point in points}
     there = {point.name: point.latency_ms for point in published}
     if not swaps:

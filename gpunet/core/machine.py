@@ -77,7 +77,7 @@ def processor_name() -> str:
     system = platform.system()
     name = ""
     if system == "Linux":
-        name = _name_from_cpuinfo(_read(Path("/proc/cpuinfo")))
+        name = name_from_cpuinfo(_read(Path("/proc/cpuinfo")))
     elif system == "Darwin":
         name = output_of(["sysctl", "-n", "machdep.cpu.brand_string"])
     elif system == "Windows":
@@ -85,7 +85,7 @@ def processor_name() -> str:
     return name or platform.processor() or platform.machine() or "unknown processor"
 
 
-def _name_from_cpuinfo(text: str) -> str:
+def name_from_cpuinfo(text: str) -> str:
     """The name in the text of /proc/cpuinfo; '' where it holds none.
 
     Virtual machines often give one name to several generations, so family, model and stepping are added. ARM has

@@ -76,7 +76,7 @@ def run_on_ray(
     try:
         if gpus is None:
             gpus = float(ray.cluster_resources().get("GPU", 0) > 0)
-        if not _has_room(ray.nodes(), gpus, cpus):
+        if not has_room(ray.nodes(), gpus, cpus):
             say(f"no node of the cluster has {gpus:g} GPUs and {cpus:g} processors: waiting for one that joins it")
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=-1)(run_job)
 
@@ -110,7 +110,7 @@ def run_on_ray(
     return asked
 
 
-def _has_room(nodes: Sequence[dict[str, Any]], gpus: float, cpus: float) -> bool:
+def has_room(nodes: Sequence[dict[str, Any]], gpus: float, cpus: float) -> bool:
     """Whether a node could ever run a task."""
     own = [each["Resources"] for each in nodes if each["Alive"]]
     return any(each.get("GPU", 0) >= gpus and each.get("CPU", 0) >= cpus for each in own)

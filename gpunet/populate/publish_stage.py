@@ -12,7 +12,8 @@ from gpunet.model.entry import Accuracy
 from gpunet.populate.context import Context
 from gpunet.populate.search_stage import study_of
 from gpunet.populate.tier_stage import tiers_of
-from gpunet.populate.winner_stage import Winner, network_of, winner_of
+from gpunet.populate.winner_stage import Winner, winner_of
+from gpunet.populate.workbench import network_of
 from gpunet.search.optimize.named import optimizer_named
 from gpunet.search.study.definition import software_versions
 from gpunet.zoo.measured import record_from_measurement

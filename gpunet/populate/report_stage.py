@@ -9,7 +9,8 @@ from gpunet.latency.table import LatencyTable
 from gpunet.populate.context import Context
 from gpunet.populate.search_stage import study_of
 from gpunet.populate.tier_stage import TierFound, tiers_of
-from gpunet.populate.winner_stage import Winner, network_of, winner_of
+from gpunet.populate.winner_stage import Winner, winner_of
+from gpunet.populate.workbench import network_of
 from gpunet.report.data import NetworkReport, Report, Sample, TierReport, TrialPoint, write_report
 from gpunet.report.save import save_report
 from gpunet.search.spaces.space import architecture_dict

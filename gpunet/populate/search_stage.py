@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
 from gpunet.errors import WorkerError
 from gpunet.launch.child import Job
 from gpunet.launch.processes import gpunet_command, places
@@ -44,25 +48,46 @@ def run(context: Context) -> None:
     Raises:
         WorkerError: workers left before the end, and others that were started did no better.
     """
-    ended: dict[str, tuple[int, int]] = _made(context)
-    while ended:
-        _work(context, list(ended))
-        now = {name: _ended(context, name) for name in ended}
-        if now == ended:  # a tier of fewer networks than the budget ends so too
+    work_off(_made(context), partial(_work, context), partial(_progress, context))
+
+
+@dataclass(frozen=True)
+class StudyProgress:
+    """How far a study is: trials that have ended, trials that have not, and the budget."""
+
+    ended: int
+    open: int
+    budget: int
+
+
+def work_off(
+    left: dict[str, StudyProgress], work: Callable[[list[str]], None], progress: Callable[[str], StudyProgress]
+) -> None:
+    """Have workers work on studies until all have ended, or no more is done.
+
+    Args:
+        left: studies that have trials left.
+        work: starts workers for these studies, and returns when they have left.
+        progress: of a study now.
+
+    Raises:
+        WorkerError: workers left before the end, and others that were started did no better.
+    """
+    while left:
+        work(list(left))
+        now = {name: progress(name) for name in left}
+        if now == left:  # a tier of fewer networks than the budget ends so too
             break
-        ended = {name: (count, budget) for name, (count, budget) in now.items() if count < budget}
-    for name in ended:
-        study = _opened(context, name)
-        left = sum(not each.ended for each in study.trials())
-        study.storage.close()
-        if left:
+        left = {name: each for name, each in now.items() if each.ended < each.budget}
+    for name, each in left.items():
+        if each.open:
             raise WorkerError(
-                f"{name}: {left} trials have not ended, and the workers have left.", "Run the same command again."
+                f"{name}: {each.open} trials have not ended, and the workers have left.", "Run the same command again."
             )
 
 
-def _made(context: Context) -> dict[str, tuple[int, int]]:
-    """Make the studies; of those that have trials left, how many have ended, and the budget."""
+def _made(context: Context) -> dict[str, StudyProgress]:
+    """Make the studies; those that have trials left."""
     plan, place = context.plan, context.place
     estimator = estimator_from_table(place.table, plan.space, context.num_classes)
     left = {}
@@ -75,19 +100,19 @@ def _made(context: Context) -> dict[str, tuple[int, int]]:
             study.move(place.search_folder(name))  # the folder of state may have been
             if study.max_trials() != trials:
                 study.set_max_trials(trials)
-            ended = sum(each.ended for each in study.trials())
-            context.say(f"[search] {name}: {ended} of {trials} trials have ended")
-            if ended < trials:
-                left[name] = ended, trials
             study.storage.close()
+            found = _progress(context, name)
+            context.say(f"[search] {name}: {found.ended} of {trials} trials have ended")
+            if found.ended < trials:
+                left[name] = found
     return left
 
 
-def _ended(context: Context, name: str) -> tuple[int, int]:
-    """How many trials of a study have ended, and its budget."""
+def _progress(context: Context, name: str) -> StudyProgress:
     study = _opened(context, name)
     try:
-        return sum(each.ended for each in study.trials()), study.max_trials()
+        ended = [each.ended for each in study.trials()]
+        return StudyProgress(sum(ended), len(ended) - sum(ended), study.max_trials())
     finally:
         study.storage.close()
 

@@ -78,7 +78,7 @@ def test_a_file_that_was_not_verified_fails_before_the_ratios_are_judged():
     result = {"model": "net", "ratios": {"int8": 0.5}, "failed": ["int8"]}
     args = argparse.Namespace(precisions=True, at_least=1.4)
     with pytest.raises(SystemExit, match="not verified: net int8"):
-        bench._judge([result], {"openvino": {"int8": 0.5}}, args)
+        bench.judge([result], {"openvino": {"int8": 0.5}}, args)
     with pytest.raises(SystemExit, match=r"INT8 on OpenVINO is 0\.500 times as fast as FP32, below 1\.4"):
-        bench._judge([{**result, "failed": []}], {"openvino": {"int8": 0.5}}, args)
-    bench._judge([{**result, "failed": []}], {"openvino": {"int8": 1.5}}, args)
+        bench.judge([{**result, "failed": []}], {"openvino": {"int8": 0.5}}, args)
+    bench.judge([{**result, "failed": []}], {"openvino": {"int8": 1.5}}, args)

@@ -70,18 +70,18 @@ def test_bench_tells_the_conditions(zoo, capsys):
 
 
 def test_order_says_which_networks_changed_places():
-    from gpunet.cli.bench import _order
+    from gpunet.cli.bench import order_of
     from gpunet.cli.comparison import swapped
     from gpunet.core.frontier import Point
 
     published = [Point("gpunet_1", 0.82, 80.5), Point("gpunet_p1", 0.96, 81.1)]
     here = [Point("gpunet_1", 30.0, 80.5), Point("gpunet_p1", 20.0, 81.1)]
-    text = _order(swapped(published, here), here, published)
+    text = order_of(swapped(published, here), here, published)
     assert text == (
         "The order by latency is NOT the published one (GV100): gpunet_1 is slower than gpunet_p1 here (30.0 and 20.0 "
         "ms), published as faster (0.82 and 0.96 ms)."
     )
-    assert "is the published one" in _order([], here, published)
+    assert "is the published one" in order_of([], here, published)
 
 
 def test_a_network_of_which_only_figures_are_known_is_refused(zoo):

@@ -73,7 +73,7 @@ CPU part	: 0xd0c
     ],
 )
 def test_processor_name_from_cpuinfo(text: str, name: str) -> None:
-    assert machine._name_from_cpuinfo(text) == name
+    assert machine.name_from_cpuinfo(text) == name
 
 
 def _write(root: Path, files: dict[str, str]) -> Path:

@@ -17,7 +17,7 @@ from gpunet.cli.main import main
 from gpunet.errors import WorkerError
 from gpunet.launch.child import LEFT, Job
 from gpunet.launch.processes import gpunet_command
-from gpunet.launch.ray import _has_room, run_job, run_on_ray
+from gpunet.launch.ray import has_room, run_job, run_on_ray
 
 ray = pytest.importorskip("ray", reason="the extra [cluster] is not installed")
 
@@ -285,7 +285,7 @@ def test_a_task_that_no_node_has_room_for_is_told(node: Any):
 def test_room_is_that_of_one_node(gpus: float, cpus: float, room: bool):
     nodes = [{"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}}, {"Alive": True, "Resources": {"CPU": 8.0}},
              {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}}]  # fmt: skip
-    assert _has_room(nodes, gpus, cpus) is room
+    assert has_room(nodes, gpus, cpus) is room
 
 
 @pytest.mark.slow

@@ -143,7 +143,7 @@ def _build(
     network = builder.create_network(library.network_flags(module))
     parser = module.OnnxParser(network, heard.logger)
     _parse(library, module, parser, graph)
-    _check_coverage(parser, network, graph)
+    check_coverage(parser, network, graph)
     config = builder.create_builder_config()
     config.progress_monitor = monitor
     _configure(library, module, config, options, gpu)
@@ -187,7 +187,7 @@ def _place(error: Any) -> str:
     return f"node {error.node_name() or error.node()} ({error.node_operator()}): " if error.node() >= 0 else ""
 
 
-def _check_coverage(parser: Any, network: Any, graph: Graph) -> None:
+def check_coverage(parser: Any, network: Any, graph: Graph) -> None:
     """Raise ExportError unless every node that depends on the input became a layer or a tensor of the network."""
     said = " ".join(network.get_layer(index).metadata for index in range(network.num_layers))
     unused = [

@@ -49,8 +49,8 @@ class Guide:
         self.space, self.alone = dict(space), alone
         self.constraints = options.get("constraints", 0)
         self._known = OptunaSpace(space, repeats=not alone)
-        self._optimizer = LaMcts(self._known.domain, maximize=maximize, **options)
-        self._told: set[int] = set()
+        self.optimizer = LaMcts(self._known.domain, maximize=maximize, **options)
+        self.told: set[int] = set()
         self._handed: dict[int, np.ndarray] = {}  # by trial, points whose parameters the study does not show yet
         self._begun = False
 
@@ -58,38 +58,38 @@ class Guide:
         """Parameters for the trial of this number, by all the others; {} where every point has been tried."""
         under_way: list[Any] = []
         for trial in trials:
-            if trial.number in self._told or trial.number == number:
+            if trial.number in self.told or trial.number == number:
                 continue
             handed = self._handed.get(trial.number)
             shown = self._known.point(trial.params) if self._has_all(trial) else None
             if trial.state.is_finished():
                 self._handed.pop(trial.number, None)
                 if shown is not None:
-                    unknown = [math.nan] * self._optimizer.constraints
-                    self._optimizer.tell(shown, _value_of(trial), _constraints_of(trial) or unknown)
-                    self._told.add(trial.number)
+                    unknown = [math.nan] * self.optimizer.constraints
+                    self.optimizer.tell(shown, _value_of(trial), _constraints_of(trial) or unknown)
+                    self.told.add(trial.number)
             elif trial.state.name == "RUNNING" and (shown is not None or handed is not None):
                 under_way.append(handed if shown is None else shown)
-        self._optimizer.expect(under_way)
+        self.optimizer.expect(under_way)
         if not self._begun:
             self._begun = True
             self._skip_middle()
         try:
-            self._handed[number] = self._optimizer.ask()[0]
+            self._handed[number] = self.optimizer.ask()[0]
         except ExhaustedError:
             return {}
         return self._known.values(self._handed[number])
 
     def reseed(self, seed: int) -> None:
         """Another seed of what is random from now on."""
-        self._optimizer.reseed(seed)
+        self.optimizer.reseed(seed)
 
     def _skip_middle(self) -> None:
         """Start after the middle of the domain, if another worker or an earlier one has tried it."""
-        middle = self._known.point(self._known.values(self._optimizer.middle()))
-        tried = np.concatenate([self._optimizer.points, self._optimizer.pending])
+        middle = self._known.point(self._known.values(self.optimizer.middle()))
+        tried = np.concatenate([self.optimizer.points, self.optimizer.pending])
         if np.isclose(tried, middle).all(axis=1).any():
-            self._optimizer.skip(1)
+            self.optimizer.skip(1)
 
     def _has_all(self, trial: Any) -> bool:
         """Whether the trial has every parameter, within its present bounds."""
@@ -157,7 +157,7 @@ def _sampler_class() -> Any:
             self._constraints_func = constraints_func
             self._random = optuna.samplers.RandomSampler(seed=self._seed)
             self._spaces = optuna.search_space.IntersectionSearchSpace(include_pruned=True)
-            self._guide: Guide | None = None
+            self.guide: Guide | None = None
             self._study: str | None = None
             self._lock = threading.RLock()  # of `study.optimize(n_jobs=...)`
             space = OptunaSpace({"x": optuna.distributions.FloatDistribution(0, 1)})
@@ -174,8 +174,8 @@ def _sampler_class() -> Any:
             with self._lock:
                 self._seed = int(np.random.default_rng().integers(2**31))
                 self._random.reseed_rng()
-                if self._guide is not None:
-                    self._guide.reseed(self._seed)
+                if self.guide is not None:
+                    self.guide.reseed(self._seed)
 
         def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
             if len(study.directions) > 1:
@@ -194,14 +194,14 @@ def _sampler_class() -> Any:
                 trials = study.get_trials(deepcopy=False)
                 alone = not any(_has_others(each, search_space) for each in trials)
                 constraints = max(len(_constraints_of(each)) for each in trials)
-                now, guide = (study.study_name, search_space, alone, constraints), self._guide
+                now, guide = (study.study_name, search_space, alone, constraints), self.guide
                 if guide is None or (self._study, guide.space, guide.alone, guide.constraints) != now:
                     maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
                     # By the trial's number too, or workers of one seed would all begin with the same points.
                     seed = (self._seed + max(trial.number - 1, 0)) % 2**31
                     options = {"seed": seed, "constraints": constraints, **self._options}
                     guide = Guide(search_space, maximize, options, alone)
-                    self._guide, self._study = guide, study.study_name
+                    self.guide, self._study = guide, study.study_name
                 return guide.propose(trials, trial.number)
 
         def after_trial(self, study: Any, trial: Any, state: Any, values: Sequence[float] | None) -> None:
@@ -211,7 +211,7 @@ def _sampler_class() -> Any:
 
         def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
             if self._warns and not distribution.single() and any(map(_counts, study.get_trials(deepcopy=False))):
-                guided = self._guide is not None and self._guide.space.get(name) == distribution
+                guided = self.guide is not None and self.guide.space.get(name) == distribution
                 why = "every combination has been tried" if guided else "not every trial has had it"
                 warnings.warn(
                     f"The parameter {name!r} of trial {trial.number} is sampled at random: {why}.",

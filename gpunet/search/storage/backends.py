@@ -37,7 +37,7 @@ class Backend(Protocol):
         """The file that a full URL names; None where it names none."""
         ...
 
-    def open(self, optuna: ModuleType, url: str, *, reading: bool, make: bool, patience_s: float) -> Any:
+    def open(self, optuna: ModuleType, url: str, *, reading: bool, make: bool, wait_s: float) -> Any:
         """Optuna's storage at a full URL; called again where what it raises passes (gpunet.search.storage.faults).
 
         Args:
@@ -45,7 +45,7 @@ class Backend(Protocol):
             url: a full URL.
             reading: nothing will be written.
             make: make what is not there.
-            patience_s: how long a call may wait inside.
+            wait_s: how long a call may wait inside, for a lock, before it fails.
 
         Raises:
             StudyError: (a ValueError) it is not there and not to be made.

@@ -38,14 +38,14 @@ class GrpcProxy:
         """See `Backend.path`."""
         return None
 
-    def open(self, optuna: ModuleType, url: str, *, reading: bool, make: bool, patience_s: float) -> Any:
+    def open(self, optuna: ModuleType, url: str, *, reading: bool, make: bool, wait_s: float) -> Any:
         """See `Backend.open`."""
         require_grpc("to reach a study through a proxy")
         parts = urlsplit(url)
         with experimental_is_fine():
             proxy = optuna.storages.GrpcStorageProxy(host=parts.hostname, port=parts.port)
         try:
-            proxy.wait_server_ready(timeout=min(10.0, max(patience_s, 0.5)))
+            proxy.wait_server_ready(timeout=min(10.0, max(wait_s, 0.5)))
         except ConnectionError:
             proxy.close()
             raise

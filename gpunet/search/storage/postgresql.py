@@ -12,7 +12,6 @@ from gpunet.core.files import require
 from gpunet.errors import StudyError
 from gpunet.search.storage.sqlite import close_engine
 
-_LOCK_S = 120.0  # without a limit, who waits for a locked table says nothing and never gives up
 # A server that vanished, with no word, is noticed within a minute or so.
 _KEEPALIVES = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
                "tcp_user_timeout": 60_000}  # fmt: skip
@@ -46,13 +45,13 @@ class PostgreSQL:
         """See `Backend.path`."""
         return None
 
-    def open(self, optuna: ModuleType, url: str, *, reading: bool, make: bool, patience_s: float) -> Any:
+    def open(self, optuna: ModuleType, url: str, *, reading: bool, make: bool, wait_s: float) -> Any:
         """See `Backend.open`."""
         require("psycopg", "cluster", purpose="to keep a study in PostgreSQL")
         made = optuna.storages.RDBStorage(
             url, engine_kwargs={"pool_pre_ping": True, "pool_size": _POOL, "connect_args": dict(_KEEPALIVES)}
         )
-        _wait_for_locks(made.engine, min(_LOCK_S, max(patience_s, 0.1)))
+        _wait_for_locks(made.engine, wait_s)
         return optuna.storages.get_storage(made)
 
     def close(self, raw: Any) -> None:
@@ -61,7 +60,7 @@ class PostgreSQL:
 
 
 def _wait_for_locks(engine: Any, most_s: float) -> None:
-    """Let PostgreSQL's transactions give up waiting for a lock after some time."""
+    """Let PostgreSQL's transactions give up waiting for a lock after some time; they would wait without a word."""
     event: Any = require("sqlalchemy", "search", purpose="to keep a study").event
 
     def connected(connection: Any, _: Any) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from gpunet.core.files import lock, require
 from gpunet.errors import StudyError, StudyUnavailableError
 
-_TIMEOUT_S = 30.0
 _PREFIX = "sqlite:///"
 
 
@@ -38,14 +37,13 @@ class Sqlite:
         """See `Backend.path`."""
         return Path(url.removeprefix(_PREFIX))
 
-    def open(self, optuna: ModuleType, url: str, *, reading: bool, make: bool, patience_s: float) -> Any:
+    def open(self, optuna: ModuleType, url: str, *, reading: bool, make: bool, wait_s: float) -> Any:
         """See `Backend.open`."""
         path = Path(url.removeprefix(_PREFIX))
         if not make and not path.is_file():
             raise StudyError(f"{path}: there is no such file.", "gpunet search create makes a study.")
         if not make and not _holds_studies(path):  # Optuna would make its tables in whatever file it is
             raise StudyError(f"{path} holds no study.", "gpunet search create makes one.")
-        wait_s = min(_TIMEOUT_S, max(patience_s, 0.1))
 
         def opened() -> Any:
             storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": wait_s}})

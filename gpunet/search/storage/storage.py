@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 600.0
 _PURPOSE = "to keep a study"
-_FIRST_WAIT_S, _MOST_WAIT_S = 0.05, 5.0
+_WAIT_S = 30.0
+_FIRST_WAIT_S, _MOST_WAIT_S = 0.05, 5.0  # between two tries
 _SLOW_S = 5.0  # a call that takes longer has waited inside
 _Result = TypeVar("_Result")
 
@@ -39,6 +40,7 @@ class StudyStorage:
         reading: only read: a SQLite file need not be writable.
         make: make a SQLite file, or Optuna's tables in it, where they are not there.
         patience_s: how long a call goes on trying.
+        wait_s: how long a try may wait for a lock before the next one.
         on_wait: told once, of each time of waiting, what is waited for.
         clock, sleep: seconds; tests pass their own.
 
@@ -55,6 +57,7 @@ class StudyStorage:
         reading: bool = False,
         make: bool = True,
         patience_s: float = PATIENCE_S,
+        wait_s: float = _WAIT_S,
         on_wait: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -66,7 +69,11 @@ class StudyStorage:
         self.recovered_s = -math.inf  # by the clock, when a call last went through that had to wait
         self.raw: Any = self._patiently(
             lambda: self._backend.open(
-                self.optuna, self.url, reading=reading, make=make and not reading, patience_s=patience_s
+                self.optuna,
+                self.url,
+                reading=reading,
+                make=make and not reading,
+                wait_s=min(wait_s, max(patience_s, 0.1)),
             )
         )
 

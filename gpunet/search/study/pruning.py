@@ -43,7 +43,7 @@ class Pruner:
         self._pruner = pruner_of(self._optuna, study.definition.pruning, study.definition.epochs)
         self._next_s = self._next_at_begin_s = self._read_s = -math.inf
         self._snapshot: dict[int, float] | None = None
-        self._mirror: Any = None
+        self.mirror: Any = None
         self._ids: list[int] = []
         self._ended: set[int] = set()
 
@@ -75,7 +75,7 @@ class Pruner:
                 return self._is_below(self._snapshot, curve)
             self._snapshot = None
         self._refresh(number)
-        mirror, storage = self._mirror, self._mirror_storage
+        mirror, storage = self.mirror, self.mirror_storage
         mirrored = self._ids[number]
         known = storage.get_trial(mirrored)
         if known.state.is_finished():  # another worker's word on it, newer than ours
@@ -105,11 +105,11 @@ class Pruner:
 
     def _refresh(self, number: int) -> None:
         began_s = self._clock()
-        if self._mirror is None:
-            self._mirror_storage = self._optuna.storages.InMemoryStorage()
+        if self.mirror is None:
+            self.mirror_storage = self._optuna.storages.InMemoryStorage()
             with _quietly():
-                self._mirror = self._optuna.create_study(
-                    storage=self._mirror_storage, study_name=self._study.name, direction="maximize", pruner=self._pruner
+                self.mirror = self._optuna.create_study(
+                    storage=self.mirror_storage, study_name=self._study.name, direction="maximize", pruner=self._pruner
                 )
         elif began_s < (self._next_s if number < len(self._ids) else self._next_at_begin_s):
             self._known_until(number)
@@ -126,11 +126,11 @@ class Pruner:
     def _known_until(self, number: int) -> None:
         """Let the mirror have trials up to this one."""
         while len(self._ids) <= number:
-            self._ids.append(self._mirror_storage.create_new_trial(self._mirror._study_id))
+            self._ids.append(self.mirror_storage.create_new_trial(self.mirror._study_id))
 
     def _take_up(self, frozen: Any) -> None:
         """Let the mirror know of a trial what the study knows."""
-        storage = self._mirror_storage
+        storage = self.mirror_storage
         self._known_until(frozen.number)
         mirrored = self._ids[frozen.number]
         if frozen.number in self._ended:

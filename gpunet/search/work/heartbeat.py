@@ -25,7 +25,7 @@ class ExpiryWatch:
     """
 
     def __init__(self, grace_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.grace_s, self._clock = grace_s, clock
+        self.grace_s, self.clock = grace_s, clock
         self._seen: dict[int, tuple[Any, float]] = {}
 
     def has_expired(self, key: int, sign: Any, since_s: float = -math.inf, least_s: float = 0.0) -> bool:
@@ -37,7 +37,7 @@ class ExpiryWatch:
             since_s: by the clock: before it, signs may have been given and not come through.
             least_s: that it may stand still, whatever `grace_s` is.
         """
-        now = self._clock()
+        now = self.clock()
         before = self._seen.get(key)
         if before is None or before[0] != sign:
             self._seen[key] = sign, now

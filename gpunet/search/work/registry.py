@@ -90,7 +90,7 @@ class WorkerRegistry:
     ) -> None:
         self.storage, self.study_id = storage, study_id
         self._clock = clock
-        self._watch = ExpiryWatch(grace_s, clock)
+        self.watch = ExpiryWatch(grace_s, clock)
         self._lease_watch = ExpiryWatch(grace_s, clock)
         self._states = storage.optuna.trial.TrialState
         self._lease_id: int | None = None
@@ -111,13 +111,13 @@ class WorkerRegistry:
     def workers(self) -> list[RegisteredWorker]:
         """The sessions that live, the longest there first; those that have expired are ended on the way."""
         found = []
-        for each in self._unfinished():
+        for each in self.unfinished():
             attrs = each.user_attrs
             if attrs.get(KIND) != WORKER:
                 continue
             least_s = _MISSED * attrs.get(HEARTBEAT_S, 0.0)
             # While the storage did not serve, heartbeats could not come through: time counts from its recovery.
-            if self._watch.has_expired(each._trial_id, attrs[HEARTBEAT], self.storage.recovered_s, least_s):
+            if self.watch.has_expired(each._trial_id, attrs[HEARTBEAT], self.storage.recovered_s, least_s):
                 self.storage.finish(each._trial_id, self._states.FAIL)
                 continue
             found.append(RegisteredWorker(each._trial_id, attrs[PROCESS], attrs[REQUEST], attrs[RESPONSE]))
@@ -178,7 +178,7 @@ class WorkerRegistry:
             # Between the two calls another may take the trial for that of an expired leader: then it has ended.
             with suppress(self.storage.optuna.exceptions.UpdateFinishedTrialError):
                 self.storage.set_attr(token._trial_id, LEASE, [count + 1, session.id])
-                return LeaderLease(self.storage, token._trial_id, count + 1, self._watch.grace_s / 4, self._clock)
+                return LeaderLease(self.storage, token._trial_id, count + 1, self.watch.grace_s / 4, self._clock)
         elif token.state.is_finished() or self._leader_expired(token, count, holder):
             # A lease is never handed from one holder to another: its trial ends, and the next look makes a new one.
             self.storage.finish(token._trial_id, self._states.FAIL)
@@ -207,7 +207,7 @@ class WorkerRegistry:
                 self._lease_id = token._trial_id
                 return token
         while self._lease_id is None:
-            tokens = [each for each in self._unfinished() if each.user_attrs.get(KIND) == LEASE]
+            tokens = [each for each in self.unfinished() if each.user_attrs.get(KIND) == LEASE]
             if tokens:
                 self._lease_id = tokens[0]._trial_id
                 self.storage.set_study_attr(self.study_id, LEASE, self._lease_id)
@@ -215,7 +215,8 @@ class WorkerRegistry:
                 self._made({KIND: LEASE, LEASE: [0, None]}, self._states.WAITING)
         return self.storage.trial(self._lease_id)
 
-    def _unfinished(self) -> list[FrozenTrial]:
+    def unfinished(self) -> list[FrozenTrial]:
+        """Sessions that live or have not been seen to expire, and leases, as trials of the storage."""
         return self.storage.trials(self.study_id, (self._states.RUNNING, self._states.WAITING))
 
     def _made(self, attrs: dict[str, Any], state: Any) -> int:

@@ -170,7 +170,7 @@ class Worker:
             # to fit one first, while all wait for it: it lets the others go first for a moment.
             if response is None and (self.proposals.has_optimizer or looked_s - began_s >= self._newcomer_s()):
                 if looks % _LEASE_LOOKS == 0:
-                    response = self._led(session)
+                    response = self.lead(session)
                 looks += 1
             if response is not None:
                 if "end" in response:
@@ -191,7 +191,7 @@ class Worker:
     def _newcomer_s(self) -> float:
         return min(_NEWCOMER_S, self.settings.most_poll_s / 4)
 
-    def _led(self, session: WorkerSession) -> Mapping[str, Any] | None:
+    def lead(self, session: WorkerSession) -> Mapping[str, Any] | None:
         """Acquire the lease, if nobody holds it, propose for all, and see what came of it for this session."""
         lease = self.registry.acquire_lease(session)
         if lease is None:

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from gpunet.core.gpu import find_gpu
 from gpunet.errors import ExportError, InvalidArgumentError, RuntimeUnavailableError
-from gpunet.runtime.trt.builder import _check_coverage, build_engine
+from gpunet.runtime.trt.builder import build_engine, check_coverage
 from gpunet.runtime.trt.graph import read_graph
 from gpunet.runtime.trt.library import TENSORRT, TENSORRT_RTX, messages
 from gpunet.runtime.trt.monitor import Progress
@@ -115,9 +115,9 @@ def test_a_node_that_became_no_layer_is_an_error() -> None:
     network = builder.create_network(0)
     parser = rtx.OnnxParser(network, heard.logger)
     assert parser.parse(graph.data)
-    _check_coverage(parser, network, graph)
+    check_coverage(parser, network, graph)
     with pytest.raises(ExportError, match="the parser left out 1 of 8 nodes: ghost"):
-        _check_coverage(parser, network, dataclasses.replace(graph, data_nodes=(*graph.data_nodes, "ghost")))
+        check_coverage(parser, network, dataclasses.replace(graph, data_nodes=(*graph.data_nodes, "ghost")))
 
 
 def test_quantised_biases_are_refused_with_what_to_do() -> None:

@@ -121,8 +121,8 @@ def test_pruned_failed_and_running_trials_are_used():
     study = study_of()
     study.optimize(objective, n_trials=6, catch=RuntimeError)
     running = [study.ask({"x": of.FloatDistribution(0, 1)}) for _ in range(3)]
-    guide = study.sampler._guide
-    optimizer = guide._optimizer
+    guide = study.sampler.guide
+    optimizer = guide.optimizer
     told = dict(zip([trial.number for trial in study.trials], optimizer.values, strict=False))
     assert told[1] == 5.0
     assert np.isnan([told[2], told[3]]).all()
@@ -136,7 +136,7 @@ def test_trials_of_other_workers_are_learned():
     other = optuna.load_study(study_name=study.study_name, storage=storage, sampler=LaMctsSampler(seed=1, initial=3))
     for each in (study, other, study, other, study, other):
         each.optimize(lambda trial: trial.suggest_float("x", 0, 1) ** 2, n_trials=1)
-    assert len(other.sampler._guide._told) == 5
+    assert len(other.sampler.guide.told) == 5
 
 
 def test_conditional_parameters_fall_back_with_a_warning():
@@ -165,12 +165,14 @@ def test_threads_share_a_sampler():
 
 
 def test_a_sampler_can_be_pickled_and_reseeded():
-    sampler = pickle.loads(pickle.dumps(study_of().sampler))
+    sampler = pickle.loads(pickle.dumps(study_of(warn_independent_sampling=False).sampler))
     study = optuna.create_study(sampler=sampler)
     study.optimize(mixed, n_trials=3)
-    before = sampler._seed
-    sampler.reseed_rng()
-    assert sampler._seed != before
+    others = [pickle.loads(pickle.dumps(sampler)) for _ in range(2)]
+    for each in others:
+        each.reseed_rng()
+    drawn = [each.sample_independent(study, study.trials[0], "new", of.FloatDistribution(0, 1)) for each in others]
+    assert drawn[0] != drawn[1]
     study.optimize(mixed, n_trials=3)
 
 
@@ -224,13 +226,13 @@ def test_constraints_are_learned():
     study = study_of("maximize", constraints_func=excess)
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1) + 2 * trial.suggest_float("y", 0, 1), n_trials=20)
     assert 1.9 < study.best_value <= 2
-    assert study.sampler._guide._optimizer.best[1] <= 2
+    assert study.sampler.guide.optimizer.best[1] <= 2
     assert sum(excess(trial)[0] < 0.05 for trial in study.trials[6:]) >= 10
     study.add_trial(
         optuna.trial.create_trial(params=study.best_params, distributions=study.best_trial.distributions, value=9)
     )
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1) + 2 * trial.suggest_float("y", 0, 1), n_trials=1)
-    assert study.sampler._guide._optimizer.best[1] <= 2  # whether that trial kept them is not known
+    assert study.sampler.guide.optimizer.best[1] <= 2  # whether that trial kept them is not known
 
 
 def test_several_objectives_are_refused():

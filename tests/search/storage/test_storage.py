@@ -124,8 +124,7 @@ def locked(path: str) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def test_a_locked_file_is_waited_for(file_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpunet.search.storage.sqlite._TIMEOUT_S", 0.1)
+def test_a_locked_file_is_waited_for(file_place: Place) -> None:
     told: list[str] = []
     with locked(file_place.url) as lock:
 
@@ -133,14 +132,13 @@ def test_a_locked_file_is_waited_for(file_place: Place, monkeypatch: pytest.Monk
             if len(told) == 1:
                 lock.rollback()
 
-        storage = file_place.storage(on_wait=told.append, sleep=sleep)
+        storage = file_place.storage(on_wait=told.append, sleep=sleep, wait_s=0.1)
         assert storage.made_study(file_place.name)[1]
     assert told == [f"waiting for the study's storage {file_place.url}: database is locked"]
 
 
-def test_a_file_locked_for_too_long(file_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpunet.search.storage.sqlite._TIMEOUT_S", 0.1)
-    storage = file_place.storage(patience_s=0.3)
+def test_a_file_locked_for_too_long(file_place: Place) -> None:
+    storage = file_place.storage(patience_s=0.3, wait_s=0.1)
     study, _ = storage.made_study(file_place.name)
     with locked(file_place.url), pytest.raises(StudyUnavailableError, match="does not serve: database is locked"):
         storage.set_study_attr(study, "note", 1)
@@ -295,14 +293,11 @@ def test_a_postgresql_whose_disk_is_full(server_place: Place, postgresql: Postgr
     assert storage.trial(trial).intermediate_values == {1: 10.0, 2: 20.0}
 
 
-def test_a_table_of_postgresql_that_is_locked(
-    server_place: Place, postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_of_postgresql_that_is_locked(server_place: Place) -> None:
     import psycopg
 
-    monkeypatch.setattr("gpunet.search.storage.postgresql._LOCK_S", 0.1)
     told: list[str] = []
-    storage = server_place.storage(on_wait=told.append)
+    storage = server_place.storage(on_wait=told.append, wait_s=0.1)
     study, _ = storage.made_study(server_place.name)
     with psycopg.connect(server_place.url) as connection:
         connection.execute("LOCK TABLE study_user_attributes IN ACCESS EXCLUSIVE MODE")

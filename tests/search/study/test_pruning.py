@@ -83,7 +83,7 @@ def test_hyperband_shares_its_rungs_between_workers(database: Place) -> None:
     pruners[0].should_prune(0, study.trial_id(0), {1: 1.0})
     last = Run(study, pruners[0], made(study, 12))
     last.report(1, 99.0)
-    mirrored = pruners[0]._mirror.get_trials(deepcopy=False)
+    mirrored = pruners[0].mirror.get_trials(deepcopy=False)
     noted = {each.number for each in mirrored if any("completed_rung" in key for key in each.system_attrs)}
     assert noted >= {each.number for each in study.frozen() if any("completed_rung" in k for k in each.system_attrs)}
 
@@ -108,7 +108,7 @@ def test_the_study_is_read_again_only_after_many_times_as_long(
     assert len(readings) == pytest.approx(60 * 5 * READING_PART / 2, abs=1)
     made(study, 1)
     Run(study, run.pruner, 1).report(1, 1.0)  # a trial that the mirror does not have yet
-    assert len(run.pruner._ids) == 2
+    assert len(run.pruner.mirror.get_trials(deepcopy=False)) == 2
 
 
 def test_with_the_medians_of_who_proposed_the_study_is_not_read_for_minutes(
@@ -164,7 +164,7 @@ def test_the_medians_of_who_proposed_end_what_optuna_would(database: Place, monk
         else:
             run.end()
     assert len(verdicts) > 5
-    assert by_medians._mirror is None
+    assert by_medians.mirror is None
 
 
 def test_other_pruners_know_nothing_of_medians() -> None:

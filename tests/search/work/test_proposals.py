@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from helpers.studies import Place, Time, accuracy, definition, estimator, every_
 from optuna.trial import TrialState
 
 from gpunet.errors import ExhaustedError, StudyError
+from gpunet.search import Optimizer, register_optimizer
 from gpunet.search.optimize.lamcts import LaMcts
 from gpunet.search.optimize.named import optimizer_names
 from gpunet.search.study.study import WORKERS, Study
@@ -191,34 +192,24 @@ def test_every_optimizer_proposes_for_several_workers(optimizer: str, database: 
     assert {tuple(each) for each in vectors} <= {tuple(each) for each in every_network().tolist()}
 
 
-class Outside:
-    """An optimiser that does not keep to its tier."""
+class Outside(Optimizer):
+    """Does not keep to its tier: two points outside it, and one inside."""
 
-    def __init__(self, points: np.ndarray) -> None:
-        self.points = points
-
-    def tell(self, point: Any, value: Any) -> None:
-        pass
-
-    def expect(self, points: Any) -> None:
-        pass
-
-    def learned(self) -> None:
-        pass
-
-    def ask(self, n: int) -> np.ndarray:
-        if n > len(self.points):
+    def ask(self, n: int = 1) -> np.ndarray:
+        if n > 3:
             raise ExhaustedError("no more")
-        return self.points[:n]
+        inside = self.domain.contains(every_network())
+        return np.concatenate([every_network()[~inside][:2], every_network()[inside][:1]])[:n]
+
+    def _propose(self, n: int) -> np.ndarray:
+        raise NotImplementedError
 
 
 def test_nothing_outside_the_tier_is_ever_given(database: Place) -> None:
-    desk = Desk(database, definition(0.0, _bound(10)))
+    register_optimizer("outside", Outside)
+    desk = Desk(database, definition(0.0, _bound(10), optimizer="outside"))
     inside = desk.proposals.tier.contains(every_network())
     assert inside.sum() == 10
-    desk.proposals._optimizer = Outside(  # type: ignore[assignment]
-        np.concatenate([every_network()[~inside][:2], every_network()[inside][:1]])
-    )
     sessions = desk.requesting(3)
     assert desk.serve().served == 1
     assert [each is not None for each in answers(sessions)] == [True, False, False]
@@ -368,17 +359,22 @@ def test_one_whose_lease_was_taken_away_writes_nothing(desk: Desk) -> None:
     assert desk.study.trials()[number].tries == ()
 
 
-def test_a_lease_taken_away_while_it_proposes(file_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = file_desk
+class Slow(Optimizer):
+    """While it proposes, something happens."""
+
+    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+
+    def _propose(self, n: int) -> np.ndarray:
+        Slow.meanwhile()
+        return self._draw_new(n)
+
+
+def test_a_lease_taken_away_while_it_proposes(database: Place) -> None:
+    register_optimizer("slow", Slow)
+    desk = Desk(database, definition(optimizer="slow"))
     (session,) = desk.requesting(1)
     lease = desk.lease()
-    proposed = desk.proposals._proposed
-
-    def slowly(*arguments: Any) -> Any:
-        desk.study.storage.finish(lease._trial_id, TrialState.FAIL)
-        return proposed(*arguments)
-
-    monkeypatch.setattr(desk.proposals, "_proposed", slowly)
+    Slow.meanwhile = staticmethod(lambda: desk.study.storage.finish(lease._trial_id, TrialState.FAIL))
     costs = desk.proposals.serve(lease)
     assert (costs.served, costs.proposed) == (0, 0)
     assert session.response() is None

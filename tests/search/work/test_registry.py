@@ -205,7 +205,7 @@ def test_one_that_died_before_it_said_that_it_holds_the_lease(database: Place) -
     lease = alive.acquire_lease(other)
     assert lease is not None
     lease.release()
-    token = next(each for each in seen._unfinished() if LEASE in each.user_attrs)
+    token = next(each for each in seen.unfinished() if LEASE in each.user_attrs)
     assert seen.storage.take(token._trial_id)  # and dies
     for count in range(1, 4):
         other.heartbeat(count)

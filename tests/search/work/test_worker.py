@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers.estimates import Roofline
 from helpers.studies import EPOCHS, Place, Time, Trainer, accuracy, definition, estimator
@@ -23,7 +24,7 @@ from gpunet.errors import (
     TrialLostError,
     WorkerError,
 )
-from gpunet.search import StudyDefinition, Trained, Worker
+from gpunet.search import Optimizer, StudyDefinition, Trained, Worker, register_optimizer
 from gpunet.search.study.definition import Pruning
 from gpunet.search.study.study import WORKERS, Study
 from gpunet.search.work.held_trial import HeldTrial
@@ -136,7 +137,7 @@ def test_a_lease_that_is_not_needed_any_more_is_released(database: Place) -> Non
     session.request()
     (own,) = one.registry.workers()
     one.registry.respond(own, {"trial": 3})
-    assert one._led(session) == {"request": 1, "trial": 3}
+    assert one.lead(session) == {"request": 1, "trial": 3}
     assert one.registry.acquire_lease(session) is not None
 
 
@@ -202,12 +203,12 @@ def test_bad_trials_are_pruned(pruner: str, database: Place) -> None:
 
 
 def test_the_medians_come_with_the_proposal(database: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(*_: object) -> None:
-        pytest.fail("the whole study was read to compare one trial")
-
-    monkeypatch.setattr("gpunet.search.study.pruning.Pruner._refresh", read)
+    """Who leads reads the study once a round; to compare one trial nobody reads it again."""
     study = database.create(definition(pruning=Pruning("median", 1, 2), max_trials=12, epochs=5))
-    worker(study, Trainer(lambda *_: None, 5)).work()
+    readings, frozen = [], study.frozen
+    monkeypatch.setattr(study, "frozen", lambda: readings.append(1) or frozen())
+    done = worker(study, Trainer(lambda *_: None, 5)).work()
+    assert len(readings) <= len(done.costs.rounds) + 1  # the last finds nothing to propose
     states = Counter(each.state for each in study.trials())
     assert states["pruned"] > 0
     assert states["complete"] > 0
@@ -329,12 +330,12 @@ def test_the_trial_of_a_worker_that_died_goes_on_elsewhere(every_place: Place) -
         every_place.open(), trainer, WorkerSettings(heartbeat_s=1.0, grace_s=120.0, most_poll_s=50.0), clock=time,
         sleep=time.sleep, say=said.append,
     )  # fmt: skip
-    living.registry._watch._clock = lambda: time.now_s if ghost else 0.0
+    living.registry.watch.clock = lambda: time.now_s if ghost else 0.0
     # The worker's own heartbeat is by real time, of which almost none passes between two looks; it is kept out of the
     # injected clock's reach.
     beats = iter(range(1, 10**9))
-    silent = living.registry._watch.has_expired
-    living.registry._watch.has_expired = lambda key, sign, *since: silent(  # type: ignore[method-assign]
+    silent = living.registry.watch.has_expired
+    living.registry.watch.has_expired = lambda key, sign, *since: silent(  # type: ignore[method-assign]
         key, sign if key == ghost.session.id else next(beats), *since
     )
     done = living.work()
@@ -365,15 +366,13 @@ def test_an_expired_worker_that_wakes_up_tells_nothing_and_begins_anew(place: Pl
     others: list[Ghost] = []
     ghosts: set[int] = set()
     slow_heart = WorkerSettings(heartbeat_s=HANG_GUARD_S, grace_s=2 * HANG_GUARD_S, most_poll_s=0.02)
-    woken = worker(study, Trainer(before), slow_heart, say=said.append)
 
     def stop_once_anew() -> bool:
         if "this worker's session has expired: its heartbeats did not come through." in said and others:
             others.pop().expires()
         return False
 
-    woken._asked = stop_once_anew
-    done = woken.work()
+    done = worker(study, Trainer(before), slow_heart, say=said.append, should_stop=stop_once_anew).work()
     assert done.lost == 1
     assert any("taken up by another worker" in line for line in said)
     assert "this worker's session has expired: its heartbeats did not come through." in said
@@ -590,18 +589,21 @@ def test_a_storage_that_stays_away_ends_the_worker_and_nothing_is_lost(every_pla
     checked(other, 2)
 
 
-def test_an_error_of_the_storage_while_it_proposes_ends_the_worker(
-    database: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study = database.create(definition(max_trials=2))
-    one = worker(study, Trainer())
+class Buggy(Optimizer):
+    bugs = 1
 
-    def fails(*_: Any) -> Any:
-        raise RuntimeError("a bug of the optimiser")
+    def _propose(self, n: int) -> np.ndarray:
+        if Buggy.bugs:
+            Buggy.bugs -= 1
+            raise RuntimeError("a bug of the optimiser")
+        return self._draw_new(n)
 
-    monkeypatch.setattr(one.proposals, "_proposed", fails)
+
+def test_an_error_while_it_proposes_ends_the_worker(database: Place) -> None:
+    register_optimizer("buggy", Buggy)
+    study = database.create(definition(max_trials=2, optimizer="buggy"))
     with pytest.raises(RuntimeError, match="a bug of the optimiser"):
-        one.work()
+        worker(study, Trainer()).work()
     assert worker(database.open(), Trainer()).work().ended == 2  # the lease was given back
 
 
