@@ -3,6 +3,8 @@
 PYTHON ?= python3
 # Test files at once; a process each. JOBS=1 is for a debugger.
 JOBS ?= 2
+# What pytest is told besides:  make test PYTEST='-m "not slow"'
+PYTEST ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -29,7 +31,7 @@ demo: $(STAMP)
 	@$(BIN)/python tools/demo.py
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadfile --no-loadscope-reorder)
+	@$(BIN)/python -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadfile --no-loadscope-reorder) $(PYTEST)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -203,7 +204,7 @@ def check_graph(proto: onnx.ModelProto) -> None:
 
 def _checked_path(path: str | Path) -> Path:
     path = Path(path).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):  # a Path's own raises where a folder above it is closed
         raise InvalidArgumentError(f"path must be a file, but {path} is a folder.", f"Try {path / 'model.onnx'}.")
     if path.suffix.lower() != ".onnx":
         raise InvalidArgumentError(f"path must end in .onnx, but got {path}.", f"Try {path.with_suffix('.onnx')}.")

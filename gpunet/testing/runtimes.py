@@ -92,7 +92,7 @@ class RuntimeContract:
         images.flags.writeable = change != "not writable"
         np.testing.assert_allclose(runtime.load(source).run(images), expected, atol=1e-5)
 
-    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize("threads", sorted({1, min(2, available_threads())}))
     def test_it_computes_with_the_threads_asked_for(
         self, runtime: Runtime, source: Any, module: nn.Module, images: np.ndarray, threads: int
     ) -> None:

@@ -90,15 +90,15 @@ def test_figures_of_values():
 @pytest.mark.usefixtures("postgresql")
 def test_a_small_simulation(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "scale.json"
-    bench_search.main(["--simulate", "--workers", "6", "--trials", "40", "--wait-s", "0.5", "--processes", "2",
+    bench_search.main(["--simulate", "--workers", "6", "--trials", "20", "--wait-s", "0.5", "--processes", "2",
                        "--epochs", "2", "-o", str(path)])  # fmt: skip
     said = capsys.readouterr().out
-    assert "6 workers in 2 processes, 40 trials of lamcts" in said
+    assert "6 workers in 2 processes, 20 trials of lamcts" in said
     assert "PASS: a trial costs" in said
     found = json.loads(path.read_text())
     assert found["faults"] == []
-    assert found["costs"]["sum_s"]["count"] == len(found["trial_costs"]) == 40
-    assert found["ends"] == {"all 40 trials have ended": 6}
+    assert found["costs"]["sum_s"]["count"] == len(found["trial_costs"]) == 20
+    assert found["ends"] == {"all 20 trials have ended": 6}
     for each in found["trial_costs"]:
         assert each["asking_s"] > 0
         assert each["reporting_s"] > 0

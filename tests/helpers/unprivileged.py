@@ -38,8 +38,9 @@ def refused_in_a_read_only_folder(attempt: str, tmp_path: Path) -> tuple[str, st
     writable, read_only = tmp_path / "writable", tmp_path / "read-only"
     for folder in (writable, read_only):
         folder.mkdir()
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)  # pytest's own are closed to other users
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(0o755)  # pytest's own are closed to other users
     read_only.chmod(0o555)
     program = _PROGRAM.format(attempt=textwrap.indent(textwrap.dedent(attempt), "    "), nobody=_NOBODY)
     done = subprocess.run(

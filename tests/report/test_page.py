@@ -156,7 +156,7 @@ def test_hostile_names_are_text_and_empty_parts_say_so(tmp_path_factory: pytest.
 
 
 def test_without_chromium_ci_fails_and_others_skip(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("browser.CHROMIUM", None)
+    monkeypatch.setattr("helpers.browser.CHROMIUM", None)
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="chromium is not installed"):
         needs_chromium()

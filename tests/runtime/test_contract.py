@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +73,25 @@ class TestARegisteredOne(OnnxRuntimeContract):
     def test_its_name_is_taken(self, runtime: Runtime) -> None:
         with pytest.raises(InvalidArgumentError, match="there is a runtime 'reference' already"):
             register_runtime("reference", Reference)
+
+
+_THREADS = """
+import os
+os.sched_setaffinity(0, range(os.cpu_count()))  # these tests may have been given one core
+from gpunet import runtime
+from gpunet.core.machine import available_threads
+from gpunet.testing.networks import tiny_module, tiny_onnx
+module = tiny_module()
+for name, source in {"openvino": tiny_onnx(module), "onnxruntime": tiny_onnx(module), "pytorch": module}.items():
+    session = runtime.get(name).load(source)
+    assert session.threads == available_threads(), name
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind a process to processors")
+def test_they_compute_with_as_many_threads_as_there_are_cores() -> None:
+    done = subprocess.run([sys.executable, "-c", _THREADS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", runtimes.names())

@@ -109,10 +109,8 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path, 
 def test_sigterm_leaves_with_a_checkpoint_and_a_code_of_its_own(tmp_path: Path, spec: Path) -> None:
     process = _start(spec, tmp_path / "out")
     _wait_for(process, tmp_path / "out", 1)
-    asked_s = time.monotonic()
     process.terminate()
     _, said = process.communicate()
     assert process.returncode == 75, said
-    assert time.monotonic() - asked_s < 5
     assert "error: the run was asked to leave in epoch" in said
     assert "hint: The same command goes on from there" in said

@@ -38,6 +38,7 @@ def test_an_epoch_begun_in_its_middle_goes_on_as_the_whole_would_have() -> None:
     assert not same(next(iter(loader(seed=1).epoch(3))), whole[0])
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes:UserWarning")  # on a single core
 def test_workers_change_nothing() -> None:
     with_two = loader(workers=2)
     for epoch in (0, 1):
