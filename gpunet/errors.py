@@ -1,10 +1,12 @@
 """The errors of gpunet: one tree, each class also a builtin, each instance with a hint.
 
 `except ValueError` or `except LookupError` works without knowing this module; the command line
-prints `message` and `hint` of any `GpunetError` and exits 2.
+prints `message` and `hint` of any `GpunetError` and ends with its `exit_code`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 __all__ = [
     "CheckpointError",
@@ -33,10 +35,20 @@ __all__ = [
     "TrialLostError",
     "UnknownDeviceError",
     "UnknownModelError",
+    "UsageError",
     "VerificationError",
     "WeightsError",
     "WorkerError",
 ]
+
+# What a script can tell apart; 1 is a defect of gpunet, with its traceback.
+USAGE_EXIT_CODE = 2
+NOTHING_FITS_EXIT_CODE = 3
+ABSENT_EXIT_CODE = 4  # the network, or a file that is not there
+MISSING_EXIT_CODE = 5  # a package or a device
+FAILED_EXIT_CODE = 6  # what was asked for was done and failed its proof, or a file is damaged
+PREEMPTED_EXIT_CODE = 75  # sysexits' EX_TEMPFAIL: the run left when asked to; the same command goes on
+INTERRUPTED_EXIT_CODE = 130
 
 
 class GpunetError(Exception):
@@ -45,12 +57,21 @@ class GpunetError(Exception):
     Args:
         message: the rule and the value that broke it, in one sentence.
         hint: what the user can do next; may be empty where the message already says it.
+        nearest: names near to what was asked for.
+        exit_code: of a command that ends with it; that of the class unless given.
     """
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    exit_code = USAGE_EXIT_CODE
+
+    def __init__(
+        self, message: str, hint: str = "", *, nearest: Sequence[str] = (), exit_code: int | None = None
+    ) -> None:
         super().__init__(message, hint)
         self.message = message
         self.hint = hint
+        self.nearest = tuple(nearest)
+        if exit_code is not None:
+            self.exit_code = exit_code
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
@@ -58,6 +79,10 @@ class GpunetError(Exception):
 
 class InvalidArgumentError(GpunetError, ValueError):
     """An argument of a public function breaks its rule."""
+
+
+class UsageError(InvalidArgumentError):
+    """A command line is none that the command takes."""
 
 
 class SpecError(GpunetError, ValueError):
@@ -87,9 +112,13 @@ class UnknownModelError(GpunetError, LookupError):
 class NothingFitsError(GpunetError, LookupError):
     """No entry satisfies the query; the message names the nearest ones and their figures."""
 
+    exit_code = NOTHING_FITS_EXIT_CODE
+
 
 class ExhaustedError(GpunetError, LookupError):
     """Every point of a search domain has been proposed."""
+
+    exit_code = NOTHING_FITS_EXIT_CODE
 
 
 class WeightsError(GpunetError, RuntimeError):
@@ -99,13 +128,19 @@ class WeightsError(GpunetError, RuntimeError):
 class ChecksumError(WeightsError):
     """A file's SHA-256 is not the one recorded beside it."""
 
+    exit_code = FAILED_EXIT_CODE
+
 
 class DownloadError(WeightsError):
     """A download failed or ended early."""
 
+    exit_code = ABSENT_EXIT_CODE
+
 
 class CheckpointError(WeightsError):
     """A checkpoint file is not what its name promises: damaged, hostile or of another network."""
+
+    exit_code = FAILED_EXIT_CODE
 
 
 class RecordsError(GpunetError, RuntimeError):
@@ -127,6 +162,8 @@ class FolderInUseError(TrainingError):
 class PreemptedError(TrainingError):
     """A run was asked to leave, and did, with a checkpoint: the same call goes on from there."""
 
+    exit_code = PREEMPTED_EXIT_CODE
+
 
 class StudyError(GpunetError, ValueError):
     """A study is not what was asked for: not there, of another definition, of a newer version, or without trials."""
@@ -134,6 +171,8 @@ class StudyError(GpunetError, ValueError):
 
 class StudyUnavailableError(GpunetError, RuntimeError):
     """A study's storage does not answer, or cannot be written; what was recorded before is kept."""
+
+    exit_code = ABSENT_EXIT_CODE
 
 
 class TrialLostError(GpunetError, RuntimeError):
@@ -151,13 +190,19 @@ class ExportError(GpunetError, RuntimeError):
 class VerificationError(ExportError):
     """An exported file does not compute what the model computes."""
 
+    exit_code = FAILED_EXIT_CODE
+
 
 class MissingDependencyError(GpunetError, ImportError):
     """An optional package is needed; the hint names the extra that installs it."""
 
+    exit_code = MISSING_EXIT_CODE
+
 
 class RuntimeUnavailableError(GpunetError, RuntimeError):
     """An inference runtime cannot run here: not installed, no device, or not at this precision."""
+
+    exit_code = MISSING_EXIT_CODE
 
 
 class TableError(GpunetError, RuntimeError):

@@ -2,58 +2,57 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from typing import Annotated
 
 from gpunet.cli import options
+from gpunet.cli.command import command
+from gpunet.cli.options import opt
 from gpunet.core import console
 
 
-def add_parser(commands: Any) -> None:
-    """Add `find` to the commands of `gpunet`."""
-    parser = commands.add_parser(
-        "find",
-        help="networks that fit a latency budget on a device, the most accurate first",
-        description="Print the networks that fit a latency budget on a device, the most accurate first. Where several "
-        "records of a network apply, the slowest decides. Nothing fits: the nearest networks are named on standard "
-        "error, and the exit code is 2.",
-    )
-    options.add_device(parser)
-    parser.add_argument("--max-ms", metavar="MS", type=float, help="latency budget in ms, for the whole batch")
-    parser.add_argument("--min-top1", metavar="PERCENT", type=float, help="least top-1 accuracy, in percent")
-    parser.add_argument("--max-params", metavar="N", type=float, help="most parameters, counted singly: 15e6")
-    options.add_conditions(parser)
-    options.add_nominal(parser)
-    parser.add_argument(
-        "--refresh", action="store_true", help="on 'local': measure all anew, in place of the figures that are kept"
-    )
-    parser.add_argument(
-        "--include-baselines", action="store_true", help="the paper's baselines that timm can build, too"
-    )
-    options.add_zoo(parser)
-    options.add_json(parser)
-    parser.set_defaults(run=run)
+@command(
+    "find", panel="Ask",
+    examples=["gpunet find -d gv100 --max-ms 0.8", "gpunet find -d local --min-top1 80 --json"],
+    renamed={"--include-baselines": "--baselines"},
+)  # fmt: skip
+def find(
+    device: options.Device,
+    max_ms: Annotated[float | None, opt(metavar="MS", help="latency budget in ms, for the whole batch")] = None,
+    min_top1: Annotated[float | None, opt(metavar="PERCENT", help="least top-1 accuracy, in percent")] = None,
+    max_params: Annotated[float | None, opt(metavar="N", help="most parameters, counted singly: 15e6")] = None,
+    batch_size: options.BatchSize = 1,
+    runtime: options.Runtime = None,
+    precision: options.Precision = None,
+    include_nominal: options.IncludeNominal = False,
+    baselines: options.Baselines = False,
+    refresh: Annotated[
+        bool, opt("--refresh", help="on 'local': measure all anew, in place of the figures that are kept")
+    ] = False,
+    zoo: options.Zoo = None,
+    as_json: options.Json = False,
+) -> None:
+    """Networks that fit a latency budget on a device, the most accurate first.
 
-
-def run(args: argparse.Namespace) -> None:
-    """Print the matches, or raise NothingFitsError with the nearest."""
+    Where several records of a network apply, the slowest decides. Nothing fits: the nearest networks are named, and
+    the exit code is 3.
+    """
     from gpunet.zoo.query import Query, best, candidates, satisfies
 
     query = Query(
-        device=args.device,
-        max_ms=args.max_ms,
-        min_top1=args.min_top1,
-        max_params=args.max_params,
-        batch_size=args.batch_size,
-        runtime=args.runtime,
-        precision=args.precision,
-        include_nominal=args.include_nominal,
-        include_baselines=args.include_baselines,
+        device=device,
+        max_ms=max_ms,
+        min_top1=min_top1,
+        max_params=max_params,
+        batch_size=batch_size,
+        runtime=runtime,
+        precision=precision,
+        include_nominal=include_nominal,
+        include_baselines=baselines,
     )
-    matches = [match for match in candidates(query, args.zoo, refresh=args.refresh) if satisfies(match, query)]
+    matches = [match for match in candidates(query, zoo, refresh=refresh) if satisfies(match, query)]
     if not matches:
-        best(query, args.zoo)  # raises NothingFitsError, with the nearest networks
-    if args.json:
+        best(query, zoo)  # raises NothingFitsError, with the nearest networks
+    if as_json:
         console.print_json([match.to_dict() for match in matches])
         return
     sources = console.Footnotes()

@@ -1,42 +1,67 @@
-"""The command `gpunet`: find, list, info, pareto, bench, table, train, eval, search, populate, report, publish."""
+"""The command `gpunet`: one tree of commands, each in a file of its own."""
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Annotated, ClassVar, NoReturn
+
+import typer
 
 import gpunet
+from gpunet.cli.command import Group, run_command
 from gpunet.core import console
 
-# In the order of the help. A new command is a file with `add_parser`, and a word here.
-COMMANDS = (
-    "find", "listing", "info", "pareto", "bench", "table.command", "train", "evaluate", "search.command", "populate",
-    "report", "publish",
+
+class Gpunet(Group):
+    """All commands, in the order of the help. A new one is a file, and a line here."""
+
+    places: ClassVar = {
+        "find": "find:find",
+        "list": "listing:list_models",
+        "info": "info:info",
+        "pareto": "pareto:pareto",
+        "export": "export:export",
+        "verify": "verify:verify",
+        "predict": "predict:predict",
+        "bench": "bench:bench",
+        "eval": "evaluate:evaluate",
+        "train": "train:train",
+        "table": "table.group:TABLE",
+        "search": "search.group:SEARCH",
+        "populate": "populate:populate",
+        "report": "report:report",
+        "publish": "publish:publish",
+    }
+
+
+app = typer.Typer(
+    name="gpunet", cls=Gpunet, rich_markup_mode="rich",
+    help="Convolutional networks tiered by the latency they really have on a device.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-_SUMMARY = "Convolutional networks tiered by the latency they really have on a device."
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line of `gpunet`."""
-    top = argparse.ArgumentParser(prog="gpunet", description=_SUMMARY)
-    top.add_argument("--version", action="version", version=f"gpunet {gpunet.__version__}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND")
-    for name in COMMANDS:
-        importlib.import_module(f"gpunet.cli.{name}").add_parser(commands)
-    return top
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"gpunet {gpunet.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="and end")] = False,
+) -> None:
+    """Options before the command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `gpunet` with these arguments (default: the process's)."""
-    command_line = parser()
-    chosen = command_line.parse_args(arguments)
-    if not hasattr(chosen, "run"):
-        command_line.print_help(sys.stderr)
-        raise SystemExit(console.USAGE_EXIT_CODE)
-    chosen.run(chosen)
+    """Run `gpunet` with these arguments (default: the process's).
+
+    Raises:
+        GpunetError: what the command raised; UsageError where the arguments are none of its.
+        SystemExit: it ended with another exit code than 0, or showed its help.
+    """
+    run_command(typer.main.get_command(app), "gpunet", arguments)
 
 
 def run() -> NoReturn:

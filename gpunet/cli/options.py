@@ -1,50 +1,111 @@
-"""Options that several commands have, so that each means the same everywhere."""
+"""Options that several commands have, so that each means the same everywhere, and what completes their values."""
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+PrecisionName = Literal["fp32", "fp16", "int8"]
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """--json."""
-    parser.add_argument("--json", action="store_true", help="print JSON on standard output, and nothing else there")
+def _that_begin(names: Iterable[str], incomplete: str) -> list[str]:
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
-def add_zoo(parser: argparse.ArgumentParser) -> None:
-    """--zoo DIR ..."""
-    parser.add_argument(
-        "--zoo",
-        metavar="DIR",
-        type=Path,
-        nargs="+",
-        action="extend",
-        help="folders of your own entries, beside the zoo's",
+def complete_model(incomplete: str) -> list[str]:
+    """Models that can be built."""
+    from gpunet.zoo.catalog import catalog
+
+    return _that_begin((entry.name for entry in catalog().values() if entry.buildable), incomplete)
+
+
+def complete_device(incomplete: str) -> list[str]:
+    """Devices with figures, and 'local'."""
+    from gpunet.zoo.catalog import catalog
+
+    chips = {record.chip for entry in catalog().values() for record in entry.records}
+    return _that_begin(["local", *chips], incomplete)
+
+
+def complete_runtime(incomplete: str) -> list[str]:
+    """Runtimes, whether installed or not."""
+    from gpunet.runtime import names
+
+    return _that_begin(names(), incomplete)
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Recipes that come with gpunet."""
+    from gpunet.train.recipes import recipe_names
+
+    return _that_begin(recipe_names(), incomplete)
+
+
+def complete_study(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Studies in the database that the command line names before."""
+    from gpunet.search.study.opening import study_names
+    from gpunet.search.study.quiet import quiet_optuna
+
+    place = ctx.params.get("study")
+    if not place:
+        return []
+    quiet_optuna()
+    return _that_begin(study_names(place), incomplete)
+
+
+def opt(*names: str, help: str, metavar: str | None = None, complete: Any = None, panel: str | None = None,
+        **how: Any) -> Any:  # fmt: skip
+    """An option of a command, as the annotation of a parameter takes it."""
+    return typer.Option(
+        *names, help=help, metavar=metavar, autocompletion=complete, rich_help_panel=panel, show_default=False, **how
     )
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """--device NAME, required."""
-    parser.add_argument(
-        "-d", "--device", metavar="NAME", required=True,
-        help="chip, board or everyday name: gv100, 'Tesla V100', ...; 'local' measures this machine",
-    )  # fmt: skip
-
-
-def add_conditions(parser: argparse.ArgumentParser) -> None:
-    """--batch-size, --runtime, --precision: what a latency depends on."""
-    parser.add_argument("-b", "--batch-size", metavar="N", type=int, default=1, help="images a run (default: 1)")
-    parser.add_argument(
-        "-r", "--runtime", metavar="NAME",
-        help="tensorrt, openvino, onnxruntime, ... (default: on a GPU TensorRT's family, on 'local' the best one)",
-    )  # fmt: skip
-    parser.add_argument(
-        "-p", "--precision", metavar="NAME", help="fp32, fp16 or int8 (default: all recorded; on 'local' fp32)"
-    )
-
-
-def add_nominal(parser: argparse.ArgumentParser) -> None:
-    """--include-nominal."""
-    parser.add_argument(
-        "--include-nominal", action="store_true", help="let nominal figures (the label of a tier) count too"
-    )
+Json = Annotated[bool, opt("--json", help="print JSON on standard output, errors too, and nothing else there")]
+Zoo = Annotated[
+    list[Path] | None, opt("--zoo", metavar="DIR...", help="folders of your own entries or runs, beside the zoo's")
+]
+Device = Annotated[
+    str,
+    opt("--device", "-d", metavar="NAME", complete=complete_device,
+        help="chip, board or everyday name: gv100, 'Tesla V100', ...; 'local' measures this machine"),
+]  # fmt: skip
+BatchSize = Annotated[int, opt("--batch-size", "-b", metavar="N", help="images a run (default: 1)")]
+Runtime = Annotated[
+    str | None,
+    opt("--runtime", "-r", metavar="NAME", complete=complete_runtime,
+        help="tensorrt, openvino, onnxruntime, ... (default: on a GPU TensorRT's family, on 'local' the best one)"),
+]  # fmt: skip
+Precision = Annotated[
+    PrecisionName | None, opt("--precision", "-p", help="default: all that are recorded; on 'local' fp32")
+]
+Threads = Annotated[
+    int | None, opt("--threads", "-t", metavar="N", min=1, help="threads that compute (default: all available)")
+]
+IncludeNominal = Annotated[bool, opt("--include-nominal", help="let nominal figures (the label of a tier) count too")]
+Baselines = Annotated[bool, opt("--baselines", help="the paper's baselines that timm can build, too")]
+Weights = Annotated[
+    Path | None, opt("--weights", metavar="FILE", help="safetensors, or NVIDIA's .pth.tar or zip, in place of its own")
+]
+On = Annotated[
+    str | None, opt("--on", metavar="cpu|cuda", help="where torch computes: cpu, cuda, cuda:1 (default: a GPU if any)")
+]
+LoaderWorkers = Annotated[
+    int, opt("--loader-workers", metavar="N", min=0, help="processes that prepare images (default: 0, none)")
+]
+MaxUnreadable = Annotated[
+    int, opt("--max-unreadable", metavar="N", min=0, help="images that may be unreadable (default: 10)")
+]
+Data = Annotated[
+    str,
+    opt("--data", metavar="DATA",
+        help="a folder (with train/ and validation/, each with a folder a class), digits, or a dataset of timm's: "
+        "torch/cifar10, hfds/user/name, wds/..., tfds/..."),
+]  # fmt: skip
+DataRoot = Annotated[Path | None, opt("--data-root", metavar="DIR", help="where a named dataset lies, or a folder")]
+ClassMap = Annotated[
+    Path | None, opt("--class-map", metavar="FILE", help="text file with the model's classes in order, one a line")
+]

@@ -8,26 +8,23 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TextIO
 
-from gpunet.errors import GpunetError, PreemptedError, VerificationError
+from gpunet.errors import ABSENT_EXIT_CODE, INTERRUPTED_EXIT_CODE, GpunetError
 
-USAGE_EXIT_CODE = 2
-FAILED_EXIT_CODE = 1  # what was asked for was done, and failed its proof
-INTERRUPTED_EXIT_CODE = 130
-PREEMPTED_EXIT_CODE = 75  # sysexits' EX_TEMPFAIL: the run left when asked to; the same command goes on
 # A full disk, a folder that may not be written: the machine's refusals, not our bugs.
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
 
 
 def run(command: Callable[[], None]) -> NoReturn:
-    """Run a command: known errors become a message, a hint and exit code 2 (1 for a file that failed its proof,
-    75 for a run that was asked to leave); bugs keep their traceback.
+    """Run a command: known errors become a message, a hint and the exit code of their class; bugs keep their traceback.
 
-    A full disk and a folder that may not be written are known errors too.
+    With --json on the command line a known error is one JSON object on standard output. A full disk and a folder that
+    may not be written are known errors too.
     gpunet's own warnings become one line on standard error, without the place in the code that gave them.
     """
     show_others = warnings.showwarning
@@ -46,10 +43,8 @@ def run(command: Callable[[], None]) -> NoReturn:
         command()
         sys.stdout.flush()
     except GpunetError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
-        sys.exit(_exit_code(error))
+        _print_error(error)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED_EXIT_CODE)
@@ -60,16 +55,20 @@ def run(command: Callable[[], None]) -> NoReturn:
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
-        print(f"error: {error}", file=sys.stderr)
-        print("hint: GPUNET_HOME chooses the folder where gpunet keeps its files.", file=sys.stderr)
-        sys.exit(USAGE_EXIT_CODE)
+        hint = "GPUNET_HOME chooses the folder where gpunet keeps its files."
+        _print_error(GpunetError(str(error), hint))
+        sys.exit(ABSENT_EXIT_CODE)
     sys.exit(0)
 
 
-def _exit_code(error: GpunetError) -> int:
-    if isinstance(error, PreemptedError):
-        return PREEMPTED_EXIT_CODE
-    return FAILED_EXIT_CODE if isinstance(error, VerificationError) else USAGE_EXIT_CODE
+def _print_error(error: GpunetError) -> None:
+    if "--json" in sys.argv[1:]:
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()
+        print_json({"error": kind, "message": error.message, "hint": error.hint, "nearest": list(error.nearest)})
+        return
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

@@ -1,0 +1,156 @@
+"""What every command is made with: its place in the help, its examples, options of many values, old spellings.
+
+A command is a function with annotated parameters (typer), and stands in a file of its own. Files are imported when
+their command is named, and by the help of the group above.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from gpunet.core import console
+from gpunet.errors import UsageError
+
+
+class Command(TyperCommand):
+    """A command. An option that may be repeated also takes several values at once, up to the next option."""
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """As typer's, after old spellings and options of many values are put as it reads them."""
+        return super().parse_args(ctx, list(self._spread(list(self._renewed(args)))))
+
+    def _renewed(self, args: Sequence[str]) -> Iterator[str]:
+        for arg in args:
+            name, equals, value = arg.partition("=")
+            if name in self.renamed:
+                console.note(f"warning: {name} is called {self.renamed[name]} now; the old name goes with gpunet 0.3.")
+                arg = f"{self.renamed[name]}{equals}{value}"
+            yield arg
+
+    def _spread(self, args: Sequence[str]) -> Iterator[str]:
+        """'--zoo a b' -> '--zoo', 'a', '--zoo', 'b'."""
+        many = {name for each in self.params if getattr(each, "multiple", False) for name in each.opts}
+        option, first = None, False
+        for place, arg in enumerate(args):
+            if arg == "--":
+                yield from args[place:]
+                return
+            if arg.startswith("-") and not _is_number(arg):
+                option, first = arg if arg in many else None, True
+            elif option is not None and not first:
+                yield option
+            else:
+                first = False
+            yield arg
+
+
+class Group(TyperGroup):
+    """Commands by name; the file of each is imported when it is asked for.
+
+    `places` says where: 'module:function' below gpunet.cli.
+    """
+
+    places: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self.commands = dict.fromkeys(self.places)  # the names, for a hint at what was meant
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        """In the order of the help."""
+        return list(self.places)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+        """The command of this name, or None."""
+        place = self.places.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        return getattr(importlib.import_module(f"gpunet.cli.{module}"), name)
+
+
+def command(
+    name: str,
+    *,
+    panel: str | None = None,
+    examples: Sequence[str] = (),
+    renamed: Mapping[str, str] | None = None,
+    completion: bool = False,
+) -> Callable[[Callable[..., None]], Command]:
+    """Make a command of a function; its docstring is the help, and begins with one line for the group's.
+
+    Args:
+        name: what users type.
+        panel: the group of commands in the help above that it stands in.
+        examples: whole command lines.
+        renamed: options' old spellings, each with the one that stands for it now; they are taken with a warning.
+        completion: give it --install-completion and --show-completion, for one that stands alone.
+    """
+    kind = type("Command", (Command,), {"renamed": dict(renamed or {})})
+    shown = "\n\n".join(["Examples:", *(f"  {each}" for each in examples)]) if examples else None
+
+    def made(function: Callable[..., None]) -> Command:
+        app = typer.Typer(add_completion=completion, rich_markup_mode="rich")
+        settings = {"help_option_names": ["-h", "--help"]}
+        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        text = "\n\n".join(" ".join(each.split()) for each in paragraphs)
+        app.command(name, cls=kind, help=text, epilog=shown, rich_help_panel=panel, context_settings=settings)(function)
+        built: Any = typer.main.get_command(app)
+        for each in built.params:
+            if getattr(each, "is_flag", False):
+                each.metavar = ""
+        return built
+
+    return made
+
+
+def group(name: str, places: Mapping[str, str], help: str, *, panel: str | None = None) -> Group:
+    """Make a group of commands, each 'module:function' below gpunet.cli."""
+    app = typer.Typer(
+        name=name, cls=type("Group", (Group,), {"places": dict(places)}), help=help, add_completion=False,
+        rich_markup_mode="rich", rich_help_panel=panel,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )  # fmt: skip
+    app.callback()(lambda: None)
+    made: Any = typer.main.get_command(app)
+    return made
+
+
+def run_command(command: TyperCommand | TyperGroup, name: str, arguments: Sequence[str] | None) -> None:
+    """Run a command, or complete its command line where a shell asks for that.
+
+    Raises:
+        UsageError: the arguments are none that it takes.
+        SystemExit: it ended with another exit code than 0, or showed its help.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if f"_{name.replace('-', '_').upper()}_COMPLETE" in os.environ:
+        command.main(given, prog_name=name)
+    try:
+        with command.make_context(name, given) as context:
+            command.invoke(context)
+    except typer.Exit as left:
+        raise SystemExit(left.exit_code) from None
+    except typer.TyperException as error:
+        at = getattr(error, "ctx", None)
+        path = name if at is None else at.command_path
+        raise UsageError(f"{path}: {error.format_message()}", f"'{path} --help' says what it takes.") from None
+
+
+def _is_number(text: str) -> bool:
+    """'-0.5' is a value, not an option."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
