@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gpunet.core.device import LOCAL
-from gpunet.zoo.catalog import Zoo, catalog, entry_named
+from gpunet.zoo.catalog import Zoo, catalog, entry_named, names_like
 from gpunet.zoo.query import Query, best, recorded_devices
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def create(
 
 
 def load(
-    name: str,
+    name: str | Path,
     *,
     pretrained: bool = True,
     weights: str | Path | None = None,
@@ -79,7 +80,7 @@ def load(
     """A network of the zoo by name, in evaluation mode.
 
     Args:
-        name: e.g. 'gpunet_1', a baseline's, or one of the entries in `zoo`.
+        name: e.g. 'gpunet_1', a baseline's, one of the entries in `zoo`, or the folder of an entry or training run.
         pretrained: load its weights: from the cache, a Hugging Face repository or NVIDIA's NGC, in this order.
         weights: a file to load them from instead: safetensors, or NVIDIA's `.pth.tar` or zip.
         zoo: folders of one's own entries.
@@ -95,10 +96,19 @@ def load(
     return cast("GPUNet", model_from_entry(entry, pretrained=pretrained, weights=weights, **model_kwargs))
 
 
-def list_models(*, include_baselines: bool = False, zoo: Zoo = None) -> list[str]:
-    """Names for `load`: NVIDIA's seven, those in `zoo`, and with `include_baselines` the paper's that timm builds."""
-    entries = catalog(zoo).values()
-    return [e.name for e in entries if e.buildable and (include_baselines or e.role != "baseline")]
+def list_models(
+    pattern: str | Sequence[str] | None = None, *, include_baselines: bool = False, zoo: Zoo = None
+) -> list[str]:
+    """Names for `load`: NVIDIA's seven, those in `zoo`, and with `include_baselines` the paper's that timm builds.
+
+    Args:
+        pattern: with * and ? for any letters, such as 'gpunet_p*'; or several. Default: all.
+        include_baselines: the paper's baselines too.
+        zoo: folders of one's own entries.
+    """
+    entries = catalog(zoo)
+    chosen = (entries[name] for name in names_like(entries, pattern))
+    return [e.name for e in chosen if e.buildable and (include_baselines or e.role != "baseline")]
 
 
 def list_devices(*, zoo: Zoo = None) -> list[str]:

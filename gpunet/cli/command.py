@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -17,17 +18,51 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from gpunet.core import console
-from gpunet.errors import UsageError
+from gpunet.errors import GpunetError, UsageError
 
 
 class Command(TyperCommand):
     """A command. An option that may be repeated also takes several values at once, up to the next option."""
 
     renamed: ClassVar[Mapping[str, str]] = {}
+    shorthands: ClassVar[Callable[[], Mapping[str, Sequence[str]]] | None] = None
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
-        """As typer's, after old spellings and options of many values are put as it reads them."""
-        return super().parse_args(ctx, list(self._spread(list(self._renewed(args)))))
+    def __init__(self, name: str | None, **how: Any) -> None:
+        super().__init__(name, **how)
+        for each in self.params:
+            if getattr(each, "is_flag", False):
+                each.metavar = ""  # '<bool>' by itself
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer's, after old spellings, shorthands and options of many values are put as it reads them."""
+        ctx.meta["given"] = tuple(args)
+        short = type(self).shorthands
+        known = short() if short is not None else {}
+        whole = [word for arg in self._renewed(args) for word in known.get(arg, [arg])]
+        return super().parse_args(ctx, list(self._spread(whole)))
+
+    def invoke(self, ctx: Any) -> Any:
+        """As typer's; errors of the library name the command's options in place of its arguments."""
+        try:
+            return super().invoke(ctx)
+        except GpunetError as error:
+            error.message, error.hint = self._in_options(error.message), self._in_options(error.hint)
+            error.args = (error.message, error.hint)
+            raise
+
+    def _in_options(self, text: str) -> str:
+        """'Pass weights=FILE' -> 'Pass --weights FILE', 'max_ms must be' -> '--max-ms must be'."""
+        for each in self.params:
+            long = [name for name in each.opts if name.startswith("--")]
+            if not long:
+                continue
+            name, option = each.name or "", long[0]
+            text = re.sub(rf"\b{name}=True\b|\b{name.removeprefix('no_')}=False\b", option, text)
+            text = re.sub(rf"\b(?<!--){name}=(['\"]?)([^\s'\",;)]+)\1", rf"{option} \2", text)
+            words = r"must|goes|needs|is|are|cannot|takes|has" if "_" not in name else r""
+            subject = rf"(?<![\w.-]){name}\b" if "_" in name else rf"^{name}(?= (?:{words})\b)"
+            text = re.sub(subject, option, text)
+        return text
 
     def _renewed(self, args: Sequence[str]) -> Iterator[str]:
         for arg in args:
@@ -64,13 +99,13 @@ class Group(TyperGroup):
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
-        self.commands = dict.fromkeys(self.places)  # the names, for a hint at what was meant
+        self.commands = dict.fromkeys(self.places)  # type: ignore[assignment]  # the names, for a hint at what was meant
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """In the order of the help."""
         return list(self.places)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of this name, or None."""
         place = self.places.get(cmd_name)
         if place is None:
@@ -85,6 +120,7 @@ def command(
     panel: str | None = None,
     examples: Sequence[str] = (),
     renamed: Mapping[str, str] | None = None,
+    shorthands: Callable[[], Mapping[str, Sequence[str]]] | None = None,
     completion: bool = False,
 ) -> Callable[[Callable[..., None]], Command]:
     """Make a command of a function; its docstring is the help, and begins with one line for the group's.
@@ -94,9 +130,11 @@ def command(
         panel: the group of commands in the help above that it stands in.
         examples: whole command lines.
         renamed: options' old spellings, each with the one that stands for it now; they are taken with a warning.
+        shorthands: says what a word stands for: '--trt' for '--format tensorrt'.
         completion: give it --install-completion and --show-completion, for one that stands alone.
     """
-    kind = type("Command", (Command,), {"renamed": dict(renamed or {})})
+    short = None if shorthands is None else staticmethod(shorthands)
+    kind = type("Command", (Command,), {"renamed": dict(renamed or {}), "shorthands": short})
     shown = "\n\n".join(["Examples:", *(f"  {each}" for each in examples)]) if examples else None
 
     def made(function: Callable[..., None]) -> Command:
@@ -106,9 +144,6 @@ def command(
         text = "\n\n".join(" ".join(each.split()) for each in paragraphs)
         app.command(name, cls=kind, help=text, epilog=shown, rich_help_panel=panel, context_settings=settings)(function)
         built: Any = typer.main.get_command(app)
-        for each in built.params:
-            if getattr(each, "is_flag", False):
-                each.metavar = ""
         return built
 
     return made
@@ -126,7 +161,7 @@ def group(name: str, places: Mapping[str, str], help: str, *, panel: str | None 
     return made
 
 
-def run_command(command: TyperCommand | TyperGroup, name: str, arguments: Sequence[str] | None) -> None:
+def run_command(command: Any, name: str, arguments: Sequence[str] | None) -> None:
     """Run a command, or complete its command line where a shell asks for that.
 
     Raises:

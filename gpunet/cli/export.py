@@ -1,23 +1,25 @@
-"""The command `gpunet-export`: a network as the file that runs in production, with the proof and a sidecar."""
+"""`gpunet export`, also by the name `gpunet-export`: a network as the file that runs, with proof and sidecar."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import math
 import re
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
 
 import gpunet
 from gpunet import runtime as runtimes
 from gpunet.cli import options
+from gpunet.cli.command import command, run_command
+from gpunet.cli.options import opt
 from gpunet.core import console
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError
 from gpunet.zoo.named import network_named
 
 if TYPE_CHECKING:
@@ -27,95 +29,42 @@ if TYPE_CHECKING:
 
 _GIB = 1 << 30
 
+_MODEL_HELP = "a model of 'gpunet list --baselines' or of your zoo; the folder of an entry or run; or a spec's JSON"
+_DEVICE_HELP = "instead of MODEL: the most accurate that fits on a device"
+_OUT_HELP = "the file to write (default: a name made of model, device, precision and format; none with --triton)"
+_TRITON_HELP = "a Triton model repository that gets the network too, with its config"
+_PRECISION_HELP = "what the network computes in; it is in the graph (default: fp32)"
+_BATCH_SIZE_HELP = "images a run: one number, or a range with the size to optimise for, such as 1:8:64 (default: 1)"
+_CALIBRATION_HELP = "for int8: a folder of pictures like those that the network will see, or one of timm's datasets"
+_INT8_LAYOUT_HELP = (
+    "for int8 in an ONNX file: the runtime that is to run it (default: tensorrt, the one that a GPU takes; ONNX Runtime "
+    "on a processor is slow with it)"
+)
 _IMAGES_HELP = "pictures to compare on (default: photographs that installed packages ship)"
+_COMPUTE_CAPABILITY_HELP = "GPUs to build for, e.g. 8.6 12.0 (--trt-rtx only; default: all from 8.0 on)"
 _WORKSPACE_GIB_HELP = "most memory for a kernel beside its tensors (default: 10)"
 _OPTIMIZATION_LEVEL_HELP = "0 builds fastest, 5 runs fastest (default: 3)"
 _HARDWARE_COMPATIBILITY_HELP = "run on other GPUs too, at a cost in speed (--trt only)"
 _VERSION_COMPATIBLE_HELP = "run on later TensorRT versions too, at a cost in speed (--trt only)"
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line of `gpunet-export`."""
-    top = argparse.ArgumentParser(
-        prog="gpunet-export",
-        description="Export a network to the file that runs in production: ONNX, OpenVINO IR, or an engine of TensorRT "
-        "or TensorRT-RTX. The file is compared with PyTorch on photographs before it is kept, and FILE.json beside it "
-        "says what it is.",
-    )
-    top.add_argument(
-        "model", metavar="MODEL", nargs="?",
-        help="a model of 'gpunet list --baselines' or of your own zoo; the folder of an entry; or a spec's JSON file",
-    )  # fmt: skip
-    top.add_argument("-d", "--device", metavar="NAME", help="instead of MODEL: the most accurate that fits on a device")
-    top.add_argument("--max-ms", metavar="MS", type=float, help="with --device: the latency budget")
-    top.add_argument(
-        "-o", "--output", metavar="FILE", type=Path, help="the file to write (may be left out with --triton)"
-    )
-    top.add_argument(
-        "--triton",
-        metavar="DIR",
-        type=Path,
-        help="a Triton model repository that gets the network too, with its config",
-    )
-    formats = top.add_argument_group("format (default: ONNX)").add_mutually_exclusive_group()
-    for each in runtimes.file_formats().values():
-        if each.option[0]:
-            flag, text = each.option
-            formats.add_argument(flag, dest="target", action="store_const", const=each.name, help=text)
-    top.add_argument(
-        "-p", "--precision", choices=("fp32", "fp16", "int8"), default="fp32",
-        help="what the network computes in; it is in the graph (default: fp32)",
-    )  # fmt: skip
-    top.add_argument(
-        "-b", "--batch", metavar="N|MIN:OPT:MAX", type=batch_size, default=1,
-        help="images a run: one number, or a range with the size to optimise for, such as 1:8:64 (default: 1)",
-    )  # fmt: skip
-    top.add_argument("--io-fp16", action="store_true", help="with fp16: half at input and output too")
-    top.add_argument(
-        "--calibration", metavar="FOLDER|DATASET",
-        help="for int8: a folder of pictures like those that the network will see, or one of timm's datasets",
-    )  # fmt: skip
-    top.add_argument(
-        "--int8-layout", choices=tuple(runtimes.layouts()),
-        help="for int8 in an ONNX file: the runtime that is to run it (default: tensorrt, the one that a GPU takes; "
-        "ONNX Runtime on a processor is slow with it)",
-    )  # fmt: skip
-    top.add_argument("--leave-out", metavar="LAYER", nargs="+", default=[], help="layers that int8 leaves in float")
-    top.add_argument("--images", metavar="FOLDER", type=Path, help=_IMAGES_HELP)
-    top.add_argument("--weights", metavar="FILE", type=Path, help="safetensors, or NVIDIA's .pth.tar or zip")
-    top.add_argument(
-        "--no-pretrained",
-        dest="pretrained",
-        action="store_false",
-        help="export the untrained network: no weights needed",
-    )
-    top.add_argument("--opset", metavar="N", type=int, default=17, help="ONNX opset (default: 17)")
-    top.add_argument("--keep", action="store_true", help="keep a file that fails its proof")
-    _add_engine_options(top)
-    options.add_zoo(top)
-    options.add_json(top)
-    top.add_argument("--version", action="version", version=f"gpunet-export {gpunet.__version__}")
-    top.set_defaults(target="onnx")
-    return top
+def _shorthands() -> dict[str, list[str]]:
+    """'--trt' is '--format tensorrt'."""
+    return {each.option[0]: ["--format", each.name] for each in runtimes.file_formats().values() if each.option[0]}
 
 
-def _add_engine_options(top: argparse.ArgumentParser) -> None:
-    engines = top.add_argument_group("engines")
-    engines.add_argument("--cache", action="store_true", help="keep an engine that is what this build would give")
-    engines.add_argument(
-        "--compute-capability", metavar="X.Y", nargs="+", default=[],
-        help="GPUs to build for, e.g. 8.6 12.0 (--trt-rtx only; default: all from 8.0 on)",
-    )  # fmt: skip
-    engines.add_argument("--workspace-gib", metavar="N", type=float, default=10, help=_WORKSPACE_GIB_HELP)
-    engines.add_argument("--optimization-level", metavar="0-5", type=int, help=_OPTIMIZATION_LEVEL_HELP)
-    engines.add_argument(
-        "--hardware-compatibility", choices=("ampere+", "same_compute_capability"), help=_HARDWARE_COMPATIBILITY_HELP
-    )
-    engines.add_argument("--version-compatible", action="store_true", help=_VERSION_COMPATIBLE_HELP)
+def _format_help() -> str:
+    known = [f"{each.name} ({each.option[0]}: {each.option[1]})" for each in runtimes.file_formats().values()
+             if each.option[0]]  # fmt: skip
+    return f"onnx (the default), {', '.join(known)}"
 
 
 def batch_size(text: str) -> int | tuple[int, int, int]:
-    """'8' -> 8; '1:8:64' -> (1, 8, 64), least, optimal and most. Raises ArgumentTypeError for anything else."""
+    """'8' -> 8; '1:8:64' -> (1, 8, 64), least, optimal and most.
+
+    Raises:
+        InvalidArgumentError: it is neither.
+    """
     try:
         numbers = [int(part) for part in text.split(":")]
     except ValueError:
@@ -124,95 +73,157 @@ def batch_size(text: str) -> int | tuple[int, int, int]:
         return numbers[0]
     if len(numbers) == 3:
         return numbers[0], numbers[1], numbers[2]
-    raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor MIN:OPT:MAX, such as 1:8:64")
+    raise InvalidArgumentError(f"--batch-size {text!r} is neither a number nor MIN:OPT:MAX.", "Such as 1:8:64.")
 
 
-def network(args: argparse.Namespace) -> nn.Module:
+@command(
+    "export", panel="Deploy", completion=True, shorthands=_shorthands,
+    examples=["gpunet export gpunet_1 -o gpunet_1.onnx", "gpunet export --device gv100 --max-ms 0.8 --trt",
+              "gpunet export run0 --openvino --precision int8 --calibration photos/"],
+    renamed={"--batch": "--batch-size", "--output": "--out"},
+)  # fmt: skip
+def export(
+    ctx: typer.Context,
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help=_MODEL_HELP, autocompletion=options.complete_model)
+    ] = None,
+    device: Annotated[
+        str | None, opt("--device", "-d", metavar="NAME", help=_DEVICE_HELP, complete=options.complete_device)
+    ] = None,
+    max_ms: Annotated[float | None, opt(metavar="MS", help="with --device: the latency budget")] = None,
+    out: Annotated[Path | None, opt("--out", "-o", metavar="FILE", help=_OUT_HELP)] = None,
+    formats: Annotated[list[str] | None, opt("--format", metavar="NAME", help=_format_help())] = None,
+    triton: Annotated[Path | None, opt("--triton", metavar="DIR", help=_TRITON_HELP)] = None,
+    precision: Annotated[options.PrecisionName, opt("--precision", "-p", help=_PRECISION_HELP)] = "fp32",
+    batch: Annotated[str, opt("--batch-size", "-b", metavar="N|MIN:OPT:MAX", help=_BATCH_SIZE_HELP)] = "1",
+    io_fp16: Annotated[bool, opt("--io-fp16", help="with fp16: half at input and output too")] = False,
+    calibration: Annotated[str | None, opt(metavar="FOLDER|DATASET", help=_CALIBRATION_HELP)] = None,
+    int8_layout: Annotated[str | None, opt(metavar="|".join(runtimes.layouts()), help=_INT8_LAYOUT_HELP)] = None,
+    leave_out: Annotated[list[str] | None, opt(metavar="LAYER...", help="layers that int8 leaves in float")] = None,
+    images: Annotated[Path | None, opt(metavar="FOLDER", help=_IMAGES_HELP)] = None,
+    weights: options.Weights = None,
+    no_pretrained: options.NoPretrained = False,
+    opset: Annotated[int, opt(metavar="N", help="ONNX opset (default: 17)")] = 17,
+    keep: Annotated[bool, opt("--keep", help="keep a file that fails its proof")] = False,
+    cache: Annotated[
+        bool, opt("--cache", panel="Engines", help="keep an engine that is what this build would give")
+    ] = False,
+    compute_capability: Annotated[
+        list[str] | None, opt(metavar="X.Y...", panel="Engines", help=_COMPUTE_CAPABILITY_HELP)
+    ] = None,
+    workspace_gib: Annotated[float, opt(metavar="N", panel="Engines", help=_WORKSPACE_GIB_HELP)] = 10,
+    optimization_level: Annotated[
+        int | None, opt(metavar="0-5", panel="Engines", help=_OPTIMIZATION_LEVEL_HELP)
+    ] = None,
+    hardware_compatibility: Annotated[
+        Literal["ampere+", "same_compute_capability"] | None,
+        opt(panel="Engines", help=_HARDWARE_COMPATIBILITY_HELP),
+    ] = None,
+    version_compatible: Annotated[
+        bool, opt("--version-compatible", panel="Engines", help=_VERSION_COMPATIBLE_HELP)
+    ] = False,
+    zoo: options.Zoo = None,
+    as_json: options.Json = False,
+    version: options.Version = False,
+) -> None:
+    """Export a network to the file that runs in production: ONNX, OpenVINO IR, or an engine of TensorRT.
+
+    The file is compared with PyTorch on photographs before it is kept, and FILE.json beside it says what it is.
+    """
+    from gpunet.exporters.request import check_request
+    from gpunet.runtime.trt.options import BuildOptions
+
+    if not 0 < workspace_gib < math.inf:
+        raise InvalidArgumentError(f"--workspace-gib must be a number above 0, but got {workspace_gib}.")
+    if len(formats or ()) > 1:
+        raise InvalidArgumentError(f"--format takes one format, but got {' and '.join(formats or ())}.")
+    target = formats[0] if formats else "onnx"
+    suffix = runtimes.format_named(target, "--format")[1].suffixes[0]
+    build = BuildOptions(
+        workspace_bytes=int(workspace_gib * _GIB),
+        optimization_level=optimization_level,
+        compute_capabilities=tuple(compute_capability or ()),
+        hardware_compatibility=hardware_compatibility,
+        version_compatible=version_compatible,
+    )
+    how: dict[str, Any] = {
+        "target": target,
+        "precision": precision,
+        "batch_size": batch_size(batch),
+        "io_fp16": io_fp16,
+        "calibration": calibration,
+        "int8_layout": int8_layout,
+        "leave_out": leave_out or [],
+        "cache": cache,
+        "options": build,
+    }
+    check_request(out or f"network{suffix}", **how)  # before a network is downloaded
+    network = _network(model, device, max_ms, zoo, {"pretrained": not no_pretrained, "weights": weights})
+    how |= {"opset": opset, "images": images, "keep": keep, "triton": triton,
+            "command": ["gpunet-export", *ctx.meta["given"]]}  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        if out is not None:
+            path = out
+        elif triton is not None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gpunet-export-"))
+            path = Path(folder, _file_name(network, None, None, suffix))
+        else:
+            path = Path(_file_name(network, device, precision, suffix))
+            console.note(f"writing {path}")
+        report = _deployed(network, path, target, how)
+    if out is None and report.triton is not None:
+        report = dataclasses.replace(report, path=report.triton.path)
+    if as_json:
+        console.print_json(report.to_dict())
+    else:
+        print(report)
+        if no_pretrained and weights is None:
+            console.note("The weights are untrained: right for measuring latency, not for use.")
+    if report.verification.outcome == "failed":  # kept by --keep
+        raise SystemExit(FAILED_EXIT_CODE)
+
+
+def _network(
+    model: str | None, device: str | None, max_ms: float | None, zoo: list[Path] | None, how: dict[str, Any]
+) -> nn.Module:
     """The network that the command line names.
 
     Raises:
         InvalidArgumentError: it names none, or two.
     """
-    chosen: dict[str, Any] = {"pretrained": args.pretrained, "weights": args.weights}
-    if (args.model is None) == (args.device is None):
+    if (model is None) == (device is None):
         raise InvalidArgumentError(
-            "name a network: either MODEL or --device, "
-            + ("but both are given." if args.model else "but got neither."),
-            "For example: gpunet-export gpunet_1 -o FILE, or gpunet-export --device gv100 --max-ms 0.8 -o FILE.",
+            "name a network: either MODEL or --device, " + ("but both are given." if model else "but got neither."),
+            "For example: gpunet-export gpunet_1, or gpunet-export --device gv100 --max-ms 0.8.",
         )
-    if args.device is not None:
-        return gpunet.create(args.device, max_ms=args.max_ms, zoo=args.zoo, **chosen)
-    if args.max_ms is not None:
+    if device is not None:
+        return gpunet.create(device, max_ms=max_ms, zoo=zoo, **how)
+    if max_ms is not None:
         raise InvalidArgumentError("--max-ms goes with --device, but MODEL is given.", "Leave one of them out.")
-    return network_named(args.model, zoo=args.zoo, **chosen)
+    return network_named(str(model), zoo=zoo, **how)
+
+
+def _file_name(network: nn.Module, device: str | None, precision: str | None, suffix: str) -> str:
+    """'gpunet_p0-gv100-fp16.engine'."""
+    entry: Any = getattr(network, "entry", None)
+    parts = ["network" if entry is None else entry.name, device, precision]
+    return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in parts if part) + suffix
+
+
+def _deployed(network: nn.Module, path: Path, target: str, how: dict[str, Any]) -> DeployReport:
+    from gpunet.exporters.deployment import deploy
+
+    if not runtimes.format_named(target)[1].is_engine:
+        return deploy(network, path, **how)
+    from gpunet.runtime.trt.format import build_progress
+
+    with build_progress(target) as progress:
+        return deploy(network, path, on_progress=progress, **how)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `gpunet-export` with these arguments (default: the process's)."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    args = parser().parse_args(words)
-    from gpunet.runtime.trt.options import BuildOptions
-
-    if not 0 < args.workspace_gib < math.inf:
-        raise InvalidArgumentError(f"--workspace-gib must be a number above 0, but got {args.workspace_gib}.")
-    build = BuildOptions(
-        workspace_bytes=int(args.workspace_gib * _GIB),
-        optimization_level=args.optimization_level,
-        compute_capabilities=tuple(args.compute_capability),
-        hardware_compatibility=args.hardware_compatibility,
-        version_compatible=args.version_compatible,
-    )
-    how: dict[str, Any] = {
-        "target": args.target,
-        "precision": args.precision,
-        "batch_size": args.batch,
-        "io_fp16": args.io_fp16,
-        "calibration": args.calibration,
-        "int8_layout": args.int8_layout,
-        "leave_out": args.leave_out,
-        "cache": args.cache,
-        "options": build,
-    }
-    if args.output is None and args.triton is None:
-        raise InvalidArgumentError("name the file to write: -o FILE, or --triton DIR, but got neither.")
-    with contextlib.ExitStack() as stack:
-        lasting = args.output is not None
-        if not lasting:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gpunet-export-")))
-            name = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(args.model or args.device).stem)
-            args.output = folder / f"{name}{runtimes.format_named(args.target)[1].suffixes[0]}"
-        report = _export(args, words, how)
-    if not lasting and report.triton is not None:
-        report = dataclasses.replace(report, path=report.triton.path)
-    if args.json:
-        console.print_json(report.to_dict())
-    else:
-        print(report)
-        if not args.pretrained and args.weights is None:
-            console.note("The weights are untrained: right for measuring latency, not for use.")
-    if report.verification.outcome == "failed":  # kept by --keep
-        raise SystemExit(console.FAILED_EXIT_CODE)
-
-
-def _export(args: argparse.Namespace, words: list[str], how: dict[str, Any]) -> DeployReport:
-    from gpunet.exporters.deployment import deploy
-    from gpunet.exporters.request import check_request
-
-    check_request(args.output, **how)  # before a network is downloaded
-    how |= {
-        "opset": args.opset,
-        "images": args.images,
-        "keep": args.keep,
-        "triton": args.triton,
-        "command": ["gpunet-export", *words],
-    }
-    model = network(args)
-    if not runtimes.format_named(args.target)[1].is_engine:
-        return deploy(model, args.output, **how)
-    from gpunet.runtime.trt.format import build_progress
-
-    with build_progress(args.target) as progress:
-        return deploy(model, args.output, on_progress=progress, **how)
+    run_command(export, "gpunet-export", arguments)
 
 
 def run() -> NoReturn:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpunet.cli import options
+from gpunet.cli.command import command
 from gpunet.core import console
 from gpunet.model.spec_table import parts_of
 
@@ -15,26 +15,17 @@ if TYPE_CHECKING:
     from gpunet.model.spec import NetworkSpec
 
 
-def add_parser(commands: Any) -> None:
-    """Add `info` to the commands of `gpunet`."""
-    parser = commands.add_parser(
-        "info",
-        help="everything that is known of one model",
-        description="Print one model: accuracy, preprocessing, weights, licence, architecture stage by stage, and its "
-        "latency records with kind and source.",
-    )
-    parser.add_argument("name", metavar="NAME", help="a model of 'gpunet list --baselines'")
-    options.add_zoo(parser)
-    options.add_json(parser)
-    parser.set_defaults(run=run)
+@command("info", panel="Ask", examples=["gpunet info gpunet_1", "gpunet info run0 --json"])
+def info(name: options.Model, zoo: options.Zoo = None, as_json: options.Json = False) -> None:
+    """Everything that is known of one model.
 
-
-def run(args: argparse.Namespace) -> None:
-    """Print the entry named."""
+    Accuracy, preprocessing, weights, licence, architecture stage by stage, and its latency records with kind and
+    source. The folder of an entry or of a run is a model too.
+    """
     from gpunet.zoo.catalog import entry_named
 
-    entry = entry_named(args.name, args.zoo)
-    if args.json:
+    entry = entry_named(name, zoo)
+    if as_json:
         console.print_json(entry.to_dict())
         return
     heading = f"{entry.name} ({entry.title})" if entry.title else entry.name

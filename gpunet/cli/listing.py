@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from gpunet.cli import options
+from gpunet.cli.command import command
+from gpunet.cli.options import opt
 from gpunet.core import console
+from gpunet.errors import NothingFitsError
 
 
-def add_parser(commands: Any) -> None:
-    """Add `list` to the commands of `gpunet`."""
-    summary = "the zoo's models with accuracy, size and resolution, or the devices it has figures for"
-    parser = commands.add_parser("list", help=summary, description=f"Print {summary}.")
-    parser.add_argument("--devices", action="store_true", help="the devices with latency figures instead")
-    parser.add_argument("--baselines", action="store_true", help="the paper's baselines too")
-    options.add_zoo(parser)
-    options.add_json(parser)
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Print the list that was asked for."""
-    if args.devices:
-        _devices(args.zoo, as_json=args.json)
+@command("list", panel="Ask", examples=["gpunet list 'gpunet_p*'", "gpunet list --devices"])
+def list_models(
+    patterns: Annotated[
+        list[str] | None, typer.Argument(metavar="PATTERN...", help="names, with * and ? for any letters")
+    ] = None,
+    devices: Annotated[bool, opt("--devices", help="the devices with latency figures instead")] = False,
+    baselines: Annotated[bool, opt("--baselines", help="the paper's baselines too")] = False,
+    zoo: options.Zoo = None,
+    as_json: options.Json = False,
+) -> None:
+    """The zoo's models with accuracy, size and resolution, or the devices it has figures for."""
+    if devices:
+        _devices(zoo, as_json=as_json)
         return
-    from gpunet.zoo.catalog import catalog
+    from gpunet.zoo.catalog import catalog, names_like
 
-    entries = [entry for entry in catalog(args.zoo).values() if args.baselines or entry.role != "baseline"]
+    known = {name: entry for name, entry in catalog(zoo).items() if baselines or entry.role != "baseline"}
+    entries = [known[name] for name in names_like(known, patterns or None)]
+    if not entries:
+        raise NothingFitsError(
+            f"no model is named like {' or '.join(patterns or ())}.", f"There are {', '.join(known)}."
+        )
     facts: list[dict[str, Any]] = [
         {
             "name": entry.name,
@@ -44,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
         }
         for entry in entries
     ]
-    if args.json:
+    if as_json:
         console.print_json(facts)
         return
     rows = [

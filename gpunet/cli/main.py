@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import typer
 
-import gpunet
+from gpunet.cli import options
 from gpunet.cli.command import Group, run_command
 from gpunet.core import console
 
@@ -41,17 +41,16 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-def _say_version(asked: bool) -> None:
-    if asked:
-        print(f"gpunet {gpunet.__version__}")
-        raise typer.Exit
-
-
 @app.callback()
 def _top(
-    version: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="and end")] = False,
+    version: options.Version = False,
 ) -> None:
     """Options before the command."""
+
+
+def command() -> Any:
+    """The whole tree."""
+    return typer.main.get_command(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         GpunetError: what the command raised; UsageError where the arguments are none of its.
         SystemExit: it ended with another exit code than 0, or showed its help.
     """
-    run_command(typer.main.get_command(app), "gpunet", arguments)
+    run_command(command(), "gpunet", arguments)
 
 
 def run() -> NoReturn:

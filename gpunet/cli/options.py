@@ -8,6 +8,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        import gpunet
+
+        print(f"gpunet {gpunet.__version__}")
+        raise typer.Exit
+
+
 PrecisionName = Literal["fp32", "fp16", "int8"]
 
 
@@ -68,6 +77,13 @@ Json = Annotated[bool, opt("--json", help="print JSON on standard output, errors
 Zoo = Annotated[
     list[Path] | None, opt("--zoo", metavar="DIR...", help="folders of your own entries or runs, beside the zoo's")
 ]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", autocompletion=complete_model,
+        help="a model of 'gpunet list --baselines' or of your own zoo, or the folder of an entry or run",
+    ),
+]  # fmt: skip
 Device = Annotated[
     str,
     opt("--device", "-d", metavar="NAME", complete=complete_device,
@@ -85,11 +101,13 @@ Precision = Annotated[
 Threads = Annotated[
     int | None, opt("--threads", "-t", metavar="N", min=1, help="threads that compute (default: all available)")
 ]
+Version = Annotated[bool, opt("--version", help="print the version and end", callback=_say_version, is_eager=True)]
 IncludeNominal = Annotated[bool, opt("--include-nominal", help="let nominal figures (the label of a tier) count too")]
 Baselines = Annotated[bool, opt("--baselines", help="the paper's baselines that timm can build, too")]
 Weights = Annotated[
     Path | None, opt("--weights", metavar="FILE", help="safetensors, or NVIDIA's .pth.tar or zip, in place of its own")
 ]
+NoPretrained = Annotated[bool, opt("--no-pretrained", help="leave it untrained: no weights needed")]
 On = Annotated[
     str | None, opt("--on", metavar="cpu|cuda", help="where torch computes: cpu, cuda, cuda:1 (default: a GPU if any)")
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from gpunet.cli import options
+from gpunet.cli.command import command
+from gpunet.cli.options import opt
 from gpunet.core import console
 from gpunet.core.frontier import Point, dominator, frontier
 from gpunet.core.pictures import checked_picture
@@ -15,61 +16,60 @@ if TYPE_CHECKING:
     from gpunet.model.entry import Match
 
 
-def add_parser(commands: Any) -> None:
-    """Add `pareto` to the commands of `gpunet`."""
-    parser = commands.add_parser(
-        "pareto",
-        help="latency against accuracy on a device, and which networks are on the frontier",
-        description="Print latency against top-1 accuracy on a device, and which networks are on the Pareto frontier. "
-        "With --baselines, on gv100, this is the paper's Fig. 1B. Where several records of a network apply, the "
-        "slowest counts: the released networks are shown at no better than their published figures.",
-    )
-    options.add_device(parser)
-    parser.add_argument(
-        "--baselines", action="store_true", help="the paper's Table 3 too, also its rows that are figures only"
-    )
-    parser.add_argument(
-        "--plot", metavar="FILE", type=Path, help="draw it as .png, .svg or .pdf (needs the extra 'plots')"
-    )
-    options.add_conditions(parser)
-    options.add_nominal(parser)
-    options.add_zoo(parser)
-    options.add_json(parser)
-    parser.set_defaults(run=run)
+@command(
+    "pareto", panel="Ask",
+    examples=["gpunet pareto -d gv100 --baselines --plot pareto.png", "gpunet pareto -d local"],
+)  # fmt: skip
+def pareto(
+    device: options.Device,
+    baselines: Annotated[
+        bool, opt("--baselines", help="the paper's Table 3 too, also its rows that are figures only")
+    ] = False,
+    plot: Annotated[
+        Path | None, opt("--plot", metavar="FILE", help="draw it as .png, .svg or .pdf (needs the extra 'plots')")
+    ] = None,
+    batch_size: options.BatchSize = 1,
+    runtime: options.Runtime = None,
+    precision: options.Precision = None,
+    include_nominal: options.IncludeNominal = False,
+    zoo: options.Zoo = None,
+    as_json: options.Json = False,
+) -> None:
+    """Latency against accuracy on a device, and which networks are on the frontier.
 
-
-def run(args: argparse.Namespace) -> None:
-    """Print the table or JSON, and draw the picture if asked to."""
+    With --baselines, on gv100, this is the paper's Fig. 1B. Where several records of a network apply, the slowest
+    counts: the released networks are shown at no better than their published figures.
+    """
     from gpunet.zoo.query import Query, best, candidates, device_named
 
-    if args.plot is not None:
-        checked_picture(args.plot, "--plot")
+    if plot is not None:
+        checked_picture(plot, "--plot")
     query = Query(
-        device=args.device,
-        batch_size=args.batch_size,
-        runtime=args.runtime,
-        precision=args.precision,
-        include_nominal=args.include_nominal,
-        include_baselines=args.baselines,
+        device=device,
+        batch_size=batch_size,
+        runtime=runtime,
+        precision=precision,
+        include_nominal=include_nominal,
+        include_baselines=baselines,
     )
-    matches = [m for m in candidates(query, args.zoo, figures_only=args.baselines) if m.top1_percent is not None]
+    matches = [m for m in candidates(query, zoo, figures_only=baselines) if m.top1_percent is not None]
     if not matches:
-        best(query, args.zoo)  # raises NothingFitsError, naming what is recorded
+        best(query, zoo)  # raises NothingFitsError, naming what is recorded
     matches.sort(key=lambda match: (match.latency_ms, match.name))
     points = [_point(match) for match in matches]
-    if args.json:
+    if as_json:
         facts = [_facts(match, point, points) for match, point in zip(matches, points, strict=True)]
-        console.print_json({"device": args.device, "batch_size": args.batch_size, "points": facts})
+        console.print_json({"device": device, "batch_size": batch_size, "points": facts})
     else:
         print(_report(matches, points))
-    if args.plot is not None:
+    if plot is not None:
         from gpunet.report.pareto import front_chart
         from gpunet.report.plot import draw_chart
         from gpunet.report.png import save_picture
 
-        title = f"{device_named(args.device, args.zoo).title}, batch {args.batch_size}"
-        save_picture(draw_chart(front_chart(matches, title=title), alone=True), args.plot)
-        console.note(f"drawn: {args.plot}")
+        title = f"{device_named(device, zoo).title}, batch {batch_size}"
+        save_picture(draw_chart(front_chart(matches, title=title), alone=True), plot)
+        console.note(f"drawn: {plot}")
 
 
 def _point(match: Match) -> Point:

@@ -1,6 +1,6 @@
 """What all commands share: the error boundary, plain tables, JSON, number formats.
 
-Tables are plain text that is never cut to a terminal's width: they can be piped, grepped and pasted.
+Tables are plain text. On a terminal too narrow for one its widest columns are shortened; in a pipe or file it is whole.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,7 @@ from typing import Any, NoReturn, TextIO
 
 from gpunet.errors import ABSENT_EXIT_CODE, INTERRUPTED_EXIT_CODE, GpunetError
 
+_LEAST_WIDTH = 7  # of a column that is shortened
 # A full disk, a folder that may not be written: the machine's refusals, not our bugs.
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
 
@@ -93,15 +95,26 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, indent: s
     header = [name.rstrip(">") for name in columns]
     cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
     widths = [max(len(line[index]) for line in (header, *cells)) for index in range(len(header))]
+    if sys.stdout.isatty():
+        _shorten(widths, shutil.get_terminal_size().columns - len(indent))
 
     def line(parts: Sequence[str]) -> str:
+        shown = (
+            part if len(part) <= width else f"{part[: width - 1]}…" for part, width in zip(parts, widths, strict=True)
+        )
         placed = (
             part.rjust(width) if flush else part.ljust(width)
-            for part, width, flush in zip(parts, widths, right, strict=True)
+            for part, width, flush in zip(shown, widths, right, strict=True)
         )
         return (indent + "  ".join(placed)).rstrip()
 
     return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, cells)])
+
+
+def _shorten(widths: list[int], columns: int) -> None:
+    """Take from the widest column, a letter at a time, until all fit or none can give more."""
+    while sum(widths) + 2 * (len(widths) - 1) > columns and max(widths, default=0) > _LEAST_WIDTH:
+        widths[widths.index(max(widths))] -= 1
 
 
 class Footnotes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpunet.errors import TableError
+from gpunet.errors import ABSENT_EXIT_CODE, TableError
 from gpunet.latency.layers.keys import key_from_text
 from gpunet.latency.records import LayerLatency, NetworkLatency, TableConditions, lesser
 from gpunet.latency.schema import check_identity, reading_uri
@@ -106,7 +106,7 @@ class _Source:
         self.damaged = False
         self.left_out = 0
         if not path.is_file():
-            raise TableError(f"{path}: there is no such file.", "Name the tables to merge.")
+            raise TableError(f"{path}: there is no such file.", "Name the tables to merge.", exit_code=ABSENT_EXIT_CODE)
         connection = sqlite3.connect(reading_uri(path), uri=True, isolation_level=None)
         try:
             connection.execute("PRAGMA writable_schema = ON")  # a file that is cut off is read as far as it goes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from gpunet.core.arguments import checked_choice, checked_integer
 from gpunet.core.machine import available_threads
-from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
+from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, RuntimeUnavailableError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -163,7 +163,9 @@ def onnx_source(runtime: str, source: object) -> bytes | Path:
         path = Path(source).expanduser()
         if not path.is_file():
             raise InvalidArgumentError(
-                f"{path}: there is no such file.", "Give an ONNX file; gpunet.export(model, path) writes one."
+                f"{path}: there is no such file.",
+                "Give an ONNX file; gpunet.export(model, path) writes one.",
+                exit_code=ABSENT_EXIT_CODE,
             )
         return path
     if hasattr(source, "SerializeToString") and hasattr(source, "graph"):

@@ -14,7 +14,7 @@ from typing import Any
 
 from gpunet.core.files import sha256_of, write_text
 from gpunet.core.versions import body_of
-from gpunet.errors import ChecksumError, InvalidArgumentError
+from gpunet.errors import ABSENT_EXIT_CODE, ChecksumError, InvalidArgumentError
 from gpunet.runtime import format_named
 
 SIDECAR_VERSION = 1
@@ -129,7 +129,7 @@ def read_sidecar(artefact: str | Path, *, check: bool = True) -> Sidecar:
     path = sidecar_path(artefact)
     again = f"Export it again: gpunet-export ... -o {artefact}"
     if not artefact.is_file():
-        raise InvalidArgumentError(f"{artefact}: there is no such file.", again)
+        raise InvalidArgumentError(f"{artefact}: there is no such file.", again, exit_code=ABSENT_EXIT_CODE)
     if not path.is_file():
         raise InvalidArgumentError(f"{artefact}: there is no {path.name} beside it, which says what it is.", again)
     try:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import difflib
+import fnmatch
 import functools
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any
 
 from gpunet.core.files import atomic_path
 from gpunet.core.versions import body_of
-from gpunet.errors import EntryError, InvalidArgumentError, UnknownModelError
+from gpunet.errors import ABSENT_EXIT_CODE, EntryError, InvalidArgumentError, UnknownModelError
 from gpunet.model.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource
 from gpunet.zoo.publishing.layout import ENTRY, STATE, STATE_ZOO
 
@@ -141,7 +143,11 @@ def _record(row: dict[str, str]) -> LatencyRecord:
 def _scan(folder: Path) -> tuple[list[Entry], list[LatencyRecord]]:
     """The entries and records of a zoo folder, and of the entry folders in it; of a folder of state, those in zoo/."""
     if not folder.is_dir():
-        raise EntryError(f"zoo folder {folder} does not exist.", "Give the folder that holds your entries.")
+        raise EntryError(
+            f"zoo folder {folder} does not exist.",
+            "Give the folder that holds your entries.",
+            exit_code=ABSENT_EXIT_CODE,
+        )
     if all((folder / name).is_file() for name in STATE):
         folder = folder / STATE_ZOO
         if not folder.is_dir():
@@ -205,15 +211,38 @@ def zoo_folders(zoo: Zoo) -> list[Path]:
     return [Path(folder).expanduser() for folder in zoo]
 
 
-def entry_named(name: str, zoo: Zoo = None) -> Entry:
-    """The entry of that name.
+def entry_named(name: str | Path, zoo: Zoo = None) -> Entry:
+    """The entry of that name, or the one in a folder: an entry's or a training run's.
 
     Raises:
-        UnknownModelError: (a LookupError) with the close names.
+        UnknownModelError: (a LookupError) with the close names, or the folder does not hold one entry.
     """
     entries = catalog(zoo)
-    if name in entries:
+    if isinstance(name, str) and name in entries:
         return entries[name]
+    folder = Path(name).expanduser()
+    if os.path.isdir(folder):
+        return _entry_in(folder)
     close = difflib.get_close_matches(str(name).lower().replace("-", "_"), entries, n=4, cutoff=0.5)
     said = f"Close names: {', '.join(close)}." if close else f"Its models: {', '.join(entries)}."
-    raise UnknownModelError(f"the zoo has no model {name!r}.", said)
+    raise UnknownModelError(f"the zoo has no model {str(name)!r}, and there is no folder of it.", said, nearest=close)
+
+
+def _entry_in(folder: Path) -> Entry:
+    own = [entry for entry in catalog(folder).values() if entry.role == "own"]
+    if len(own) == 1:
+        return own[0]
+    names = ", ".join(entry.name for entry in own)
+    raise UnknownModelError(
+        f"{folder} must hold one entry, but holds {names or 'none'}.",
+        f"Name one of them, with --zoo {folder}." if own else "A training run writes its entry when it ends.",
+        exit_code=None if own else ABSENT_EXIT_CODE,
+    )
+
+
+def names_like(names: Iterable[str], patterns: str | Iterable[str] | None) -> list[str]:
+    """The names that one of the patterns fits, with * and ? for any letters; all where there is none."""
+    if patterns is None:
+        return list(names)
+    wanted = [patterns] if isinstance(patterns, str) else list(patterns)
+    return [name for name in names if any(fnmatch.fnmatchcase(name, each) for each in wanted)]

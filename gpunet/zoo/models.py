@@ -12,10 +12,11 @@ from timm.data import create_transform, resolve_model_data_config
 from timm.models import build_model_with_cfg
 from torch import nn
 
-from gpunet.errors import GpunetError, InvalidArgumentError, UnknownModelError, WeightsError
+from gpunet.errors import ABSENT_EXIT_CODE, GpunetError, InvalidArgumentError, UnknownModelError, WeightsError
 from gpunet.model.entry import Entry
 from gpunet.model.network import GPUNet
 from gpunet.model.spec import NetworkSpec
+from gpunet.zoo.weights.download import asking_hub_once
 from gpunet.zoo.weights.loading import find_weights, load_weights
 
 
@@ -159,7 +160,8 @@ def _timm_model(
         return timm.create_model(architecture, pretrained=False, **model_kwargs)
     try:
         if weights is None and entry.weights is None:
-            return timm.create_model(architecture, pretrained=True, **model_kwargs)
+            with asking_hub_once():
+                return timm.create_model(architecture, pretrained=True, **model_kwargs)
         if not model_kwargs.get("features_only"):
             model = timm.create_model(architecture, pretrained=False, **model_kwargs)
             load_weights(model, find_weights(entry, weights))
@@ -173,6 +175,7 @@ def _timm_model(
         raise WeightsError(
             f"timm could not load the weights of {architecture}: {type(error).__name__}: {error}",
             "Pass pretrained=False for an untrained network, or weights=FILE.",
+            exit_code=ABSENT_EXIT_CODE,
         ) from error
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunet.errors import InvalidArgumentError, UnknownModelError
-from gpunet.zoo.catalog import Zoo, catalog, entry_named
+from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, UnknownModelError
+from gpunet.zoo.catalog import Zoo, entry_named
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,24 +34,23 @@ def network_named(
         model_kwargs: the model's own.
 
     Raises:
-        InvalidArgumentError: there is no such file, a folder holds no entry, or a spec's weights are nowhere.
-        UnknownModelError: nothing has this name.
+        InvalidArgumentError: there is no such file, or a spec's weights are nowhere.
+        UnknownModelError: nothing has this name, or a folder does not hold one entry.
         WeightsError: the weights cannot be had.
     """
     chosen: dict[str, Any] = {"pretrained": pretrained, "weights": weights, **model_kwargs}
     path = Path(name)
-    if path.is_dir():
-        return _from_entry_folder(path, chosen)
     if path.suffix == ".json":
         if not path.is_file():
             raise InvalidArgumentError(
-                f"{path}: there is no such file.", "MODEL is a name, an entry's folder or a spec."
-            )
+                f"{path}: there is no such file.", "MODEL is a name, an entry's folder or a spec.",
+                exit_code=ABSENT_EXIT_CODE,
+            )  # fmt: skip
         return _from_spec(path, pretrained, weights, model_kwargs)
     try:
         return _from_zoo(name, zoo, chosen)
     except UnknownModelError as error:
-        if not timm_too:
+        if not timm_too or path.is_dir():
             raise
         if not _is_timm(name):
             raise UnknownModelError(
@@ -76,27 +76,21 @@ def _from_timm(name: str, pretrained: bool, weights: Path | None, model_kwargs: 
     import timm
 
     from gpunet.errors import WeightsError
+    from gpunet.zoo.weights.download import asking_hub_once
     from gpunet.zoo.weights.loading import load_weights
 
     try:
-        model = timm.create_model(name, pretrained=pretrained and weights is None, **model_kwargs).eval()
+        with asking_hub_once() if pretrained and weights is None else contextlib.nullcontext():
+            model = timm.create_model(name, pretrained=pretrained and weights is None, **model_kwargs).eval()
     except (OSError, RuntimeError) as error:
         raise WeightsError(
-            f"timm could not load {name}: {type(error).__name__}: {error}", "Give its weights as a file."
+            f"timm could not load {name}: {type(error).__name__}: {error}",
+            "Give its weights as a file.",
+            exit_code=ABSENT_EXIT_CODE,
         ) from error
     if weights is not None:
         load_weights(model, weights)
     return model
-
-
-def _from_entry_folder(folder: Path, chosen: dict[str, Any]) -> nn.Module:
-    own = [entry.name for entry in catalog(folder).values() if entry.role == "own"]
-    if len(own) != 1:
-        raise InvalidArgumentError(
-            f"{folder} must hold one entry, but holds {', '.join(own) or 'none'}.",
-            "Name the folder of one entry, or the entry, with --zoo FOLDER.",
-        )
-    return _from_zoo(own[0], folder, chosen)
 
 
 def _from_spec(path: Path, pretrained: bool, weights: Path | None, model_kwargs: dict[str, Any]) -> nn.Module:

@@ -61,7 +61,7 @@ def test_an_unknown_device_is_an_error():
 
 
 def test_a_senseless_budget_is_an_error():
-    with pytest.raises(InvalidArgumentError, match=r"max_ms must be .*, but got -1\.0"):
+    with pytest.raises(InvalidArgumentError, match=r"--max-ms must be .*, but got -1\.0"):
         main(["find", "-d", "gv100", "--max-ms", "-1"])
 
 

@@ -117,7 +117,7 @@ def test_without_matplotlib_the_extra_is_named(tmp_path: Path):
         "from gpunet.cli.main import run; run()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 2
+    assert done.returncode == 5
     assert "matplotlib is needed to draw a picture, but it is not installed." in done.stderr
     assert "pip install 'gpunet[plots]'" in done.stderr
     assert done.stdout == ""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunet.core.arguments import checked_integer
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
 from gpunet.exporters.images import _SUFFIXES, _prepared, _read
 from gpunet.model.classes import class_numbers
 
@@ -154,6 +154,7 @@ def _timm_dataset(name: str, root: str | Path | None, split: str) -> Any:
         raise InvalidArgumentError(
             f"{name}: there is no such folder.",
             "Give a folder of pictures, or a dataset of timm's such as torch/cifar10 with its root and split.",
+            exit_code=ABSENT_EXIT_CODE,
         )
     try:
         return create_dataset(name, root=None if root is None else str(root), split=split, is_training=False)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from gpunet import runtime as runtimes
 from gpunet.core.arguments import checked_integer
 from gpunet.core.folders import atomic_folder
-from gpunet.errors import InvalidArgumentError, MissingDependencyError
+from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, MissingDependencyError
 from gpunet.exporters.triton.config import QUEUE_DELAY_US, triton_config
 from gpunet.exporters.triton.pbtxt import config_text, parsed
 from gpunet.runtime.batch import BatchProfile
@@ -175,7 +175,9 @@ def _format(artefact: Path) -> Format:
     _, chosen = found[0]
     for path in chosen.files(artefact):
         if not path.is_file():
-            raise InvalidArgumentError(f"{path}: there is no such file.", "Export the network first.")
+            raise InvalidArgumentError(
+                f"{path}: there is no such file.", "Export the network first.", exit_code=ABSENT_EXIT_CODE
+            )
     return chosen
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.core.files import require
-from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
+from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime.base import (
     check_images,
     check_interface,
@@ -97,7 +97,9 @@ def read_network(path: Path) -> Any:
     """
     reader = core()
     if not path.is_file():
-        raise InvalidArgumentError(f"{path}: there is no such file.", "Give the .xml file of an OpenVINO IR.")
+        raise InvalidArgumentError(
+            f"{path}: there is no such file.", "Give the .xml file of an OpenVINO IR.", exit_code=ABSENT_EXIT_CODE
+        )
     try:
         return reader.read_model(str(path))
     except RuntimeError as error:

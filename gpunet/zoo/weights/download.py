@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import os
 import urllib.error
 import urllib.request
@@ -18,6 +19,7 @@ from gpunet.errors import DownloadError, InvalidArgumentError
 
 NGC_VARIABLE = "GPUNET_NGC_URL"
 TIMEOUT_S = 30.0
+CONNECT_S = 5.0  # a server that is there has answered by then
 LIMIT_BYTES = 2 << 30
 _BLOCK_BYTES = 1 << 18
 
@@ -63,7 +65,7 @@ def fetch(
         url: an http or https address.
         path: where the file is to be; its folder is created.
         limit_bytes: the largest file to accept.
-        timeout_s: longest silence of the server, when connecting and between two blocks.
+        timeout_s: longest silence of the server between two blocks; connecting may take CONNECT_S at most.
         progress: show a bar on stderr, where that is a terminal.
 
     Raises:
@@ -99,7 +101,7 @@ def fetch_from_hub(repository: str, filename: str) -> Path:
     endpoint = os.environ.get("HF_ENDPOINT") or None
     failure: Exception | None = None
     try:  # asked first: hf_hub_download takes half a minute to believe that there is no network
-        get_hf_file_metadata(hf_hub_url(repository, filename, endpoint=endpoint))
+        get_hf_file_metadata(hf_hub_url(repository, filename, endpoint=endpoint), timeout=CONNECT_S)
     except Exception as error:  # its HTTP library's errors have no public name that covers all of the hub's releases
         failure = error
     try:
@@ -108,6 +110,56 @@ def fetch_from_hub(repository: str, filename: str) -> Path:
         said = str(failure or error).strip().splitlines()
         reason = said[0] if said else type(failure or error).__name__
         raise DownloadError(f"Hugging Face repository {repository}: {filename} cannot be had: {reason}") from error
+
+
+@contextmanager
+def asking_hub_once() -> Iterator[None]:
+    """Within: the hub's client prints no attempts, and where the hub cannot be reached takes what its cache has.
+
+    By itself it tries each file six times, for half a minute.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata
+    from huggingface_hub.errors import HfHubHTTPError
+
+    offline, logger = constants.HF_HUB_OFFLINE, logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        if not offline:
+            get_hf_file_metadata(os.environ.get("HF_ENDPOINT") or constants.ENDPOINT, timeout=CONNECT_S)
+    except HfHubHTTPError:
+        pass  # it answered
+    except Exception:  # its HTTP library's errors have no public name that covers all of the hub's releases
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = offline
+        logger.setLevel(level)
+
+
+class _Connecting(http.client.HTTPConnection):
+    """A connection that is made within CONNECT_S, or not."""
+
+    def connect(self) -> None:
+        patience_s, self.timeout = self.timeout, CONNECT_S if self.timeout is None else min(self.timeout, CONNECT_S)
+        super().connect()
+        self.timeout = patience_s
+        self.sock.settimeout(patience_s)
+
+
+class _ConnectingSecurely(http.client.HTTPSConnection, _Connecting):
+    """The same over TLS."""
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connecting, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_ConnectingSecurely, req)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -137,7 +189,7 @@ def _opened(url: str, timeout_s: float) -> Iterator[http.client.HTTPResponse]:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("it is not an http or https address")
-        opener = urllib.request.build_opener(_Redirects)
+        opener = urllib.request.build_opener(_Redirects, _Http, _Https)
         response = opener.open(urllib.request.Request(url, headers={"User-Agent": "gpunet"}), timeout=timeout_s)
     except urllib.error.HTTPError as error:
         error.close()

@@ -19,7 +19,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from gpunet.core.files import home, sha256_of
-from gpunet.errors import CheckpointError, DownloadError, WeightsError
+from gpunet.errors import ABSENT_EXIT_CODE, CheckpointError, DownloadError, WeightsError
 from gpunet.zoo.weights.cache import check_header, check_sha256, read_safetensors, sidecar, store, verify, writing
 from gpunet.zoo.weights.checkpoint import read_checkpoint
 from gpunet.zoo.weights.download import fetch, fetch_from_hub, ngc_address
@@ -146,7 +146,11 @@ def load_weights(model: nn.Module, source: Entry | str | Path, *, progress: bool
 def _from_file(entry: Entry, path: Path, sha256: str | None = None) -> Path:
     """A file given by the caller or the entry: as it is where it is safetensors, else converted into the cache."""
     if not path.is_file():
-        raise WeightsError(f"{path}: there is no such file.", "Give a safetensors file, or NVIDIA's .pth.tar or zip.")
+        raise WeightsError(
+            f"{path}: there is no such file.",
+            "Give a safetensors file, or NVIDIA's .pth.tar or zip.",
+            exit_code=ABSENT_EXIT_CODE,
+        )
     try:
         found = sha256_of(path)
     except OSError as error:
