@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import pytest
 from helpers import ROOT
 from helpers.checkpoints import Server, filled, layout, pickled, zipped
+from helpers.commands import parse
 
 import gpunet
 from gpunet.cli import export as export_command
@@ -172,12 +173,13 @@ def test_commands_run(
 
 def _run(program: str, arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
     if program == "gpunet":
-        gpunet_command.parser().parse_args(arguments)
+        parse(arguments)
+        assert "warning" not in capsys.readouterr().err
         if not why:
             gpunet_command.main(arguments)
             assert capsys.readouterr().out
     elif program == "gpunet-export":
-        export_command.parser().parse_args(arguments)
+        parse(["export", *arguments])
         if not why:
             export_command.main(arguments)
             assert Path(arguments[arguments.index("-o") + 1]).stat().st_size > 100_000
@@ -188,7 +190,7 @@ def _run(program: str, arguments: list[str], why: str, capsys: pytest.CaptureFix
         assert is_a_tool or arguments[:2] == ["-m", "gpunet.timm_script"]
     elif program == "torchrun":
         assert arguments[1:4] == ["-m", "gpunet", "train"]
-        gpunet_command.parser().parse_args(arguments[3:])
+        parse(arguments[3:])
     else:
         assert program in ("pip", "createdb")
 

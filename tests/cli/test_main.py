@@ -4,28 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from helpers.commands import LEAVES
 
 import gpunet
 from gpunet.cli import export
-from gpunet.cli.command import Group
 from gpunet.cli.main import command, main
 from gpunet.errors import UsageError
 
-
-def _leaves(group: Group, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name in group.places:
-        below = group.get_command(None, name)
-        if isinstance(below, Group):
-            yield from _leaves(below, (*words, name))
-        else:
-            yield (*words, name), below
-
-
-LEAVES = dict(_leaves(command()))
 # What is not an answer: a search's processes, and what works until it is done.
 WITHOUT_JSON = {("search", "worker"), ("search", "proxy")}
 
