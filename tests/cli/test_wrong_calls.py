@@ -1,4 +1,4 @@
-"""Wrong calls of every command: one clear error with a hint, the exit code that is documented, and never a traceback."""
+"""Wrong calls of every command: one error with a hint, the exit code that is documented, and never a traceback."""
 
 from __future__ import annotations
 
