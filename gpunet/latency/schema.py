@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpunet.core.versions import other_version
-from gpunet.errors import TableError
+from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, TableError
 
 MIGRATIONS = (
     """
@@ -49,7 +49,9 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
     if path.is_dir():
         raise TableError(f"{path}: it is a folder.", "Name a file.")
     if readonly and not path.is_file():
-        raise TableError(f"{path}: there is no such file.", "gpunet table build makes a latency table.")
+        raise TableError(
+            f"{path}: there is no such file.", "gpunet table build makes a latency table.", exit_code=ABSENT_EXIT_CODE
+        )
     with speaking(path):
         if not readonly:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,9 +132,12 @@ def speaking(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise TableError(f"{path}: {error}.", _hint(error)) from error
+        hint = _hint(error)
+        damaged = DAMAGED_HINT in hint
+        raise TableError(f"{path}: {error}.", hint, exit_code=FAILED_EXIT_CODE if damaged else None) from error
     except OSError as error:
-        raise TableError(f"{path}: {error.strerror or error}.", _WRITABLE) from error
+        message = f"{path}: {error.strerror or error}."
+        raise TableError(message, _WRITABLE, exit_code=ABSENT_EXIT_CODE) from error
 
 
 def _hint(error: sqlite3.Error) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.core.files import sha256_of, write_text
+from gpunet.core.json_files import parsed_json
 from gpunet.core.versions import body_of
-from gpunet.errors import ChecksumError, InvalidArgumentError
+from gpunet.errors import FAILED_EXIT_CODE, ChecksumError, InvalidArgumentError
 from gpunet.runtime import format_named
 
 SIDECAR_VERSION = 1
@@ -133,9 +134,9 @@ def read_sidecar(artefact: str | Path, *, check: bool = True) -> Sidecar:
     if not path.is_file():
         raise InvalidArgumentError(f"{artefact}: there is no {path.name} beside it, which says what it is.", again)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parsed_json(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InvalidArgumentError(f"{path}: not JSON: {error}.", again) from error
+        raise InvalidArgumentError(f"{path}: not JSON: {error}.", again, exit_code=FAILED_EXIT_CODE) from error
     sidecar = Sidecar.from_dict(data, str(path))
     judged = format_named(sidecar.format)[1].hashed(artefact)
     if check and (not judged.is_file() or sha256_of(judged) != sidecar.artefact_sha256):

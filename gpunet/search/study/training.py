@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from gpunet.core.arguments import checked_integer
 from gpunet.core.fields import part_from_dict, part_to_dict
 from gpunet.core.files import sha256_of, write_text
+from gpunet.core.json_files import parsed_json
 from gpunet.core.versions import body_of
 from gpunet.errors import DataError, InvalidArgumentError, SpecError, TrainingError
 from gpunet.search.spaces.space import not_one_of
@@ -207,7 +208,7 @@ class RecipeTrainer:
             if not path.exists():
                 folder.mkdir(parents=True, exist_ok=True)
                 write_text(path, json.dumps(own) + "\n")
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = parsed_json(path.read_bytes())
         except (OSError, ValueError) as error:
             raise TrainingError(
                 f"{path} cannot be written or read: {error}", "Give another folder, or delete this one."

@@ -52,7 +52,7 @@ def test_verify_tells_sound_from_damaged(table: Path, tmp_path: Path, capsys: py
     raw.close()
     with pytest.raises(SystemExit) as stopped:
         main(["table", "verify", str(table), str(tmp_path / "none.sqlite")])
-    assert stopped.value.code == 1
+    assert stopped.value.code == 6
     said = capsys.readouterr()
     assert "NOT SOUND" in said.out
     assert said.out.count("sound, 20 layers") == 0
@@ -107,7 +107,7 @@ def test_an_estimate_says_how_well_missing_layers_are_learned_and_when_they_are_
     found = json.loads(capsys.readouterr().out)
     assert found["completion_error_percent"] > 0
     assert found["layers_outside_what_was_measured"]
-    with pytest.raises(InvalidArgumentError, match="--classes must be 1 or more"):
+    with pytest.raises(InvalidArgumentError, match=r"'--classes'.* greater than or equal to 1"):
         main(["table", "estimate", str(table), "gpunet_d2", "--classes", "0"])
 
 
@@ -159,8 +159,8 @@ def test_report_refuses_what_cannot_be_judged_before_it_measures(
     with pytest.raises(TableError, match="processor Test processor, not"):
         main(["table", "report", str(table)])
     for arguments, said in (
-        (["--networks", "1"], "--networks must be 2 or more"),
-        (["--seed", "-1"], "--seed must be 0 or more"),
+        (["--networks", "1"], "'--networks'.* greater than or equal to 2"),
+        (["--seed", "-1"], "'--seed'.* greater than or equal to 0"),
         (["--resolutions", "100"], "100 is not one of 224"),
         (["--plot", "fig4.bmp"], "--plot must end in"),
     ):
