@@ -73,7 +73,12 @@ def _print_error(error: GpunetError) -> None:
 
 def print_json(value: Any) -> None:
     """Print `value` as JSON on standard output, keeping letters of any language as they are."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    print(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """`value` as JSON, as `print_json` prints it."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def note(text: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from gpunet.core.files import sha256_of, write_text
 from gpunet.core.json_files import parsed_json
 from gpunet.core.versions import body_of
-from gpunet.errors import FAILED_EXIT_CODE, ChecksumError, InvalidArgumentError
+from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, ChecksumError, InvalidArgumentError
 from gpunet.runtime import format_named
 
 SIDECAR_VERSION = 1
@@ -130,9 +130,11 @@ def read_sidecar(artefact: str | Path, *, check: bool = True) -> Sidecar:
     path = sidecar_path(artefact)
     again = f"Export it again: gpunet-export ... -o {artefact}"
     if not artefact.is_file():
-        raise InvalidArgumentError(f"{artefact}: there is no such file.", again)
+        raise InvalidArgumentError(f"{artefact}: there is no such file.", again, exit_code=ABSENT_EXIT_CODE)
     if not path.is_file():
-        raise InvalidArgumentError(f"{artefact}: there is no {path.name} beside it, which says what it is.", again)
+        raise InvalidArgumentError(
+            f"{artefact}: there is no {path.name} beside it, which says what it is.", again, exit_code=ABSENT_EXIT_CODE
+        )
     try:
         data = parsed_json(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gpunet import runtime as runtimes
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
 from gpunet.runtime import Session
 
 
@@ -41,7 +41,9 @@ def session_from_file(
         raise _not_for(path, only, runtime)
     chosen = runtimes.available(runtime if chosen_format.any_runtime else only)
     if not path.is_file():
-        raise InvalidArgumentError(f"{path}: there is no such file.", "Write one: gpunet-export MODEL -o FILE.")
+        raise InvalidArgumentError(
+            f"{path}: there is no such file.", "Write one: gpunet-export MODEL -o FILE.", exit_code=ABSENT_EXIT_CODE
+        )
     found = chosen_format.precision_of(path)
     session = chosen.load(path, precision=precision or found, threads=threads)
     # On a processor without half arithmetic OpenVINO runs a half graph in float32, and says so: that is the truth then.
