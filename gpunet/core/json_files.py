@@ -33,7 +33,7 @@ def parsed_json(text: str | bytes) -> Any:
     return found
 
 
-def read_json(path: Path, *, error: type[GpunetError] = GpunetError, hint: str = "") -> Any:
+def checked_json(path: Path, *, error: type[GpunetError] = GpunetError, hint: str = "") -> Any:
     """What a file says as JSON.
 
     Args:

@@ -37,6 +37,7 @@ def page(report: Report, references: Sequence[Reference] = ()) -> str:
     ]
     sections = (
         _header(report),
+        _missing(report),
         _section("Latency against accuracy", _figure(pareto_chart(report, references))),
         _section("Winners", _winners(report)),
         _section("Tiers and their samples", _tiers(report) + _figure(sample_chart(report))),
@@ -46,7 +47,7 @@ def page(report: Report, references: Sequence[Reference] = ()) -> str:
         _section("Latency estimate against measurement", _figure(estimate_chart(report))),
         _section("Architectures", _architectures(report)),
         _section("Conditions", _conditions(report)),
-        "<footer>Made by <code>gpunet report</code> from report.json.</footer>",
+        "<footer>Made by <code>gpunet report</code>.</footer>",
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -117,6 +118,12 @@ def _header(report: Report) -> str:
         f'<p class="lead">{escape(report.data)}; {escape(report.created)}</p>'
         f'<dl class="facts">{shown}</dl></header>\n'
     )
+
+
+def _missing(report: Report) -> str:
+    if not report.missing:
+        return ""
+    return _section("Not there yet", f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in report.missing)}</ul>")
 
 
 def _winners(report: Report) -> str:

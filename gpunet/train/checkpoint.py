@@ -20,9 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gpunet.core.json_files import parsed_json
 from gpunet.core.versions import body_of
-from gpunet.errors import FAILED_EXIT_CODE, TrainingError
+from gpunet.errors import TrainingError
 
 STATE_VERSION = 1
 _NAME = re.compile(r"epoch-(\d{4,})-step-(\d{6,})")
@@ -101,13 +100,11 @@ class Checkpoints:
         """
         folder = self.path(position)
         try:
-            values = parsed_json((folder / _VALUES).read_bytes())
+            values = json.loads((folder / _VALUES).read_text(encoding="utf-8"))
             tensors = load_file(folder / _TENSORS)
         except (OSError, ValueError, SafetensorError) as error:
             raise TrainingError(
-                f"the checkpoint {folder} cannot be read: {error}",
-                f"Delete {folder}: the run goes on from the last.",
-                exit_code=FAILED_EXIT_CODE,
+                f"the checkpoint {folder} cannot be read: {error}", f"Delete {folder}: the run goes on from the last."
             ) from None
         values = body_of(values, "checkpoint", "state_version", STATE_VERSION, error=TrainingError, where=str(folder))
         return tensors, values

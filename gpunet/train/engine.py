@@ -21,9 +21,8 @@ from torch import nn
 
 from gpunet.core.arguments import checked_integer
 from gpunet.core.files import atomic_path, write_text
-from gpunet.core.json_files import parsed_json
 from gpunet.core.signals import sigterm_asked
-from gpunet.errors import FAILED_EXIT_CODE, FolderInUseError, InvalidArgumentError, TrainingError
+from gpunet.errors import FolderInUseError, InvalidArgumentError, TrainingError
 from gpunet.model.preprocessing import num_classes_of
 from gpunet.train.checkpoint import Checkpoints, Position, told, under
 from gpunet.train.data.datasets import ImageData
@@ -209,12 +208,10 @@ def _resumed(out: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any
     if not resume:
         raise TrainingError(f"{out} holds a run already.", "Give another folder, or go on with it (resume).")
     try:
-        before = parsed_json((out / RUN).read_bytes())
-        ended = parsed_json((out / RESULT).read_bytes()) if (out / RESULT).exists() else None
+        before = json.loads((out / RUN).read_text(encoding="utf-8"))
+        ended = json.loads((out / RESULT).read_text(encoding="utf-8")) if (out / RESULT).exists() else None
     except (OSError, ValueError) as error:
-        raise TrainingError(
-            f"{out} cannot be read as a run: {error}", "Give another folder, or delete it.", exit_code=FAILED_EXIT_CODE
-        ) from None
+        raise TrainingError(f"{out} cannot be read as a run: {error}", "Give another folder, or delete it.") from None
     other = differing(before, identity)
     if other is not None:
         name, old, new = other

@@ -21,7 +21,6 @@ from gpunet.core.fields import (
     part_from_dict,
     part_to_dict,
 )
-from gpunet.core.json_files import parsed_json
 from gpunet.core.versions import body_of
 from gpunet.errors import SpecError
 
@@ -289,7 +288,7 @@ class Recipe:
     def from_json(cls, text: str) -> Recipe:
         """The recipe that `to_json` wrote. Raises SpecError for text that is not JSON too."""
         try:
-            return cls.from_dict(parsed_json(text))
+            return cls.from_dict(json.loads(text))
         except json.JSONDecodeError as error:
             raise SpecError(f"recipe: not JSON: {error}") from None
 

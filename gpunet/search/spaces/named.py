@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpunet.core.json_files import read_json
+from gpunet.core.json_files import checked_json
 from gpunet.errors import InvalidArgumentError
 from gpunet.search.spaces.paper import PAPER_SPACE, RELEASE_SPACE
 from gpunet.search.spaces.space import SearchSpace, space_from_dict
@@ -23,7 +23,7 @@ def load_space(name: str, resolutions_px: Sequence[int] | None) -> SearchSpace:
         space = PAPER_SPACE if name == "paper" else RELEASE_SPACE
     else:
         try:
-            data = read_json(Path(name).expanduser(), error=InvalidArgumentError)
+            data = checked_json(Path(name).expanduser(), error=InvalidArgumentError)
         except InvalidArgumentError as error:
             hint = "Give 'paper', 'release', or the JSON file of a space's to_dict()."
             raise InvalidArgumentError(f"--space {name}: {error.message}", hint, exit_code=error.exit_code) from None

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpunet.errors import DataError
+from gpunet.errors import ABSENT_EXIT_CODE, DataError
 from gpunet.model.classes import class_numbers
 
 TRAIN_SPLITS = ("train", "training")
@@ -192,7 +192,7 @@ def open_data(
     if folder is not None and folder.is_dir():
         dataset = _create("", folder, split, {**kwargs, "search_split": _has_split(folder, split)})
     elif folder is not None:
-        raise DataError(f"{folder}: there is no such folder.", f"Data is {_KINDS}.")
+        raise DataError(f"{folder}: there is no such folder.", f"Data is {_KINDS}.", exit_code=ABSENT_EXIT_CODE)
     else:
         dataset = _create(str(name), root, split, kwargs)
     if hasattr(dataset, "__len__") and not len(dataset):
