@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TextIO
 
+from gpunet.core.text import told_apart
 from gpunet.errors import ABSENT_EXIT_CODE, INTERRUPTED_EXIT_CODE, GpunetError
 
 # A full disk, a folder that may not be written: the machine's refusals, not our bugs.
@@ -141,6 +142,16 @@ def percent(value: float | None) -> str | None:
 def percent2(value: float | None) -> str | None:
     """97.2222 -> '97.22': for what was counted, not published."""
     return None if value is None else f"{value:.2f}"
+
+
+def percent2_each(values: Iterable[float | None]) -> list[str | None]:
+    """As `percent2`; of those that would read alike, three digits: 97.2222, 97.2243 -> '97.222', '97.224'."""
+    return told_apart(values, percent2, lambda value: f"{value:.3f}")
+
+
+def milliseconds_each(values: Iterable[float | None]) -> list[str | None]:
+    """As `milliseconds`; of those that would read alike, four figures."""
+    return told_apart(values, milliseconds, lambda value: f"{value:.4g}")
 
 
 def milliseconds(value: float | None) -> str | None:

@@ -117,7 +117,9 @@ class _Source:
             networks = [(row[0], NetworkLatency(*row[1:])) for row in self._rows(connection, "networks", _NETWORK)]
         except sqlite3.Error as error:
             raise TableError(
-                f"{path}: nothing of a latency table can be read from it ({error}).", "Take a copy or another shard."
+                f"{path}: nothing of a latency table can be read from it ({error}).",
+                "Take a copy or another shard.",
+                exit_code=FAILED_EXIT_CODE,
             ) from None
         finally:
             connection.close()

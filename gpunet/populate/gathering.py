@@ -67,7 +67,8 @@ def _of_state(folder: Path) -> Report:
     try:
         plan = plan_from_dict(read_state(folder / PLAN))
     except GpunetError as error:
-        raise ReportError(f"{folder / PLAN}: {error.message}", error.hint, exit_code=FAILED_EXIT_CODE) from None
+        hint = error.hint or "Run gpunet populate again: it writes the plan anew where the file is deleted."
+        raise ReportError(f"{folder / PLAN}: {error.message}", hint, exit_code=FAILED_EXIT_CODE) from None
     return gathered(Context(plan, StateFolder(folder, plan), lambda line: None))
 
 

@@ -98,7 +98,7 @@ def _parsed(text: str, path: Path) -> Any:
             try:
                 return yaml.safe_load(text)
             except yaml.YAMLError as error:
-                raise ValueError(str(error)) from None
+                raise ValueError(" ".join(str(error).split())) from None
         if suffix == ".toml":
             return _toml().loads(text)
     except (ValueError, RecursionError) as error:  # of JSON and of TOML too

@@ -18,7 +18,7 @@ from gpunet.report.plot import draw_chart, series_key
 from gpunet.report.references import Reference
 from gpunet.report.script import SCRIPT, STYLE
 from gpunet.report.svg import svg, swatch_svg
-from gpunet.report.words import conditions, scaled, tier_colours, time_text
+from gpunet.report.words import conditions, percent_texts, scaled, tier_colours, time_text
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
@@ -134,7 +134,7 @@ def _winners(report: Report) -> str:
         (
             network.name,
             network.tier,
-            f"{network.top1_percent:.2f}",
+            top1,
             _figure_text(network.measured_ms),
             _figure_text(network.spread_ms),
             _figure_text(network.estimated_ms),
@@ -142,7 +142,7 @@ def _winners(report: Report) -> str:
             scaled(network.multiply_adds, 1e9),
             network.input_px,
         )
-        for network in report.networks
+        for network, top1 in zip(report.networks, percent_texts([n.top1_percent for n in report.networks]), strict=True)
     ]
     columns = ("network", "tier", "top-1 %>", "measured ms>", "spread ms>", "estimated ms>",
                "parameters M>", "multiply-adds G>", "input px>")  # fmt: skip

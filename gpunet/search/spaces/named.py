@@ -33,5 +33,7 @@ def load_space(name: str, resolutions_px: Sequence[int] | None) -> SearchSpace:
     known = getattr(space, "resolutions_px", ())
     odd = [px for px in resolutions_px if px not in known]
     if odd:
-        raise InvalidArgumentError(f"--resolutions: {odd[0]} is not one of {', '.join(map(str, known))}.")
+        raise InvalidArgumentError(
+            f"--resolutions: {odd[0]} is not one of {', '.join(map(str, known))}.", "Leave it out for all of them."
+        )
     return dataclasses.replace(space, resolutions_px=tuple(sorted(set(resolutions_px))))  # type: ignore[type-var]
