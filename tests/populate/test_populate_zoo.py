@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import ROOT, publications
@@ -17,7 +18,7 @@ from helpers.browser import needs_chromium, opened
 
 import gpunet
 from gpunet.cli.main import main as gpunet_command
-from gpunet.errors import InvalidArgumentError, PreemptedError, SpecError, WorkerError
+from gpunet.errors import GpunetError, InvalidArgumentError, PreemptedError, SpecError, WorkerError
 from gpunet.populate import search_stage, tier_stage, winner_stage
 from gpunet.populate.context import Context
 from gpunet.populate.fine_tune import run_folder
@@ -29,6 +30,7 @@ from gpunet.populate.search_stage import StudyProgress, work_off
 from gpunet.populate.workbench import Workbench
 from gpunet.runtime.measurement import Measurement
 from gpunet.search.study.opening import open_study
+from gpunet.search.study.search_data import SearchData
 from gpunet.search.study.trials import TrialRecord
 from gpunet.train.recipe import Distillation
 
@@ -295,6 +297,33 @@ def test_more_workers_than_gpus_are_refused_before_anything(tmp_path: Path, monk
     plan = dataclasses.replace(plan, search=dataclasses.replace(plan.search, device=None))
     with pytest.raises(WorkerError, match="2 processes are more than the 1 GPUs"):
         populate(Context(plan, StateFolder(tmp_path, plan), print))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "said", "code"),
+    [
+        ("search", {"data": SearchData("/nowhere/images")}, "search: /nowhere/images: there is no such folder", 4),
+        ("search", {"data": SearchData("digits", validation_split="none")}, "fine_tune: .*'none'", 2),
+        ("fine_tune", {"teacher": "gpunet_9"}, "fine_tune: .*'gpunet_9'", 2),
+        ("fine_tune", {"teacher": "gpunet_0", "teacher_weights": "no.pth"}, "fine_tune: teacher_weights: .* no.pth", 4),
+        ("fine_tune", {"teacher": "gpunet_0"}, "fine_tune: the teacher has 1000 classes and .* has 10", 2),
+        ("fine_tune", {"recipe": {"batch_size": 5000}}, "fine_tune: .* too few for one update of 5000", 2),
+    ],
+)
+def test_a_plan_is_checked_whole_before_the_first_stage(
+    tmp_path: Path, part: str, changes: dict[str, Any], said: str, code: int
+):
+    plan = PRESETS["demo-small"]()
+    recipe = plan.fine_tune.recipe
+    if "teacher" in changes:
+        changes = {**changes, "recipe": dataclasses.replace(recipe, distillation=Distillation(weight=0.5))}
+    elif "recipe" in changes:
+        changes = {"recipe": dataclasses.replace(recipe, **changes["recipe"])}
+    plan = dataclasses.replace(plan, **{part: dataclasses.replace(getattr(plan, part), **changes)})
+    with pytest.raises(GpunetError, match=said) as error:
+        populate(Context(plan, StateFolder(tmp_path, plan), print))
+    assert error.value.exit_code == code
     assert list(tmp_path.iterdir()) == []
 
 

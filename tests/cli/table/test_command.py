@@ -47,6 +47,8 @@ def test_show(table: Path, capsys: pytest.CaptureFixture[str]):
 def test_verify_tells_sound_from_damaged(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     main(["table", "verify", str(table)])
     assert "sound, 20 layers" in capsys.readouterr().out
+    main(["table", "verify", str(table), "--json"])
+    assert json.loads(capsys.readouterr().out) == [{"table": str(table), "sound": True, "layers": 20, "faults": []}]
     with sqlite3.connect(table) as raw:
         raw.execute("UPDATE layers SET key = 'gossip' WHERE latency_ms = 3.0")
     raw.close()
@@ -58,8 +60,9 @@ def test_verify_tells_sound_from_damaged(table: Path, tmp_path: Path, capsys: py
     assert said.out.count("sound, 20 layers") == 0
     assert "no kind 'gossip'" in said.out
     assert "there is no such file" in said.out
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as stopped:
         main(["table", "verify", str(tmp_path / "none.sqlite")])
+    assert stopped.value.code == 4
     alone = capsys.readouterr().err
     assert "gpunet table build makes a latency table" in alone
     assert "merge" not in alone
@@ -69,8 +72,11 @@ def test_verify_tells_sound_from_damaged(table: Path, tmp_path: Path, capsys: py
 def test_merge(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     main(["table", "merge", str(tmp_path / "all.sqlite"), str(table), str(table)])
     assert "20 layers added, 0 improved, 20 kept, 1 networks added" in capsys.readouterr().out
-    with pytest.raises(TableError, match="there is no such file"):
+    main(["table", "merge", str(tmp_path / "all.sqlite"), str(table), "--json"])
+    assert json.loads(capsys.readouterr().out)["kept"] == 20
+    with pytest.raises(TableError, match="there is no such file") as error:
         main(["table", "merge", str(tmp_path / "all.sqlite"), str(tmp_path / "none.sqlite")])
+    assert error.value.exit_code == 4
 
 
 def test_estimate_sums_the_layers_and_says_that_it_is_an_estimate(
