@@ -5,13 +5,14 @@ Tables are plain text that is never cut to a terminal's width: they can be piped
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO
 
 from gpunet.core.text import told_apart
@@ -85,6 +86,17 @@ def json_text(value: Any) -> str:
 def note(text: str) -> None:
     """Say something beside the result, on standard error."""
     print(text, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def resumable(*, told: bool = True) -> Iterator[None]:
+    """Say, where Ctrl-C ends the block, that nothing is lost; `told` False says nothing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if told:
+            note("what is done is kept: the same command goes on from here")
+        raise
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, indent: str = "") -> str:

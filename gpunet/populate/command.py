@@ -76,7 +76,7 @@ def run(
         else:
             print(line, flush=True)
 
-    with place.held(), sigterm_asked() as asked:
+    with console.resumable(), place.held(), sigterm_asked() as asked:
         context = Context(plan, place, say, asked)
         done = populate(context, until)
         if push_to_hub:

@@ -35,6 +35,7 @@ def populate(context: Context, until: str = STAGES[-1], clock: Callable[[], floa
     entries: list[Path] = []
     page: Path | None = None
     stages = STAGES[: STAGES.index(until) + 1]
+    context.say("[plan] is checked: data, recipes, this machine")
     check_plan(context, stages)
     for stage in stages:
         context.leave_if_asked(stage)

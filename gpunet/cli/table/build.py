@@ -96,7 +96,7 @@ def build(
     part = parse_shard(shard)
     keys, of_space = builder.keys(part)
     meter = builder.meter()
-    with LatencyTable(table, meter.conditions) as opened:
+    with console.resumable(told=not until_eof), LatencyTable(table, meter.conditions) as opened:
         beside = _other_builders(table, builder, shard, processes)
         own = builder if processes == 1 else dataclasses.replace(builder, max_layers=_own_layers(max_layers, processes))
         _fill(opened, meter, keys, own, beside, until_eof=until_eof)

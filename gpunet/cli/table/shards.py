@@ -94,7 +94,8 @@ def shards(
         for number, (file, place) in enumerate(zip(files, where, strict=True), start=1)
     ]  # fmt: skip
     gpus = 0 if gpus_per_shard is None and not on_gpu else gpus_per_shard
-    launching.run_jobs(jobs, cluster=cluster, address=address, gpus=gpus, cpus=cpus_per_shard, until_eof=until_eof)
+    with console.resumable(told=not until_eof):
+        launching.run_jobs(jobs, cluster=cluster, address=address, gpus=gpus, cpus=cpus_per_shard, until_eof=until_eof)
     report = merge(table, files)
     failures = {file: count for file in files if (count := _failures(file))}
     failed = sum(failures.values())
