@@ -23,7 +23,7 @@ class Gpunet(Group):
         "export": "export:export",
         "verify": "verify:verify",
         "predict": "predict:predict",
-        "bench": "bench:bench",
+        "bench": "bench.command:bench",
         "eval": "evaluate:evaluate",
         "train": "train:train",
         "table": "table.group:TABLE",

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+import typer
 
 from gpunet.cli import options
+from gpunet.cli.command import command
+from gpunet.cli.options import opt
 from gpunet.core import console
 
 
-def add_parser(commands: Any) -> None:
-    """Add `publish` to the commands of `gpunet`."""
-    parser = commands.add_parser(
-        "publish",
-        help="upload a published entry to the Hugging Face hub",
-        description="Upload the files of a published entry (entry.json, latency.csv, config.json, model.safetensors, "
-        "README.md, publication.json) in one commit. Nothing else of the folder is uploaded.",
-    )
-    parser.add_argument("folder", metavar="ENTRY_DIR", type=Path, help="what publish_entry wrote")
-    parser.add_argument("--push-to-hub", metavar="REPO", required=True, help="the repository: USER/NAME")
-    parser.add_argument("--revision", metavar="BRANCH", help="a branch that is there (default: the main one)")
-    parser.add_argument("--private", action="store_true", help="make the repository private, if it is made now")
-    parser.add_argument("--dry-run", action="store_true", help="only print what would be uploaded; contact nobody")
-    options.add_json(parser)
-    parser.set_defaults(run=run)
+@command(
+    "publish", panel="Fill the zoo",
+    examples=[
+        "gpunet publish h100/zoo/h100_0 --push-to-hub me/h100_0 --dry-run",
+        "gpunet publish h100/zoo/h100_0 --push-to-hub me/h100_0 --private",
+    ],
+)  # fmt: skip
+def publish(
+    folder: Annotated[
+        Path, typer.Argument(metavar="ENTRY_DIR", show_default=False, help="an entry's folder, as populate writes it")
+    ],
+    push_to_hub: Annotated[str, opt("--push-to-hub", metavar="REPO", help="the repository: USER/NAME")],
+    revision: Annotated[
+        str | None, opt("--revision", metavar="BRANCH", help="a branch that is there (default: the main one)")
+    ] = None,
+    private: Annotated[bool, opt("--private", help="make the repository private, if it is made now")] = False,
+    dry_run: Annotated[bool, opt("--dry-run", help="only print what would be uploaded; contact nobody")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Upload a published entry to the Hugging Face hub.
 
+    Its files (entry.json, latency.csv, config.json, model.safetensors, README.md, publication.json) go in one commit;
+    nothing else of the folder is uploaded.
+    """
+    from gpunet.zoo.publishing.hub import push_to_hub as push
 
-def run(args: argparse.Namespace) -> None:
-    """Upload, and print the files."""
-    from gpunet.zoo.publishing.hub import push_to_hub
-
-    plan = push_to_hub(
-        args.folder, args.push_to_hub, private=args.private, dry_run=args.dry_run, revision=args.revision
-    )
-    if args.json:
+    plan = push(folder, push_to_hub, private=private, dry_run=dry_run, revision=revision)
+    if as_json:
         console.print_json(plan.to_dict())
         return
     rows = [(each.path, f"{each.size_bytes:,}", each.sha256) for each in plan.files]

@@ -73,13 +73,13 @@ def checked_choice(name: str, value: str, choices: Iterable[str]) -> str:
     """One of the choices.
 
     Raises:
-        InvalidArgumentError: it is none; the hint is the one that comes close.
+        InvalidArgumentError: it is none; the hint is one that comes close.
     """
     known = list(choices)
     if value not in known:
         close = difflib.get_close_matches(value, known, 1) if isinstance(value, str) else []
-        hint = f"Did you mean {close[0]!r}?" if close else ""
-        raise InvalidArgumentError(f"{name} must be one of {', '.join(known)}, but got {value!r}.", hint)
+        hint = f"Did you mean {close[0]!r}?" if close else "Choose one of these."
+        raise InvalidArgumentError(f"{name} must be one of {', '.join(known)}, but got {value!r}.", hint, nearest=close)
     return value
 
 

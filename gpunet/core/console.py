@@ -5,6 +5,7 @@ Tables are plain text. On a terminal too narrow for one its widest columns are s
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -12,9 +13,10 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO
 
+from gpunet.core.text import told_apart
 from gpunet.errors import ABSENT_EXIT_CODE, INTERRUPTED_EXIT_CODE, GpunetError
 
 _LEAST_WIDTH = 7  # of a column that is shortened
@@ -75,12 +77,28 @@ def _print_error(error: GpunetError) -> None:
 
 def print_json(value: Any) -> None:
     """Print `value` as JSON on standard output, keeping letters of any language as they are."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    print(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """`value` as JSON, as `print_json` prints it."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def note(text: str) -> None:
     """Say something beside the result, on standard error."""
     print(text, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def resumable(*, told: bool = True) -> Iterator[None]:
+    """Say, where Ctrl-C ends the block, that nothing is lost; `told` False says nothing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if told:
+            note("what is done is kept: the same command goes on from here")
+        raise
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, indent: str = "") -> str:
@@ -149,6 +167,16 @@ def percent(value: float | None) -> str | None:
 def percent2(value: float | None) -> str | None:
     """97.2222 -> '97.22': for what was counted, not published."""
     return None if value is None else f"{value:.2f}"
+
+
+def percent2_each(values: Iterable[float | None]) -> list[str | None]:
+    """As `percent2`; of those that would read alike, three digits: 97.2222, 97.2243 -> '97.222', '97.224'."""
+    return told_apart(values, percent2, lambda value: f"{value:.3f}")
+
+
+def milliseconds_each(values: Iterable[float | None]) -> list[str | None]:
+    """As `milliseconds`; of those that would read alike, four figures."""
+    return told_apart(values, milliseconds, lambda value: f"{value:.4g}")
 
 
 def milliseconds(value: float | None) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpunet.core.json_files import parsed_json
 from gpunet.errors import InvalidArgumentError
 from gpunet.runtime.batch import BatchProfile
 
@@ -87,5 +88,5 @@ def preprocessing_of_file(path: Path) -> dict[str, Any] | None:
     import onnx
 
     properties = {each.key: each.value for each in onnx.load(path, load_external_data=False).metadata_props}
-    found: dict[str, Any] | None = json.loads(properties.get(PREPROCESSING, "null"))
+    found: dict[str, Any] | None = parsed_json(properties.get(PREPROCESSING, "null"))
     return found

@@ -180,7 +180,7 @@ def in_shard(keys: Iterable[LayerKey], shard: tuple[int, int]) -> list[LayerKey]
     """
     number, count = shard
     if not 1 <= number <= count:
-        raise InvalidArgumentError(f"1 <= i <= n must hold for a shard i/n, but got {number}/{count}.")
+        raise InvalidArgumentError(f"1 <= i <= n must hold for a shard i/n, but got {number}/{count}.", "Such as 1/4.")
     if count == 1:
         return list(keys)
     return [key for key in keys if _hash(key) % count == number - 1]
@@ -198,7 +198,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     """
     number, slash, count = text.partition("/")
     if not (slash and text.isascii() and number.isdecimal() and count.isdecimal()):
-        raise InvalidArgumentError(f"a shard is written i/n, such as 2/8, but got {text!r}.")
+        raise InvalidArgumentError(f"a shard is written i/n, such as 2/8, but got {text!r}.", "1/1 is all.")
     shard = (int(number), int(count))
     in_shard((), shard)
     return shard

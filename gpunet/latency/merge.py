@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpunet.errors import ABSENT_EXIT_CODE, TableError
+from gpunet.core.json_files import parsed_json
+from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, TableError
 from gpunet.latency.layers.keys import key_from_text
 from gpunet.latency.records import LayerLatency, NetworkLatency, TableConditions, lesser
 from gpunet.latency.schema import check_identity, reading_uri
@@ -87,6 +87,7 @@ def _common_conditions(read: Sequence[_Source], target: Path) -> TableConditions
         raise TableError(
             f"{read[0].path}: it no longer says what its figures were measured under.",
             "Merge it into a table of the same machine and runtime, or together with another shard.",
+            exit_code=FAILED_EXIT_CODE,
         )
     (first, conditions), *rest = known
     for each, others in rest:
@@ -116,7 +117,9 @@ class _Source:
             networks = [(row[0], NetworkLatency(*row[1:])) for row in self._rows(connection, "networks", _NETWORK)]
         except sqlite3.Error as error:
             raise TableError(
-                f"{path}: nothing of a latency table can be read from it ({error}).", "Take a copy or another shard."
+                f"{path}: nothing of a latency table can be read from it ({error}).",
+                "Take a copy or another shard.",
+                exit_code=FAILED_EXIT_CODE,
             ) from None
         finally:
             connection.close()
@@ -129,12 +132,15 @@ class _Source:
         self.left_out += len(layers) - len(self.layers) + len(networks) - len(self.networks)
         self.damaged = self.damaged or self.left_out > 0
         if self.damaged and not self.layers:
-            raise TableError(f"{path}: it is damaged, and no layer of it can be read.", "Take a copy or another shard.")
+            raise TableError(
+                f"{path}: it is damaged, and no layer of it can be read.", "Take a copy or another shard.",
+                exit_code=FAILED_EXIT_CODE,
+            )  # fmt: skip
 
     def _conditions(self, connection: sqlite3.Connection) -> TableConditions | None:
         try:
             row = connection.execute("SELECT value FROM meta WHERE name = 'conditions'").fetchone()
-            return TableConditions.from_dict(json.loads(row[0]))
+            return TableConditions.from_dict(parsed_json(row[0]))
         except (sqlite3.Error, TypeError, KeyError, ValueError):
             self.damaged = True
             return None

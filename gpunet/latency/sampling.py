@@ -29,7 +29,7 @@ def choose_keys(plan: LookupPlan, fraction: float, seed: int = 0) -> list[LayerK
         InvalidArgumentError: (a ValueError) the fraction is out of range.
     """
     if not 0 < fraction <= 1:
-        raise InvalidArgumentError(f"0 < fraction <= 1 must hold, but got {fraction!r}.")
+        raise InvalidArgumentError(f"0 < fraction <= 1 must hold, but got {fraction!r}.", "1 is all layers.")
     if fraction == 1:
         return plan.keys()
     counts = plan.expected_counts()

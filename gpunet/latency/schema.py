@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpunet.core.versions import other_version
-from gpunet.errors import ABSENT_EXIT_CODE, TableError
+from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, TableError
 
 MIGRATIONS = (
     """
@@ -132,9 +132,12 @@ def speaking(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise TableError(f"{path}: {error}.", _hint(error)) from error
+        hint = _hint(error)
+        damaged = DAMAGED_HINT in hint
+        raise TableError(f"{path}: {error}.", hint, exit_code=FAILED_EXIT_CODE if damaged else None) from error
     except OSError as error:
-        raise TableError(f"{path}: {error.strerror or error}.", _WRITABLE) from error
+        message = f"{path}: {error.strerror or error}."
+        raise TableError(message, _WRITABLE, exit_code=ABSENT_EXIT_CODE) from error
 
 
 def _hint(error: sqlite3.Error) -> str:

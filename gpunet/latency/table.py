@@ -15,7 +15,8 @@ from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
 
-from gpunet.errors import MissingLatencyError, TableError
+from gpunet.core.json_files import parsed_json
+from gpunet.errors import FAILED_EXIT_CODE, MissingLatencyError, TableError
 from gpunet.latency.layers.keys import LayerKey, key_from_text
 from gpunet.latency.records import LEAST_MS, LayerLatency, NetworkLatency, TableConditions
 from gpunet.latency.schema import DAMAGED_HINT, connect, speaking
@@ -78,11 +79,12 @@ class LatencyTable:
                 )
             row = self._db.execute("SELECT value FROM meta WHERE name = 'conditions'").fetchone()
         try:
-            found = TableConditions.from_dict(json.loads(row[0]))
+            found = TableConditions.from_dict(parsed_json(row[0]))
         except (TypeError, KeyError, ValueError) as error:
             raise TableError(
                 f"{self.path}: it does not say what its figures were measured under ({error}).",
                 "The file is damaged, or another program has written to it.",
+                exit_code=FAILED_EXIT_CODE,
             ) from None
         if wanted is not None and wanted != found:
             raise TableError(
@@ -113,7 +115,7 @@ class LatencyTable:
         try:
             return {key_from_text(text): figures for text, figures in self.rows()}
         except ValueError as error:
-            raise TableError(f"{self.path}: {error}", DAMAGED_HINT) from None
+            raise TableError(f"{self.path}: {error}", DAMAGED_HINT, exit_code=FAILED_EXIT_CODE) from None
 
     def rows(self) -> Iterator[tuple[str, LayerLatency]]:
         """Every layer's key text with its figures, in the order of measuring."""
@@ -128,7 +130,7 @@ class LatencyTable:
         try:
             return [(list(map(key_from_text, keys.splitlines())), NetworkLatency(*row)) for keys, *row in rows]
         except ValueError as error:
-            raise TableError(f"{self.path}: {error}", DAMAGED_HINT) from None
+            raise TableError(f"{self.path}: {error}", DAMAGED_HINT, exit_code=FAILED_EXIT_CODE) from None
 
     def failures(self) -> dict[str, tuple[str, int]]:
         """Layers that could not be measured: by key text the reason of the last attempt, and how many there were."""

@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.core.fields import check_number, part_from_dict, part_to_dict
+from gpunet.core.json_files import parsed_json
 from gpunet.core.versions import body_of
+from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, SpecError
 from gpunet.model.parts import HeadSpec, StageSpec, StemSpec, fault, hidden_channels
 from gpunet.model.shapes import LayerShape, layer_shapes
 
@@ -93,7 +95,7 @@ class NetworkSpec:
     def from_json(cls, text: str) -> NetworkSpec:
         """The spec that `to_json` wrote. Raises SpecError for text that is not JSON too."""
         try:
-            data = json.loads(text)
+            data = parsed_json(text)
         except json.JSONDecodeError as error:
             raise fault("spec", f"not JSON: {error}") from None
         return cls.from_dict(data)
@@ -112,7 +114,9 @@ class NetworkSpec:
         try:
             text = Path(value).expanduser().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise fault("spec", f"cannot read {value}: {error}", "Give JSON text or the path of a JSON file.") from None
+            code = ABSENT_EXIT_CODE if isinstance(error, OSError) else FAILED_EXIT_CODE
+            hint = "Give JSON text or the path of a JSON file."
+            raise SpecError(f"spec: cannot read {value}: {error}", hint, exit_code=code) from None
         return cls.from_json(text)
 
     def to_dict(self) -> dict[str, Any]:

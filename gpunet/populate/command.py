@@ -11,12 +11,13 @@ Every stage skips what is done, so that the same command goes on after an end of
 
 from __future__ import annotations
 
-import argparse
-import json
+from dataclasses import asdict
+from pathlib import Path
 
 from gpunet.core import console
+from gpunet.core.arguments import checked_choice
 from gpunet.core.signals import sigterm_asked
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import FAILED_EXIT_CODE, UsageError
 from gpunet.populate.context import Context
 from gpunet.populate.place import StateFolder
 from gpunet.populate.plan import Plan
@@ -24,75 +25,118 @@ from gpunet.populate.plan_file import read_plan
 from gpunet.populate.presets import PRESETS
 from gpunet.populate.publish_stage import push
 from gpunet.populate.run import populate
-from gpunet.populate.stages import STAGES
+from gpunet.populate.stages import PARTS, STAGES
 from gpunet.search.study.quiet import quiet_optuna
 
 
-def run(args: argparse.Namespace) -> None:
-    """Run `gpunet populate`; its options are those of gpunet.cli.populate."""
-    plan = _plan(args)
-    if args.print_plan:
-        print(json.dumps(plan.to_dict(), indent=2))
-        return
-    if args.cost:
-        _print_costs(plan, args)
-        return
-    if args.out is None:
-        raise InvalidArgumentError("the folder of state must be named.", "Pass -o DIR: what is done is kept there.")
+def check(
+    plan: Path | None, *, preset: str | None, until: str, push_to_hub: str | None, dry_run: bool, private: bool,
+    cost: bool, gpus: int | None, gpu_hour: float | None,
+) -> None:  # fmt: skip
+    """Raise InvalidArgumentError where options of `gpunet populate` are of no effect, or do not go together."""
+    if (plan is None) == (preset is None):
+        raise UsageError(
+            "a plan or a preset must be given, and not both.", f"PLAN, or --preset {' | '.join(sorted(PRESETS))}"
+        )
+    checked_choice("--until", until, (*STAGES, *PARTS))
+    for name, given in (("--dry-run", dry_run), ("--private", private)):
+        if given and not push_to_hub:
+            raise UsageError(f"{name} goes with --push-to-hub.", "Name a repository.")
+    for name, number in (("--gpus", gpus), ("--gpu-hour", gpu_hour)):
+        if number is not None and not cost:
+            raise UsageError(f"{name} goes with --cost.", "A plan says its own workers: search.workers.")
+    if push_to_hub and until not in ("publish", "report"):
+        raise UsageError(f"--push-to-hub needs the stage publish, but --until is {until}.", "Leave it out.")
+
+
+def plan_given(plan: Path | None, preset: str | None) -> Plan:
+    """The plan in a file, or of a preset.
+
+    Raises:
+        SpecError: the file cannot be read as a plan.
+        InvalidArgumentError: there is no such preset.
+    """
+    if plan is not None:
+        return read_plan(plan)
+    return PRESETS[checked_choice("--preset", str(preset), PRESETS)]()
+
+
+def run(
+    plan: Plan, out: Path | None, *, until: str, push_to_hub: str | None, dry_run: bool, private: bool, as_json: bool
+) -> None:
+    """Run the stages of a plan; exit 6 where a tier has no entry in the end."""
+    if out is None:
+        raise UsageError("the folder of state must be named.", "Add -o DIR: what is done is kept there.")
     quiet_optuna()
-    place = StateFolder(args.out, plan)
+    place = StateFolder(out, plan)
 
     def say(line: str) -> None:
-        print(line, flush=True)
+        if as_json:
+            console.note(line)
+        else:
+            print(line, flush=True)
 
-    with place.held(), sigterm_asked() as asked:
+    with console.resumable(), place.held(), sigterm_asked() as asked:
         context = Context(plan, place, say, asked)
-        done = populate(context, args.until)
-        if args.push_to_hub:
-            push(context, done.entries, args.push_to_hub, dry_run=args.dry_run, private=args.private)
-    if args.until == STAGES[-1]:
+        done = populate(context, until)
+        if push_to_hub:
+            push(context, done.entries, push_to_hub, dry_run=dry_run, private=private)
+    if as_json:
+        page = None if done.page is None else str(done.page)
+        console.print_json({"tiers": done.tiers, "entries": [str(each) for each in done.entries], "report": page})
+    if until != STAGES[-1]:
+        return
+    if not as_json:
         print(f"\n{len(done.entries)} of {done.tiers} tiers have an entry. Use them:\n")
         print(f"    gpunet find --device {plan.device.chip} --zoo {place.zoo}")
         print(f"    gpunet.create({plan.device.chip!r}, max_ms=..., zoo={str(place.zoo)!r})")
-        if len(done.entries) < done.tiers:
-            raise SystemExit(console.FAILED_EXIT_CODE)
+    if len(done.entries) < done.tiers:
+        raise SystemExit(FAILED_EXIT_CODE)
 
 
-def _print_costs(plan: Plan, args: argparse.Namespace) -> None:
+def print_plan(plan: Plan) -> None:
+    """Print a plan, whole, as JSON."""
+    console.print_json(plan.to_dict())
+
+
+def print_costs(plan: Plan, *, gpus: int, gpu_hour: float | None, as_json: bool) -> None:
+    """Print what a plan takes on ImageNet.
+
+    Args:
+        plan: to reckon with.
+        gpus: that search side by side.
+        gpu_hour: price of a GPU for an hour.
+        as_json: as JSON.
+    """
     from gpunet.populate.cost import LAYER_S, table_hours, table_of_costs
 
-    if args.gpus < 1:
-        raise InvalidArgumentError(f"--gpus must be 1 or more, but got {args.gpus}.")
-    tiers, price = plan.tiers.tiers, args.gpu_hour
+    tiers, price = plan.tiers.tiers, gpu_hour
+    costs = table_of_costs(plan, gpus)
+    layers, measured, hours = table_hours(plan)
+    if as_json:
+        console.print_json({
+            "gpus": gpus, "gpu_hour": price, "tiers": tiers,
+            "a_tier": [
+                {"like": model, **asdict(cost), "gpu_hours": cost.gpu_hours,
+                 "price": None if price is None else cost.gpu_hours * price} for model, _, cost in costs
+            ],
+            "table": {"layers": layers, "measured": measured, "builders": plan.table.jobs,
+                      "hours": dict(zip(map(str, LAYER_S), hours, strict=True))},
+        })  # fmt: skip
+        return
     rows = [
         (f"like {model}", gpu, f"{cost.trial_gpu_hours:.0f}", f"{cost.search_gpu_hours:,.0f}",
          f"{cost.fine_tune_gpu_hours:.0f}", f"{cost.days:.1f}",
          None if price is None else f"{cost.gpu_hours * price:,.0f}",
          f"{tiers * cost.days:.0f}", None if price is None else f"{tiers * cost.gpu_hours * price:,.0f}")
-        for model, gpu, cost in table_of_costs(plan, args.gpus)
+        for model, gpu, cost in costs
     ]  # fmt: skip
     columns = ["networks", "GPU", "a trial, GPU hours>", f"{plan.search.trials} trials>", "fine-tuning>",
-               f"a tier: days on {args.gpus}>", "a tier: cost>", f"{tiers} tiers: days>",
+               f"a tier: days on {gpus}>", "a tier: cost>", f"{tiers} tiers: days>",
                f"{tiers} tiers: cost>"]  # fmt: skip
     print(console.table(columns, rows))
-    layers, measured, hours = table_hours(plan)
     seconds = [f"{each:.0f} s" for each in LAYER_S]
     print(
         f"\nThe latency table: {measured:,} of {layers:,} layers by {plan.table.jobs} builders, {hours[0]:,.0f} hours "
         f"at {seconds[0]} a layer, {hours[1]:,.0f} at {seconds[1]} (assumed: see gpunet/populate/cost.py)."
     )
-
-
-def _plan(args: argparse.Namespace) -> Plan:
-    if (args.plan is None) == (args.preset is None):
-        raise InvalidArgumentError(
-            "a plan or a preset must be given, and not both.", f"PLAN, or --preset {' | '.join(sorted(PRESETS))}"
-        )
-    for name in ("dry_run", "private"):
-        if getattr(args, name) and not args.push_to_hub:
-            raise InvalidArgumentError(f"--{name.replace('_', '-')} goes with --push-to-hub.", "Name a repository.")
-    if args.push_to_hub and args.until not in ("publish", "report"):
-        raise InvalidArgumentError(
-            f"--push-to-hub needs the stage publish, but --until is {args.until}.", "Leave it out."
-        )
-    return PRESETS[args.preset]() if args.preset else read_plan(args.plan)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gpunet.core import console
 from gpunet.launch.processes import asked_by_end_of_input
-from gpunet.populate.place import StateFolder
+from gpunet.populate.place import StateFolder, read_state
 from gpunet.populate.plan import Plan
 from gpunet.populate.plan_file import plan_from_dict
 from gpunet.search.study.opening import open_study
@@ -50,21 +50,21 @@ def run_folder(place: StateFolder, tier: int, trial: int) -> Path:
     return place.winner_folder(tier) / f"trial-{trial:05d}-{digest[:8]}"
 
 
-def teacher_of(plan: Plan) -> Teacher:
-    """The plan's teacher."""
+def teacher_of(plan: Plan, *, pretrained: bool = True) -> Teacher:
+    """The plan's teacher; not `pretrained`, to see that there is one, without its weights."""
     from gpunet.train.distillation.teacher import Teacher
     from gpunet.zoo.named import network_named
 
     given, recipe = plan.fine_tune, plan.fine_tune.recipe
-    weights = None if given.teacher_weights is None else Path(given.teacher_weights)
-    network = network_named(str(given.teacher), pretrained=True, weights=weights, timm_too=True)
+    weights = None if given.teacher_weights is None or not pretrained else Path(given.teacher_weights)
+    network = network_named(str(given.teacher), pretrained=pretrained, weights=weights, timm_too=True)
     return Teacher(network, image_px=None if recipe.distillation is None else recipe.distillation.teacher_px)
 
 
 def main() -> None:
     """Run as a process."""
     folder, study_name, tier, trial = sys.argv[1:]
-    plan = plan_from_dict(json.loads((Path(folder) / "plan.json").read_text(encoding="utf-8")))
+    plan = plan_from_dict(read_state(Path(folder) / "plan.json"))
     fine_tune(plan, StateFolder(folder, plan), study_name, int(tier), int(trial))
 
 

@@ -22,9 +22,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from gpunet.core.files import write_text
-from gpunet.errors import InvalidArgumentError
+from gpunet.core.json_files import checked_json
+from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError
 from gpunet.populate.plan import Plan
 from gpunet.search.study.search_data import without_place
+
+PLAN = "plan.json"
+_DAMAGED_HINT = "Delete it and run gpunet populate again: what it said is worked out anew."
 
 
 class StateFolder:
@@ -79,10 +83,13 @@ class StateFolder:
             lock.release()
 
     def _claim(self) -> None:
-        now, path = json.loads(json.dumps(self.plan.to_dict())), self.folder / "plan.json"
+        now, path = json.loads(json.dumps(self.plan.to_dict())), self.folder / PLAN
         if path.exists():
-            before = json.loads(path.read_text(encoding="utf-8"))
-            changed = first_difference(_fixed(before), _fixed(now))
+            before = read_state(path)
+            try:
+                changed = first_difference(_fixed(before), _fixed(now))
+            except (KeyError, TypeError, AttributeError):
+                raise damaged(path) from None
             if changed:
                 raise InvalidArgumentError(
                     f"{self.folder} was begun with another plan: {changed} has changed.",
@@ -111,9 +118,19 @@ def first_difference(before: Any, now: Any, path: str = "") -> str:
     return "" if before == now else path
 
 
-def read_json(path: Path) -> Any:
-    """A file of this folder's; None if it is not there."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+def read_state(path: Path) -> Any:
+    """What a JSON file of this folder's says; None if it is not there.
+
+    Raises:
+        InvalidArgumentError: it is damaged.
+    """
+    return checked_json(path, error=InvalidArgumentError, hint=_DAMAGED_HINT) if path.exists() else None
+
+
+def damaged(path: Path) -> InvalidArgumentError:
+    """The error for a file of this folder's that does not say what it should."""
+    message = f"{path} is damaged: it is JSON, but not as gpunet writes it."
+    return InvalidArgumentError(message, _DAMAGED_HINT, exit_code=FAILED_EXIT_CODE)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gpunet.core.fields import part_from_dict
 from gpunet.core.files import require
+from gpunet.core.json_files import parsed_json
 from gpunet.core.versions import body_of
-from gpunet.errors import InvalidArgumentError, SpecError
+from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, InvalidArgumentError, SpecError
 from gpunet.populate.plan import (
     PLAN_VERSION,
     DevicePlan,
@@ -82,7 +82,9 @@ def read_plan(path: str | Path) -> Plan:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"plan: cannot read {path}: {error}", "Give a TOML, YAML or JSON file.") from None
+        code = ABSENT_EXIT_CODE if isinstance(error, OSError) else FAILED_EXIT_CODE
+        hint = "Give a TOML, YAML or JSON file."
+        raise SpecError(f"plan: cannot read {path}: {error}", hint, exit_code=code) from None
     return plan_from_dict(_parsed(text, path), path.parent)
 
 
@@ -90,17 +92,18 @@ def _parsed(text: str, path: Path) -> Any:
     suffix = path.suffix.lower()
     try:
         if suffix == ".json":
-            return json.loads(text)
+            return parsed_json(text)
         if suffix in (".yaml", ".yml"):
             yaml: Any = require("yaml", "search", purpose="to read a YAML plan")
             try:
                 return yaml.safe_load(text)
             except yaml.YAMLError as error:
-                raise ValueError(str(error)) from None
+                raise ValueError(" ".join(str(error).split())) from None
         if suffix == ".toml":
             return _toml().loads(text)
-    except ValueError as error:  # of JSON and of TOML too
-        raise SpecError(f"plan: {path} is not {suffix[1:].upper()}: {error}") from None
+    except (ValueError, RecursionError) as error:  # of JSON and of TOML too
+        message = f"plan: {path} is not {suffix[1:].upper()}: {error}"
+        raise SpecError(message, "docs/populating.md shows a plan.", exit_code=FAILED_EXIT_CODE) from None
     raise SpecError(f"plan: {path} is of no known kind", "Its name must end in .toml, .yaml or .json.")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gpunet.core.text import duration
 from gpunet.populate import publish_stage, report_stage, search_stage, table_stage, tier_stage, winner_stage
+from gpunet.populate.check import check_plan
 from gpunet.populate.context import Context
 from gpunet.populate.stages import PARTS, STAGES
 
@@ -34,8 +35,8 @@ def populate(context: Context, until: str = STAGES[-1], clock: Callable[[], floa
     entries: list[Path] = []
     page: Path | None = None
     stages = STAGES[: STAGES.index(until) + 1]
-    if "search" in stages:
-        search_stage.check(context)
+    context.say("[plan] is checked: data, recipes, this machine")
+    check_plan(context, stages)
     for stage in stages:
         context.leave_if_asked(stage)
         began_s = clock()

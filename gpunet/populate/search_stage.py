@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from gpunet.errors import WorkerError
 from gpunet.launch.child import Job
@@ -17,19 +18,21 @@ from gpunet.search.study.study import Study
 from gpunet.search.study.tables import estimator_from_table
 from gpunet.search.work.creation import create_study
 
+_READING_PATIENCE_S = 10.0
+
 
 def study_name(context: Context, tier: int, *, random: bool = False) -> str:
     """Of a tier's study, or of random search beside it."""
     return f"{context.plan.name}-tier-{tier}{'-random' if random else ''}"
 
 
-def study_of(context: Context, tier: int, *, random: bool = False) -> Study:
-    """A tier's study, as it stands.
+def study_of(context: Context, tier: int, *, random: bool = False, reading: bool = False) -> Study:
+    """A tier's study, as it stands; `reading` writes nothing, and waits for its storage no longer than seconds.
 
     Raises:
         StudyError: it has not been made.
     """
-    return _opened(context, study_name(context, tier, random=random))
+    return _opened(context, study_name(context, tier, random=random), reading=reading)
 
 
 def check(context: Context) -> None:
@@ -117,8 +120,11 @@ def _progress(context: Context, name: str) -> StudyProgress:
         study.storage.close()
 
 
-def _opened(context: Context, name: str) -> Study:
-    return open_study(context.place.storage, name, folder=context.place.search_folder(name))
+def _opened(context: Context, name: str, *, reading: bool = False) -> Study:
+    patience: dict[str, Any] = {"patience_s": _READING_PATIENCE_S} if reading else {}
+    return open_study(
+        context.place.storage, name, folder=context.place.search_folder(name), reading=reading, **patience
+    )
 
 
 def _definition(context: Context, tier: TierFound, estimator: object, trials: int, *, random: bool) -> StudyDefinition:
@@ -138,8 +144,8 @@ def _work(context: Context, studies: list[str]) -> None:
         "search", "worker", "--study", context.place.storage, "--name", *studies, "--until-eof",
         "--table", str(context.place.table), "--heartbeat-s", f"{search.heartbeat_s:g}",
         "--grace-s", f"{search.grace_s:g}",
-        "--image-workers", str(search.image_workers),
-        *([] if search.device is None else ["--device", search.device]),
+        "--loader-workers", str(search.image_workers),
+        *([] if search.device is None else ["--on", search.device]),
         *([] if search.data.place is None else ["--data-root", search.data.place]),
     )  # fmt: skip
     if search.cluster == "ray":

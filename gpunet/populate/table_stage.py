@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from gpunet.core.console import FAILED_EXIT_CODE
 from gpunet.core.gpu import visible_gpus
-from gpunet.errors import TableError
+from gpunet.errors import FAILED_EXIT_CODE, TableError
 from gpunet.latency.sampling import choose_keys
 from gpunet.latency.table import LatencyTable
 from gpunet.launch.child import Job
@@ -31,7 +30,7 @@ def run(context: Context) -> None:
     """Measure, by the command that users have."""
     plan, device, table = context.plan, context.plan.device, context.plan.table
     options = ["--space", str(context.place.space), "--classes", str(context.num_classes)]
-    options += ["--fraction", repr(table.fraction), "--networks", str(table.networks)]
+    options += ["--layers-fraction", repr(table.fraction), "--networks", str(table.networks)]
     options += ["--precision", device.precision, "--batch-size", str(device.batch_size)]
     if device.runtime is not None:
         options += ["--runtime", device.runtime]
@@ -41,8 +40,8 @@ def run(context: Context) -> None:
     if many > 1 and len(visible_gpus()) > 1:
         command = gpunet_command("table", "shards", str(context.place.table), "--shards", str(many), *options)
     else:
-        command = gpunet_command("table", "build", str(context.place.table), *options, "--jobs", str(many))
-    # Exit code 1: some layers could not be measured.
+        command = gpunet_command("table", "build", str(context.place.table), *options, "--processes", str(many))
+    # Where some layers could not be measured, the builder says so by its exit code.
     job = Job("table", [*command, "--until-eof"], done_codes=(0, FAILED_EXIT_CODE))
     context.run_jobs("table", [job])
     if not is_done(context):

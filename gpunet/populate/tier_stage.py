@@ -12,7 +12,7 @@ import numpy as np
 from gpunet.core.files import write_text
 from gpunet.errors import InvalidArgumentError
 from gpunet.populate.context import Context
-from gpunet.populate.place import read_json
+from gpunet.populate.place import damaged, read_state
 from gpunet.search.study.tables import estimator_from_table
 from gpunet.search.tiers.stratify import stratify
 
@@ -87,8 +87,16 @@ def run(context: Context) -> None:
 
 
 def tiers_of(context: Context) -> list[TierFound]:
-    """The tiers found."""
-    return [TierFound(**each) for each in read_json(context.place.tiers)["tiers"]]
+    """The tiers found.
+
+    Raises:
+        InvalidArgumentError: the file that says them is damaged.
+    """
+    said = read_state(context.place.tiers)
+    try:
+        return [TierFound(**each) for each in said["tiers"]]
+    except (KeyError, TypeError):
+        raise damaged(context.place.tiers) from None
 
 
 def tier_edges_ms(context: Context, estimates_ms: np.ndarray) -> list[float | None]:

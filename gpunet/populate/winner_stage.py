@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpunet.errors import InvalidArgumentError
 from gpunet.populate.context import Context
 from gpunet.populate.fine_tune import run_folder
-from gpunet.populate.place import read_json, write_json
+from gpunet.populate.place import damaged, read_state, write_json
 from gpunet.populate.tier_stage import TierFound
 from gpunet.populate.workbench import Workbench
 from gpunet.runtime.measurement import Measurement
@@ -76,17 +77,31 @@ def run(context: Context, bench: Workbench | None = None) -> None:
 def winner_of(context: Context, tier: TierFound, bench: Workbench | None = None) -> Winner | None:
     """A tier's winner; None while there is none."""
     bench = Workbench(context) if bench is None else bench
-    said = read_json(_file(context, tier))
-    if not said or said.get("winner") is None or said.get("chosen_by") != _chosen_by(context, bench, tier):
+    said = read_state(_file(context, tier))
+    if not said:
         return None
-    body, folder = said["winner"], context.place.folder
-    if not all((folder / body[name]).is_file() for name in ("weights", "artefact")):
+    chosen_by = _chosen_by(context, bench, tier)
+    try:
+        if said.get("winner") is None or said.get("chosen_by") != chosen_by:
+            return None
+        body, folder = said["winner"], context.place.folder
+        if not all((folder / body[name]).is_file() for name in ("weights", "artefact")):
+            return None
+        return Winner(
+            tier, body["trial"], tuple(body["vector"]), folder / body["weights"], folder / body["artefact"],
+            Measurement.from_dict(body["measurement"]), body["estimated_ms"], body["top1_percent"],
+            body["top5_percent"], body["images"], body["data"],
+        )  # fmt: skip
+    except (KeyError, TypeError, AttributeError, InvalidArgumentError):
+        raise damaged(_file(context, tier)) from None
+
+
+def rejected_of(context: Context, tier: TierFound) -> int | None:
+    """How many networks were measured for a tier in vain; None where none has been looked for, or one was found."""
+    said = read_state(_file(context, tier))
+    if not isinstance(said, dict) or said.get("winner") is not None:
         return None
-    return Winner(
-        tier, body["trial"], tuple(body["vector"]), folder / body["weights"], folder / body["artefact"],
-        Measurement.from_dict(body["measurement"]), body["estimated_ms"], body["top1_percent"], body["top5_percent"],
-        body["images"], body["data"],
-    )  # fmt: skip
+    return len(said.get("rejected", ()))
 
 
 def fits(context: Context, tier: TierFound, measured_ms: float) -> bool:

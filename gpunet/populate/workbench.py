@@ -32,10 +32,11 @@ class Workbench:
 
     Args:
         context: of the run.
+        reading: only look at what there is; nothing is written.
     """
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
+    def __init__(self, context: Context, *, reading: bool = False) -> None:
+        self.context, self._reading = context, reading
 
     def tiers(self) -> list[TierFound]:
         """Those that a winner is looked for in."""
@@ -43,7 +44,7 @@ class Workbench:
 
     def study(self, tier: TierFound) -> Study:
         """A tier's study."""
-        return study_of(self.context, tier.number)
+        return study_of(self.context, tier.number, reading=self._reading)
 
     def check_machine(self) -> None:
         """See that this machine is the one that the table, and so the tiers, are of.

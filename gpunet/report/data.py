@@ -14,8 +14,9 @@ from typing import Any
 
 from gpunet.core.fields import check_name, check_number, part_from_dict, part_to_dict
 from gpunet.core.files import write_text
+from gpunet.core.json_files import checked_json
 from gpunet.core.versions import body_of
-from gpunet.errors import ReportError, SpecError
+from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, ReportError, SpecError
 from gpunet.report.parts import (
     NetworkReport,
     Sample,
@@ -30,6 +31,7 @@ __all__ = ["NetworkReport", "Report", "Sample", "TierReport", "TrialPoint", "rea
 
 FORMAT, FORMAT_VERSION = "gpunet-report", 1
 FILE_NAME = "report.json"
+_HINT = "Move it away: gpunet populate writes it anew at its end."
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Report:
         tiers: of the search.
         networks: the winners.
         versions: of the packages that took part, by name.
+        missing: what is not there yet, in sentences; nothing of a search that is finished.
 
     Raises:
         SpecError: (a ValueError) naming the path of the fault.
@@ -62,6 +65,7 @@ class Report:
     tiers: tuple[TierReport, ...]
     networks: tuple[NetworkReport, ...]
     versions: Mapping[str, str] = field(default_factory=dict, hash=False)
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("title", "chip", "board", "runtime", "precision", "data", "created"):
@@ -79,6 +83,10 @@ class Report:
                 raise SpecError(
                     f"networks[{index}].tier: no tier is called {network.tier!r}", f"Tiers: {', '.join(names)}."
                 )
+        if not isinstance(self.missing, tuple):
+            raise SpecError(f"missing: {self.missing!r:.60} is not a list")
+        for each in self.missing:
+            check_name("missing", each)
         if not isinstance(self.versions, Mapping):
             raise SpecError(f"versions: {self.versions!r} is not an object")
         for package, version in self.versions.items():
@@ -101,6 +109,8 @@ class Report:
             if name in body:
                 body[name] = parts_from_list(body[name], part_type, name)
         body.setdefault("versions", {})
+        if isinstance(body.get("missing"), list):
+            body["missing"] = tuple(body["missing"])
         return part_from_dict(cls, body, "")
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,18 +126,16 @@ def read_report(folder: str | Path) -> Report:
         ReportError: (a ValueError) there is none, or it cannot be read as one; the message names file and field.
     """
     path = Path(folder) / FILE_NAME
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         raise ReportError(
-            f"{folder} holds no {FILE_NAME}.", "Give the folder of a finished search, or write one with write_report."
-        ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ReportError(f"{path}: cannot be read as JSON: {error}") from None
+            f"{folder} holds no {FILE_NAME}.", "Give the folder of a search: gpunet populate or gpunet search make "
+            "one.", exit_code=ABSENT_EXIT_CODE,
+        )  # fmt: skip
+    data = checked_json(path, error=ReportError, hint=_HINT)
     try:
         return Report.from_dict(data)
     except SpecError as error:
-        raise ReportError(f"{path}: {error.message}", error.hint) from None
+        raise ReportError(f"{path}: {error.message}", error.hint or _HINT, exit_code=FAILED_EXIT_CODE) from None
 
 
 def write_report(report: Report, folder: str | Path) -> Path:

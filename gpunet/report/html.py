@@ -18,7 +18,7 @@ from gpunet.report.plot import draw_chart, series_key
 from gpunet.report.references import Reference
 from gpunet.report.script import SCRIPT, STYLE
 from gpunet.report.svg import svg, swatch_svg
-from gpunet.report.words import conditions, scaled, tier_colours, time_text
+from gpunet.report.words import conditions, percent_texts, scaled, tier_colours, time_text
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
@@ -37,6 +37,7 @@ def page(report: Report, references: Sequence[Reference] = ()) -> str:
     ]
     sections = (
         _header(report),
+        _missing(report),
         _section("Latency against accuracy", _figure(pareto_chart(report, references))),
         _section("Winners", _winners(report)),
         _section("Tiers and their samples", _tiers(report) + _figure(sample_chart(report))),
@@ -46,7 +47,7 @@ def page(report: Report, references: Sequence[Reference] = ()) -> str:
         _section("Latency estimate against measurement", _figure(estimate_chart(report))),
         _section("Architectures", _architectures(report)),
         _section("Conditions", _conditions(report)),
-        "<footer>Made by <code>gpunet report</code> from report.json.</footer>",
+        "<footer>Made by <code>gpunet report</code>.</footer>",
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -119,6 +120,12 @@ def _header(report: Report) -> str:
     )
 
 
+def _missing(report: Report) -> str:
+    if not report.missing:
+        return ""
+    return _section("Not there yet", f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in report.missing)}</ul>")
+
+
 def _winners(report: Report) -> str:
     if not report.networks:
         return _empty("No network has won a tier yet.")
@@ -127,7 +134,7 @@ def _winners(report: Report) -> str:
         (
             network.name,
             network.tier,
-            f"{network.top1_percent:.2f}",
+            top1,
             _figure_text(network.measured_ms),
             _figure_text(network.spread_ms),
             _figure_text(network.estimated_ms),
@@ -135,7 +142,7 @@ def _winners(report: Report) -> str:
             scaled(network.multiply_adds, 1e9),
             network.input_px,
         )
-        for network in report.networks
+        for network, top1 in zip(report.networks, percent_texts([n.top1_percent for n in report.networks]), strict=True)
     ]
     columns = ("network", "tier", "top-1 %>", "measured ms>", "spread ms>", "estimated ms>",
                "parameters M>", "multiply-adds G>", "input px>")  # fmt: skip

@@ -10,7 +10,7 @@ from gpunet.report.chart import Chart, Mark, Series, padded
 from gpunet.report.data import NetworkReport, Report
 from gpunet.report.drawing import INK, MUTED
 from gpunet.report.references import Reference
-from gpunet.report.words import conditions, ms_text, percent_text, tier_colours, time_text, top1_text
+from gpunet.report.words import conditions, ms_text, percent_text, percent_texts, tier_colours, time_text, top1_text
 
 _FAINT, _BASELINE, _GREEN = "#8a8a8a", "#777777", "#009e73"
 _Range = tuple[float, float] | None
@@ -68,13 +68,14 @@ def pareto_chart(report: Report, references: Sequence[Reference] = ()) -> Chart:
         series.append(Series(name, "points", tuple(marks), colour, marker, radius))
     measured_ones = [network for network in report.networks if network.measured_ms is not None]
     series += _fronts(measured_ones, references)
+    texts = dict(zip((n.name for n in measured_ones), percent_texts([n.top1_percent for n in measured_ones]),
+                     strict=True))  # fmt: skip
     for tier in report.tiers:
         won = [network for network in measured_ones if network.tier == tier.name]
-        marks = [Mark(n.measured_ms or 0.0, n.top1_percent, _winner_tip(n, where), n.name) for n in won]
+        marks = [Mark(n.measured_ms or 0.0, n.top1_percent, _winner_tip(n, texts[n.name], where), n.name) for n in won]
         series.append(Series(f"winners, {tier.name}", "points", tuple(marks), colours[tier.name], "circle", 6.5))
     rows = [
-        (n.name, f"winner, {n.tier}", "measured", ms_text(n.measured_ms), percent_text(n.top1_percent), where)
-        for n in measured_ones
+        (n.name, f"winner, {n.tier}", "measured", ms_text(n.measured_ms), texts[n.name], where) for n in measured_ones
     ] + rows
     x_range, y_range = _ranges(series)
     return Chart(
@@ -114,12 +115,12 @@ def front_chart(matches: Sequence[Match], *, title: str) -> Chart:
     )  # fmt: skip
 
 
-def _winner_tip(network: NetworkReport, where: str) -> tuple[str, ...]:
+def _winner_tip(network: NetworkReport, top1: str, where: str) -> tuple[str, ...]:
     spread = "" if network.spread_ms is None else f", spread {time_text(network.spread_ms)}"
     return (
         f"{network.name}, winner of {network.tier}",
         f"{time_text(network.measured_ms)} measured{spread}",
-        top1_text(network.top1_percent),
+        f"top-1 {top1} %",
         where,
     )
 

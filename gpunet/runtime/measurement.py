@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from gpunet.core.arguments import checked_number
+from gpunet.core.json_files import parsed_json
 from gpunet.core.versions import body_of
 from gpunet.errors import InvalidArgumentError
 
@@ -101,7 +102,7 @@ class Measurement:
     def from_json(cls, text: str) -> Measurement:
         """The measurement that `to_json` wrote; InvalidArgumentError for text that is not JSON too."""
         try:
-            return cls.from_dict(json.loads(text))
+            return cls.from_dict(parsed_json(text))
         except json.JSONDecodeError as error:
             raise InvalidArgumentError(f"measurement: not JSON: {error}") from None
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.core.files import sha256_of, write_text
+from gpunet.core.json_files import parsed_json
 from gpunet.core.versions import body_of
-from gpunet.errors import ABSENT_EXIT_CODE, ChecksumError, InvalidArgumentError
+from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, ChecksumError, InvalidArgumentError
 from gpunet.runtime import format_named
 
 SIDECAR_VERSION = 1
@@ -131,11 +132,13 @@ def read_sidecar(artefact: str | Path, *, check: bool = True) -> Sidecar:
     if not artefact.is_file():
         raise InvalidArgumentError(f"{artefact}: there is no such file.", again, exit_code=ABSENT_EXIT_CODE)
     if not path.is_file():
-        raise InvalidArgumentError(f"{artefact}: there is no {path.name} beside it, which says what it is.", again)
+        raise InvalidArgumentError(
+            f"{artefact}: there is no {path.name} beside it, which says what it is.", again, exit_code=ABSENT_EXIT_CODE
+        )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parsed_json(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InvalidArgumentError(f"{path}: not JSON: {error}.", again) from error
+        raise InvalidArgumentError(f"{path}: not JSON: {error}.", again, exit_code=FAILED_EXIT_CODE) from error
     sidecar = Sidecar.from_dict(data, str(path))
     judged = format_named(sidecar.format)[1].hashed(artefact)
     if check and (not judged.is_file() or sha256_of(judged) != sidecar.artefact_sha256):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.core.files import require, write_text
+from gpunet.core.json_files import parsed_json
 from gpunet.train.checkpoint import Position
 
 _TAGS = ("loss", "learning_rate", "images_per_s", "train_loss", "top1_percent", "raw_top1_percent")
@@ -66,7 +67,7 @@ class Metrics:
 def _at(line: str) -> Position | None:
     """Where a line is of; None for one that was cut off."""
     try:
-        read = json.loads(line)
+        read = parsed_json(line)
         return Position(int(read["epoch"]), int(read["step"]))
     except (ValueError, KeyError, TypeError):
         return None

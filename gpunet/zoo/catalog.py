@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.core.files import atomic_path
+from gpunet.core.json_files import parsed_json
 from gpunet.core.versions import body_of
-from gpunet.errors import ABSENT_EXIT_CODE, EntryError, InvalidArgumentError, UnknownModelError
+from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, EntryError, InvalidArgumentError, UnknownModelError
 from gpunet.model.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource
 from gpunet.zoo.publishing.layout import ENTRY, STATE, STATE_ZOO
 
@@ -38,9 +39,9 @@ def read_entry(path: Path) -> Entry | None:
         EntryError: it cannot be read as one; the message names file and key.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parsed_json(path.read_bytes())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise EntryError(f"{path}: cannot be read as JSON: {error}") from None
+        raise EntryError(f"{path}: cannot be read as JSON: {error}", exit_code=FAILED_EXIT_CODE) from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         return None
     body = body_of(data, "entry", "format_version", FORMAT_VERSION, error=EntryError, where=str(path))
@@ -136,7 +137,7 @@ def _record(row: dict[str, str]) -> LatencyRecord:
         latency_ms=float(row["latency_ms"]),
         throughput_ips=float(row["throughput_ips"]) if row.get("throughput_ips") else None,
         threads=int(row["threads"]) if row.get("threads") else None,
-        conditions=json.loads(row["conditions"]) if row.get("conditions") else {},
+        conditions=parsed_json(row["conditions"]) if row.get("conditions") else {},
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gpunet.core import files
+from gpunet.core.json_files import parsed_json
 from gpunet.core.machine import Fingerprint
 from gpunet.errors import InvalidArgumentError, RecordsError
 from gpunet.runtime.measurement import Measurement
@@ -87,7 +88,7 @@ def _read(path: Path, here: Fingerprint) -> dict[str, Measurement]:
             if not path.exists():
                 return {}
             text = path.read_text(encoding="utf-8")
-        data = json.loads(text)
+        data = parsed_json(text)
     except ValueError as error:  # not JSON, or not UTF-8
         raise _UnreadableError(f"it is not JSON ({error})") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:

@@ -10,7 +10,7 @@ from helpers.publications import publication
 
 from gpunet.cli.main import main
 from gpunet.core.files import sha256_of
-from gpunet.errors import PublishError
+from gpunet.errors import PublishError, UsageError
 from gpunet.zoo.publishing.layout import LAYOUT
 from gpunet.zoo.publishing.publish import publish_entry
 
@@ -57,11 +57,11 @@ def test_an_upload_prints_its_commit(
 
 
 def test_a_folder_without_an_entry(tmp_path: Path) -> None:
-    with pytest.raises(PublishError, match="is no published entry: it has no README"):
+    with pytest.raises(PublishError, match="is no published entry: it has no README") as error:
         main(["publish", str(tmp_path), "--push-to-hub", "me/net", "--dry-run"])
+    assert error.value.exit_code == 4
 
 
-def test_the_repository_must_be_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
+def test_the_repository_must_be_named(folder: Path) -> None:
+    with pytest.raises(UsageError, match="--push-to-hub"):
         main(["publish", str(folder)])
-    assert "--push-to-hub" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 from gpunet.cli.main import main
 from gpunet.errors import InvalidArgumentError, MissingDependencyError, ReportError
-from gpunet.report.data import Report, Sample, TierReport, TrialPoint, write_report
+from gpunet.report.data import Report, Sample, TierReport, TrialPoint, read_report, write_report
 
 
 @pytest.fixture
@@ -34,16 +35,41 @@ def test_report_writes_the_page_and_the_pictures(folder: Path, capsys):
 
 def test_json_and_a_page_elsewhere_without_pictures(folder: Path, tmp_path: Path, capsys):
     main(["report", str(folder), "-o", str(tmp_path / "page.html"), "--no-png", "--json"])
-    assert json.loads(capsys.readouterr().out) == {"html": str(tmp_path / "page.html"), "pictures": []}
+    assert json.loads(capsys.readouterr().out) == {
+        "html": str(tmp_path / "page.html"), "pictures": [], "missing": [],
+    }  # fmt: skip
     assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [path.name for path in folder.iterdir()] == ["report.json"]
 
 
 def test_what_cannot_be_a_page_is_refused(folder: Path, tmp_path: Path):
-    with pytest.raises(InvalidArgumentError, match=r"--output must end in \.html, but got .*page\.png"):
+    with pytest.raises(InvalidArgumentError, match=r"--out must end in \.html, but got .*page\.png"):
         main(["report", str(folder), "-o", str(tmp_path / "page.png")])
-    with pytest.raises(ReportError, match=r"holds no report\.json"):
-        main(["report", str(tmp_path / "nothing")])
+    (tmp_path / "empty").mkdir()
+    for name, said in (("nothing", "there is no such folder"), ("empty", r"holds no report\.json, no plan\.json")):
+        with pytest.raises(ReportError, match=said) as error:
+            main(["report", str(tmp_path / name)])
+        assert error.value.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"format": "gpunet-report", "format_version": 1}']
+)
+def test_a_damaged_report_is_one_error(folder: Path, text: bytes):
+    (folder / "report.json").write_bytes(text)
+    with pytest.raises(ReportError, match=r"report\.json") as error:
+        main(["report", str(folder)])
+    assert error.value.exit_code == 6
+    assert error.value.hint
+
+
+def test_what_is_missing_is_listed(folder: Path, capsys: pytest.CaptureFixture[str]):
+    whole = read_report(folder)
+    write_report(dataclasses.replace(whole, missing=("a winner of <only>",)), folder)
+    main(["report", str(folder), "--no-png"])
+    assert capsys.readouterr().out.endswith("\nNot there yet:\n  a winner of <only>\n")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Not there yet</h2>\n<ul><li>a winner of &lt;only&gt;</li></ul>" in page
 
 
 def test_without_matplotlib_the_extra_is_named_and_the_page_alone_is_made(folder: Path):

@@ -140,3 +140,15 @@ def test_json_keeps_letters_and_refuses_what_is_not_json(capsys):
     assert "Zürich" in capsys.readouterr().out
     with pytest.raises(ValueError, match="not JSON compliant"):
         console.print_json(float("nan"))
+
+
+def test_figures_that_would_read_alike_get_a_digit_more():
+    assert console.percent2_each([97.2222, 97.2243, 98.0, None, 97.2222]) == [
+        "97.222",
+        "97.224",
+        "98.00",
+        None,
+        "97.222",
+    ]
+    assert console.percent2_each([97.2222, 97.2222]) == ["97.22", "97.22"]
+    assert console.milliseconds_each([0.631, 0.634, 12.34]) == ["0.631", "0.634", "12.3"]

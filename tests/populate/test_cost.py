@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -26,6 +27,13 @@ def test_the_table_of_the_guide_is_computed(capsys: pytest.CaptureFixture[str]):
     layers = re.search(r"[\d,]+ of .* at 120 s", about_table)
     assert layers is not None
     assert layers.group() in " ".join(text.split())
+
+
+def test_the_costs_are_json_too(capsys: pytest.CaptureFixture[str]):
+    gpunet_command(["populate", "--preset", "demo", "--cost", "--gpu-hour", "2", "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert (said["gpus"], said["tiers"], len(said["a_tier"])) == (64, 3, 4)
+    assert said["a_tier"][0]["price"] == pytest.approx(2 * said["a_tier"][0]["gpu_hours"])
 
 
 def test_a_trial_takes_its_images_at_the_published_rate():

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import ROOT, publications
@@ -17,7 +18,7 @@ from helpers.browser import needs_chromium, opened
 
 import gpunet
 from gpunet.cli.main import main as gpunet_command
-from gpunet.errors import InvalidArgumentError, PreemptedError, SpecError, WorkerError
+from gpunet.errors import GpunetError, InvalidArgumentError, PreemptedError, SpecError, WorkerError
 from gpunet.populate import search_stage, tier_stage, winner_stage
 from gpunet.populate.context import Context
 from gpunet.populate.fine_tune import run_folder
@@ -29,6 +30,7 @@ from gpunet.populate.search_stage import StudyProgress, work_off
 from gpunet.populate.workbench import Workbench
 from gpunet.runtime.measurement import Measurement
 from gpunet.search.study.opening import open_study
+from gpunet.search.study.search_data import SearchData
 from gpunet.search.study.trials import TrialRecord
 from gpunet.train.recipe import Distillation
 
@@ -70,8 +72,8 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Tool:
     assert code == 75, said
     assert "asked to leave in the stage search" in said
     done = tool.run()
-    # A busy machine may measure every network of the faster tier outside it; then it says so, and the exit code is 1.
-    assert done.returncode in (0, 1), done.stdout + done.stderr
+    # A busy machine may measure every network of the faster tier outside it; then it says so, and the exit code is 6.
+    assert done.returncode in (0, 6), done.stdout + done.stderr
     assert "[table] nothing is missing" in done.stdout
     assert "[tiers] are there" in done.stdout
     assert done.returncode == 0 or "it gets no entry" in done.stdout
@@ -298,6 +300,33 @@ def test_more_workers_than_gpus_are_refused_before_anything(tmp_path: Path, monk
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("part", "changes", "said", "code"),
+    [
+        ("search", {"data": SearchData("/nowhere/images")}, "search: /nowhere/images: there is no such folder", 4),
+        ("search", {"data": SearchData("digits", validation_split="none")}, "fine_tune: .*'none'", 2),
+        ("fine_tune", {"teacher": "gpunet_9"}, "fine_tune: .*'gpunet_9'", 2),
+        ("fine_tune", {"teacher": "gpunet_0", "teacher_weights": "no.pth"}, "fine_tune: teacher_weights: .* no.pth", 4),
+        ("fine_tune", {"teacher": "gpunet_0"}, "fine_tune: the teacher has 1000 classes and .* has 10", 2),
+        ("fine_tune", {"recipe": {"batch_size": 5000}}, "fine_tune: .* too few for one update of 5000", 2),
+    ],
+)
+def test_a_plan_is_checked_whole_before_the_first_stage(
+    tmp_path: Path, part: str, changes: dict[str, Any], said: str, code: int
+):
+    plan = PRESETS["demo-small"]()
+    recipe = plan.fine_tune.recipe
+    if "teacher" in changes:
+        changes = {**changes, "recipe": dataclasses.replace(recipe, distillation=Distillation(weight=0.5))}
+    elif "recipe" in changes:
+        changes = {"recipe": dataclasses.replace(recipe, **changes["recipe"])}
+    plan = dataclasses.replace(plan, **{part: dataclasses.replace(getattr(plan, part), **changes)})
+    with pytest.raises(GpunetError, match=said) as error:
+        populate(Context(plan, StateFolder(tmp_path, plan), print))
+    assert error.value.exit_code == code
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_tier_that_stays_without_a_winner_says_what_to_do(choice: Choice):
     choice.times_ms = {7: [-2.5, -2.5, -2.5]}
     choice.choose()
@@ -397,7 +426,12 @@ def test_the_upper_bound_is_a_promise_and_the_lower_one_has_a_tolerance(
             ["--preset", "demo", "-o", "x", "--until", "tiers", "--push-to-hub", "a/b"],
             "needs the stage publish, but --until is tiers",
         ),
-        (["--preset", "demo", "--cost", "--gpus", "0"], "--gpus must be 1 or more, but got 0"),
+        (["--preset", "demo", "--cost", "--gpus", "0"], "'--gpus': Input should be greater than or equal to 1"),
+        (["--preset", "demo", "--cost", "--gpu-hour", "nan"], "'--gpu-hour'"),
+        (["--preset", "demo", "--cost", "--gpu-hour", "inf"], "'--gpu-hour'"),
+        (["--preset", "demo", "-o", "x", "--gpus", "3"], "--gpus goes with --cost"),
+        (["--preset", "demmo", "-o", "x"], "--preset must be one of demo, demo-small"),
+        (["--preset", "demo", "-o", "x", "--until", "tears"], "--until must be one of table, tiers"),
         (["--preset", "demo", "-o", "x", "--dry-run"], "--dry-run goes with --push-to-hub"),
         (["--preset", "demo", "-o", "x", "--private"], "--private goes with --push-to-hub"),
     ],
@@ -408,8 +442,9 @@ def test_what_the_command_line_refuses(arguments: list[str], text: str):
 
 
 def test_a_plan_that_is_not_there():
-    with pytest.raises(SpecError, match="cannot read"):
+    with pytest.raises(SpecError, match="cannot read") as error:
         gpunet_command(["populate", "nothing.toml", "-o", "x"])
+    assert error.value.exit_code == 4
 
 
 def test_a_plan_is_printed_whole(capsys: pytest.CaptureFixture[str]):

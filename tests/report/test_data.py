@@ -132,7 +132,7 @@ def test_a_folder_without_a_report_and_a_file_that_is_no_json_are_known_errors(t
     with pytest.raises(ReportError, match=r"holds no report\.json"):
         read_report(tmp_path)
     (tmp_path / "report.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ReportError, match=r"report\.json: cannot be read as JSON"):
+    with pytest.raises(ReportError, match=r"report\.json is damaged: it cannot be read as JSON"):
         read_report(tmp_path)
     with pytest.raises(SpecError, match="format: this is no gpunet-report"):
         Report.from_dict([1])

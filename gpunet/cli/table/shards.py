@@ -2,96 +2,120 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from gpunet.cli import launching
-from gpunet.cli.table import build as table_build
+from gpunet.cli import launching, options
+from gpunet.cli.command import command
+from gpunet.cli.options import opt
+from gpunet.cli.table import options as table_options
+from gpunet.cli.table.build import check_recheck
+from gpunet.cli.table.options import Builder
 from gpunet.core import console
 from gpunet.core.machine import available_threads
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import FAILED_EXIT_CODE, UsageError
 
 if TYPE_CHECKING:
     from gpunet.runtime.base import Runtime
 
-_FORWARDED = ("space", "models", "resolutions", "classes", "fraction", "networks", "precision", "batch_size", "threads",
-              "max_layers", "max_minutes")  # fmt: skip
-_SWITCHES = ("lone", "cpu_time")
-_REFUSED = {"shard": "1/1", "jobs": 1}
+_MOST_SHARDS = 10_000
 
 
-def add_parser(actions: Any) -> None:
-    """Add `shards` to the actions of `gpunet table`."""
-    parser = actions.add_parser(
-        "shards",
-        help="measure the layers that a table lacks, by one builder a GPU",
-        description="Measure the layers that a table lacks by N builders, each with a shard of them in a file of its "
-        "own, TABLE.shard-1 and so on, and merge these into TABLE. On this machine each has a GPU of its own, or, on "
-        "its processor, a thread (--threads 1). With --cluster ray they are tasks of a cluster, whose machines must "
-        "be of one kind and reach TABLE's folder. Stop it when you like and run it again: it goes on.",
-    )
-    table_build.add_options(parser)
-    many = parser.add_argument_group("shards")
-    many.add_argument("--shards", type=int, metavar="N", required=True, help="builders, and parts of the layers")
-    launching.add_cluster(many, "shard")
-    parser.set_defaults(run=run)
+@command(
+    "shards",
+    examples=[
+        "gpunet table shards h100.sqlite --shards 8 -r tensorrt -p fp16",
+        "gpunet table shards h100.sqlite --shards 64 --cluster ray",
+    ],
+    renamed={"--fraction": "--layers-fraction"},
+)
+def shards(
+    table: table_options.NewTable,
+    shards: Annotated[
+        int, opt("--shards", metavar="N", min=1, max=_MOST_SHARDS, help="builders, and parts of the layers")
+    ],
+    space: table_options.Space = None,
+    models: table_options.Models = None,
+    resolutions: table_options.Resolutions = None,
+    classes: table_options.Classes = 1000,
+    layers_fraction: table_options.LayersFraction = None,
+    networks: table_options.Networks = 0,
+    lone: table_options.Lone = False,
+    runtime: options.Runtime = None,
+    precision: Annotated[options.PrecisionName, opt("--precision", "-p", help="default: fp32")] = "fp32",
+    batch_size: options.BatchSize = 1,
+    threads: options.Threads = None,
+    cpu_time: table_options.CpuTime = False,
+    no_recheck: table_options.NoRecheck = False,
+    max_layers: table_options.MaxLayers = None,
+    max_minutes: table_options.MaxMinutes = None,
+    cluster: launching.Cluster = None,
+    address: launching.Address = "auto",
+    gpus_per_shard: launching.GpusPerShard = None,
+    cpus_per_shard: launching.CpusPerShard = 1,
+    until_eof: launching.UntilEof = False,
+) -> None:
+    """Measure the layers that a table lacks, by one builder a GPU.
 
-
-def run(args: argparse.Namespace) -> None:
-    """Build the shards and merge them; exit 1 where layers failed, 75 when asked to leave before the end."""
+    N builders each have a shard of the layers in a file of its own, TABLE.shard-1 and so on, which are merged into
+    TABLE. On this machine each has a GPU of its own, or, on its processor, a thread (--threads 1). With --cluster ray
+    they are tasks of a cluster, whose machines must be of one kind and reach TABLE's folder. Stop it when you like
+    and run it again: it goes on. Where layers failed, the exit code is 6.
+    """
     from gpunet import runtime as runtimes
     from gpunet.latency.merge import merge
     from gpunet.launch.child import Job
-    from gpunet.launch.processes import gpunet_command
+    from gpunet.launch.processes import gpunet_command, places
 
-    runtime = runtimes.get(args.runtime) if args.runtime else runtimes.best()
-    _check(args, runtime)
-    if args.cluster is not None and args.gpus_per_task is None and runtime.device != "gpu":
-        args.gpus_per_task = 0
-    table = Path(args.table).expanduser().absolute()  # a Ray task runs in a folder of Ray's
-    shards = [table.with_name(f"{table.name}.shard-{number}") for number in range(1, args.shards + 1)]
+    chosen = runtimes.get(runtime) if runtime else runtimes.best()
+    builder = Builder(
+        space=space, models=tuple(models or ()), resolutions=tuple(resolutions or ()), classes=classes,
+        layers_fraction=layers_fraction, networks=networks, lone=lone, runtime=chosen.name, precision=precision,
+        batch_size=batch_size, threads=threads, cpu_time=cpu_time, max_layers=max_layers, max_minutes=max_minutes,
+    )  # fmt: skip
+    on_gpu = chosen.device == "gpu"
+    if cluster is None and not on_gpu:
+        _check_processors(chosen, shards, threads)
+    check_recheck(no_recheck)
+    table = table.expanduser().absolute()  # a Ray task runs in a folder of Ray's
+    files = [table.with_name(f"{table.name}.shard-{number}") for number in range(1, shards + 1)]
     left = _left_by(table)
     if left:  # by a call before, of as many shards or not: what one has measured, no other measures again
         merge(table, left)
     if table.exists():
-        for shard in shards:
-            merge(shard, [table])
+        for file in files:
+            merge(file, [table])
+    where = [{}] * shards if cluster else places(shards, gpus=None if on_gpu else 0)
+    given = [*builder.options(), *(["--no-recheck"] if no_recheck else [])]
     jobs = [
-        Job(shard.name, gpunet_command(*_build(args, runtime, shard, number)), place,
-            done_codes=(0, console.FAILED_EXIT_CODE))
-        for number, (shard, place) in enumerate(zip(shards, _places(args, runtime), strict=True), start=1)
+        Job(file.name,
+            gpunet_command("table", "build", str(file), "--until-eof", "--shard", f"{number}/{shards}", *given),
+            place, done_codes=(0, FAILED_EXIT_CODE))
+        for number, (file, place) in enumerate(zip(files, where, strict=True), start=1)
     ]  # fmt: skip
-    launching.run_jobs(args, jobs)
-    report = merge(table, shards)
-    failures = {shard: count for shard in shards if (count := _failures(shard))}
+    gpus = 0 if gpus_per_shard is None and not on_gpu else gpus_per_shard
+    with console.resumable(told=not until_eof):
+        launching.run_jobs(jobs, cluster=cluster, address=address, gpus=gpus, cpus=cpus_per_shard, until_eof=until_eof)
+    report = merge(table, files)
+    failures = {file: count for file in files if (count := _failures(file))}
     failed = sum(failures.values())
     print(f"{table}: {report.added} layers and {report.networks} networks added, {failed} layers failed")
     if failures:
         console.note(f"the shards' files stay: gpunet table show {next(iter(failures))} --failures says why")
-        raise SystemExit(console.FAILED_EXIT_CODE)
-    for shard in {*shards, *left}:
-        for path in (shard, *(shard.with_name(shard.name + ending) for ending in ("-wal", "-shm", "-journal"))):
+        raise SystemExit(FAILED_EXIT_CODE)
+    for file in {*files, *left}:
+        for path in (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm", "-journal"))):
             path.unlink(missing_ok=True)
 
 
-def _check(args: argparse.Namespace, runtime: Runtime) -> None:
-    if args.shards < 1:
-        raise InvalidArgumentError(f"--shards must be 1 or more, but got {args.shards}.")
-    for name, value in _REFUSED.items():
-        if getattr(args, name) != value:
-            raise InvalidArgumentError(
-                f"--{name} is of 'gpunet table build', which runs once a shard.", "Leave it out."
-            )
-    if runtime.device != "gpu" and args.cluster is None and args.shards > 1:
-        available = available_threads()
-        if args.threads != 1 or args.shards > available:
-            raise InvalidArgumentError(
-                f"--shards {args.shards} of {runtime.name}, which computes on the processor, needs --threads 1 and "
-                f"{args.shards} processors; {available} are available.",
-                "Builders that share processors measure each other.",
-            )
-    table_build.check(args)
+def _check_processors(runtime: Runtime, shards: int, threads: int | None) -> None:
+    available = available_threads()
+    if shards > 1 and (threads != 1 or shards > available):
+        raise UsageError(
+            f"--shards {shards} of {runtime.name}, which computes on the processor, needs --threads 1 and "
+            f"{shards} processors; {available} are available.",
+            "Builders that share processors measure each other.",
+        )
 
 
 def _left_by(table: Path) -> list[Path]:
@@ -101,27 +125,6 @@ def _left_by(table: Path) -> list[Path]:
 
 def _is_shard(name: str, prefix: str) -> bool:
     return name.startswith(prefix) and name.removeprefix(prefix).isdecimal()
-
-
-def _places(args: argparse.Namespace, runtime: Runtime) -> list[dict[str, str]]:
-    from gpunet.launch.processes import places
-
-    if args.cluster is not None:
-        return [{} for _ in range(args.shards)]
-    return places(args.shards, gpus=None if runtime.device == "gpu" else 0)
-
-
-def _build(args: argparse.Namespace, runtime: Runtime, shard: Path, number: int) -> list[str]:
-    """The command line of a shard's builder."""
-    given = ["table", "build", str(shard), "--until-eof", "--shard", f"{number}/{args.shards}"]
-    given += ["--runtime", runtime.name]
-    for name in _FORWARDED:
-        value = getattr(args, name)
-        if value is not None:
-            values = value if isinstance(value, list) else [value]
-            given += [f"--{name.replace('_', '-')}", *map(str, values)]
-    given += [f"--{name.replace('_', '-')}" for name in _SWITCHES if getattr(args, name)]
-    return given if args.recheck else [*given, "--no-recheck"]
 
 
 def _failures(shard: Path) -> int:

@@ -7,12 +7,12 @@ hence a GPU; its tensors have one field 'Format/Datatype' up to TensorRT 10, two
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gpunet.core.json_files import parsed_json
 from gpunet.errors import ExportError
 
 # What the libraries call types, in both sources, from the most telling on: 'Row major linear FP32', 'Half', 'Int8'.
@@ -110,7 +110,7 @@ def layers_from_inspector(text: str) -> tuple[EngineLayer, ...]:
         ExportError: (a RuntimeError) it is not that JSON, or the engine was built without detailed profiling verbosity.
     """
     try:
-        layers = json.loads(text)["Layers"]
+        layers = parsed_json(text)["Layers"]
         return tuple(_layer_from_json(layer) for layer in layers)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExportError(

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gpunet.core.json_files import parsed_json
 from gpunet.errors import InvalidArgumentError
 from gpunet.runtime.trt.library import version_numbers
 from gpunet.runtime.trt.timing import WARM_UP_MS, Switches
@@ -80,7 +81,7 @@ def import_trtexec(
     if not re.match(r"\s*\[\s*[{\]]", text):  # a log begins with '&&&& RUNNING' or '[06/17/2025-18:44:33] [I]'
         return _from_log(text, switches, version)
     try:
-        queries = json.loads(text)
+        queries = parsed_json(text)
     except json.JSONDecodeError as error:
         raise _unreadable(f"it begins as JSON and ends early ({error})") from error
     return _from_times(queries, switches, version, warm_up_ms)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from gpunet.core.arguments import checked_integer
 from gpunet.core.fields import part_from_dict, part_to_dict
 from gpunet.core.files import sha256_of, write_text
+from gpunet.core.json_files import parsed_json
 from gpunet.core.versions import body_of
 from gpunet.errors import DataError, InvalidArgumentError, SpecError, TrainingError
 from gpunet.search.spaces.space import not_one_of
@@ -71,11 +72,23 @@ class RecipeTrainer:
             InvalidArgumentError: (a ValueError) the recipe has distillation, but there is no teacher, or one of other
                 classes.
         """
+        images, _, num_classes = self._ranking
+        self._check(self.recipe, images, num_classes)
+
+    def check_fine_tuning(self, recipe: Recipe) -> None:
+        """As `check`, of what `fine_tune` does with the whole of the data, and with its validation split.
+
+        Raises:
+            DataError, SpecError, InvalidArgumentError: (ValueErrors) see `check`.
+        """
+        images, _, num_classes = self.data.whole(recipe.batch_size)
+        self._check(recipe, images, num_classes)
+
+    def _check(self, recipe: Recipe, images: ImageData, num_classes: int) -> None:
         from gpunet.model.preprocessing import image_config
         from gpunet.train.data.transforms import training_transform
         from gpunet.train.optimization import optimizer_from_recipe, scheduler_from_recipe
 
-        recipe, (images, _, num_classes) = self.recipe, self._ranking
         if len(images) < recipe.global_batch():
             raise DataError(
                 f"{images.name} has {len(images)} images, too few for one update of {recipe.global_batch()}.",
@@ -207,7 +220,7 @@ class RecipeTrainer:
             if not path.exists():
                 folder.mkdir(parents=True, exist_ok=True)
                 write_text(path, json.dumps(own) + "\n")
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = parsed_json(path.read_bytes())
         except (OSError, ValueError) as error:
             raise TrainingError(
                 f"{path} cannot be written or read: {error}", "Give another folder, or delete this one."

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from gpunet.core.files import atomic_path, write_text
-from gpunet.errors import TrainingError
+from gpunet.core.json_files import parsed_json
+from gpunet.errors import FAILED_EXIT_CODE, TrainingError
 from gpunet.train.checkpoint import told
 
 
@@ -45,10 +46,12 @@ class TeacherCache:
         about = path.with_name(path.name + ".json")
         if path.exists() and about.exists():
             try:
-                found = json.loads(about.read_text(encoding="utf-8"))
+                found = parsed_json(about.read_bytes())
             except ValueError as error:
                 raise TrainingError(
-                    f"{about} cannot be read: {error}", f"Delete it and {path}: the teacher is asked again."
+                    f"{about} cannot be read: {error}",
+                    f"Delete it and {path}: the teacher is asked again.",
+                    exit_code=FAILED_EXIT_CODE,
                 ) from None
             differing = [name for name in wanted if found.get(name) != wanted[name]]
             if differing or path.stat().st_size != 2 * images * num_classes:

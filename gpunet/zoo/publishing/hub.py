@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.core.files import sha256_of
-from gpunet.errors import EntryError, PublishError
+from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, EntryError, PublishError
 from gpunet.model.entry import Entry
 from gpunet.zoo.catalog import read_entry
 from gpunet.zoo.publishing.layout import ENTRY, LAYOUT, WEIGHTS
@@ -103,19 +103,21 @@ def _files_of(folder: Path) -> tuple[PushFile, ...]:
     if missing:
         raise PublishError(
             f"{folder} is no published entry: it has no {missing[0]}.",
-            "gpunet.zoo.publishing.publish.publish_entry writes one.",
+            "gpunet populate writes one.",
+            exit_code=ABSENT_EXIT_CODE,
         )
     files = tuple(PushFile(name, (folder / name).stat().st_size, sha256_of(folder / name)) for name in sorted(LAYOUT))
     try:
         entry: Entry | None = read_entry(folder / ENTRY)
     except EntryError as error:
-        raise PublishError(error.message, error.hint) from None
+        raise PublishError(error.message, error.hint, exit_code=error.exit_code) from None
     weights = None if entry is None else entry.weights
     found = next(each.sha256 for each in files if each.path == WEIGHTS)
     if weights is None or weights.sha256 != found:
         raise PublishError(
             f"{folder / WEIGHTS} is damaged, or is not this entry's: {ENTRY} records another SHA-256.",
             "Publish the entry again.",
+            exit_code=FAILED_EXIT_CODE,
         )
     return files
 
@@ -132,7 +134,9 @@ def _uploaded(plan: PushPlan, token: str | None) -> PushPlan:
         )
     except Exception as error:  # its HTTP library's errors have no public name that covers all of the hub's releases
         raise PublishError(
-            f"{plan.repo_id} could not be uploaded: {type(error).__name__}: {error}", _hint(plan, error)
+            f"{plan.repo_id} could not be uploaded: {type(error).__name__}: {error}",
+            _hint(plan, error),
+            exit_code=ABSENT_EXIT_CODE,
         ) from error
     return replace(plan, commit_url=str(done.commit_url))
 

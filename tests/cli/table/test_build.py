@@ -40,7 +40,7 @@ def test_a_part_is_measured_then_the_rest_and_networks_are_estimated(
     space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     table = str(tmp_path / "table.sqlite")
-    part = ["--space", space, "--fraction", "0.4", *QUICK]
+    part = ["--space", space, "--layers-fraction", "0.4", *QUICK]
     built(table, *part, "--max-layers", "5")
     assert f"5 layers; {round(0.4 * len(KEYS)) - 5} of {round(0.4 * len(KEYS))} missing" in capsys.readouterr().out
     built(table, *part, "--networks", "5")
@@ -113,7 +113,7 @@ def test_shards_measure_their_part_and_merge_into_the_whole(
     assert "layers added" in capsys.readouterr().out
 
 
-def test_two_jobs_fill_one_table(
+def test_two_processes_fill_one_table(
     space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("gpunet.cli.table.build.available_threads", lambda: 2)  # sharing one is slow, and no error
@@ -125,7 +125,7 @@ def test_two_jobs_fill_one_table(
             "--space",
             space,
             *QUICK,
-            "--jobs",
+            "--processes",
             "2",
             "--resolutions",
             "28",
@@ -147,7 +147,7 @@ def test_a_job_ends_with_the_builder_that_began_it(background: bool, space: str,
     code = "import os, signal, sys; signal.signal(2, int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
     how = str(int(signal.SIG_IGN if background else signal.SIG_DFL))
     job = subprocess.Popen(
-        [sys.executable, "-c", code, how, *command, *QUICK, "--fraction", "0.5", "--no-recheck"],
+        [sys.executable, "-c", code, how, *command, *QUICK, "--layers-fraction", "0.5", "--no-recheck"],
         stdin=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     job.stdin.close()  # as when the process at the other end is killed
@@ -173,23 +173,23 @@ def test_the_layers_of_models_alone(tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         (["--shard", "3/2"], "1 <= i <= n must hold"),
         (["--shard", "two"], "a shard is written i/n"),
-        (["--fraction", "0"], "0 < fraction <= 1"),
+        (["--layers-fraction", "0"], "0 < fraction <= 1"),
         (["--resolutions", "100"], "100 is not one of 224, 256"),
         (["--space", "nowhere.json"], "--space nowhere.json: .*No such file"),
-        (["--jobs", "2", "--threads", "2"], "--jobs 2 needs --threads 1"),
-        (["--jobs", "0"], "--jobs must be 1 or more"),
-        (["--models", "gpunet_0", "--networks", "3", "--fraction", "1"], "--models was given"),
-        (["--classes", "0"], "--classes must be 1 or more"),
-        (["--max-minutes", "nan"], "--max-minutes must be 0 or more"),
-        (["--max-layers", "-5"], "--max-layers must be 1 or more"),
+        (["--processes", "2", "--threads", "2"], "--processes 2 needs --threads 1"),
+        (["--processes", "0"], "'--processes'.* greater than or equal to 1"),
+        (["--models", "gpunet_0", "--networks", "3", "--layers-fraction", "1"], "--models was given"),
+        (["--classes", "0"], "'--classes'.* greater than or equal to 1"),
+        (["--max-minutes", "nan"], "'--max-minutes'.* greater than or equal to 0"),
+        (["--max-layers", "-5"], "'--max-layers'.* greater than or equal to 1"),
         (["--cpu-time", "--threads", "2", "--runtime", "onnxruntime"], "counts the time of all threads together"),
         (["--runtime", "abacus"], "runtime must be one of"),
-        (["--threads", "0"], "threads must be an integer of 1 or more"),
+        (["--threads", "0"], "'--threads'.* greater than or equal to 1"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused_before_anything_is_made(tmp_path: Path, arguments: list[str], said: str):
     with pytest.raises(InvalidArgumentError, match=said):
-        built(str(tmp_path / "table.sqlite"), "--fraction", "0.001", *arguments)
+        built(str(tmp_path / "table.sqlite"), "--layers-fraction", "0.001", *arguments)
     assert not list(tmp_path.iterdir())
 
 

@@ -47,19 +47,22 @@ def test_show(table: Path, capsys: pytest.CaptureFixture[str]):
 def test_verify_tells_sound_from_damaged(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     main(["table", "verify", str(table)])
     assert "sound, 20 layers" in capsys.readouterr().out
+    main(["table", "verify", str(table), "--json"])
+    assert json.loads(capsys.readouterr().out) == [{"table": str(table), "sound": True, "layers": 20, "faults": []}]
     with sqlite3.connect(table) as raw:
         raw.execute("UPDATE layers SET key = 'gossip' WHERE latency_ms = 3.0")
     raw.close()
     with pytest.raises(SystemExit) as stopped:
         main(["table", "verify", str(table), str(tmp_path / "none.sqlite")])
-    assert stopped.value.code == 1
+    assert stopped.value.code == 6
     said = capsys.readouterr()
     assert "NOT SOUND" in said.out
     assert said.out.count("sound, 20 layers") == 0
     assert "no kind 'gossip'" in said.out
     assert "there is no such file" in said.out
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as stopped:
         main(["table", "verify", str(tmp_path / "none.sqlite")])
+    assert stopped.value.code == 4
     alone = capsys.readouterr().err
     assert "gpunet table build makes a latency table" in alone
     assert "merge" not in alone
@@ -69,8 +72,11 @@ def test_verify_tells_sound_from_damaged(table: Path, tmp_path: Path, capsys: py
 def test_merge(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     main(["table", "merge", str(tmp_path / "all.sqlite"), str(table), str(table)])
     assert "20 layers added, 0 improved, 20 kept, 1 networks added" in capsys.readouterr().out
-    with pytest.raises(TableError, match="there is no such file"):
+    main(["table", "merge", str(tmp_path / "all.sqlite"), str(table), "--json"])
+    assert json.loads(capsys.readouterr().out)["kept"] == 20
+    with pytest.raises(TableError, match="there is no such file") as error:
         main(["table", "merge", str(tmp_path / "all.sqlite"), str(tmp_path / "none.sqlite")])
+    assert error.value.exit_code == 4
 
 
 def test_estimate_sums_the_layers_and_says_that_it_is_an_estimate(
@@ -107,7 +113,7 @@ def test_an_estimate_says_how_well_missing_layers_are_learned_and_when_they_are_
     found = json.loads(capsys.readouterr().out)
     assert found["completion_error_percent"] > 0
     assert found["layers_outside_what_was_measured"]
-    with pytest.raises(InvalidArgumentError, match="--classes must be 1 or more"):
+    with pytest.raises(InvalidArgumentError, match=r"'--classes'.* greater than or equal to 1"):
         main(["table", "estimate", str(table), "gpunet_d2", "--classes", "0"])
 
 
@@ -159,8 +165,8 @@ def test_report_refuses_what_cannot_be_judged_before_it_measures(
     with pytest.raises(TableError, match="processor Test processor, not"):
         main(["table", "report", str(table)])
     for arguments, said in (
-        (["--networks", "1"], "--networks must be 2 or more"),
-        (["--seed", "-1"], "--seed must be 0 or more"),
+        (["--networks", "1"], "'--networks'.* greater than or equal to 2"),
+        (["--seed", "-1"], "'--seed'.* greater than or equal to 0"),
         (["--resolutions", "100"], "100 is not one of 224"),
         (["--plot", "fig4.bmp"], "--plot must end in"),
     ):

@@ -47,7 +47,7 @@ class Builders:
         self.jobs: Sequence[Job] = ()
         self.known: list[int] = []
 
-    def __call__(self, args: Any, jobs: Sequence[Job]) -> None:
+    def __call__(self, jobs: Sequence[Job], **where: Any) -> None:
         self.jobs = jobs
         for number, job in enumerate(jobs):
             with LatencyTable(Path(job.command[5]), CONDITIONS) as shard:
@@ -80,12 +80,11 @@ def test_shards_become_one_table_and_their_files_go(table: Path, builders: Build
     one, two, three = builders.jobs
     assert [job.name for job in builders.jobs] == [f"table.sqlite.shard-{n}" for n in (1, 2, 3)]
     assert list(two.command[3:]) == [
-        "table", "build", f"{table}.shard-2", "--until-eof", "--shard", "2/3", "--runtime", "onnxruntime",
-        "--classes", "1000", "--networks", "1", "--precision", "fp32", "--batch-size", "1", "--threads", "1", "--lone",
-        "--no-recheck",
+        "table", "build", f"{table}.shard-2", "--until-eof", "--shard", "2/3", "--networks", "1",
+        "--lone", "--runtime", "onnxruntime", "--threads", "1", "--no-recheck",
     ]  # fmt: skip
     assert one.environment == three.environment == {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    assert one.done_codes == (0, 1)
+    assert one.done_codes == (0, 6)
 
 
 def test_a_second_call_knows_what_the_first_measured(table: Path, builders: Builders, capsys: Any):
@@ -108,7 +107,7 @@ def test_layers_that_failed_are_told_and_the_shards_stay(table: Path, builders: 
     builders.failing = (1, 5)  # both of the second shard
     with pytest.raises(SystemExit) as failed:
         main(["table", "shards", str(table), "--shards", "2", *CPU])
-    assert failed.value.code == 1
+    assert failed.value.code == 6
     said = capsys.readouterr()
     assert "18 layers and 1 networks added, 2 layers failed" in said.out
     assert f"gpunet table show {table}.shard-2 --failures says why" in said.err
@@ -174,13 +173,13 @@ def test_tasks_of_a_cluster_need_a_gpu_where_the_runtime_does(
 @pytest.mark.parametrize(
     ("options", "said", "hint"),
     [
-        (["--shards", "0", *CPU], "--shards must be 1 or more, but got 0", ""),
+        (["--shards", "0", *CPU], "'--shards': Input should be greater than or equal to 1", ""),
         (["--shards", "2", "-r", "onnxruntime"],
          "--shards 2 of onnxruntime, which computes on the processor, needs --threads 1 and 2 processors; 4 are",
          "Builders that share processors measure each other."),
         (["--shards", "5", *CPU], "needs --threads 1 and 5 processors; 4 are available", "Builders that share"),
-        (["--shards", "2", *CPU, "--shard", "1/2"], "--shard is of 'gpunet table build'", "Leave it out."),
-        (["--shards", "2", *CPU, "--jobs", "2"], "--jobs is of 'gpunet table build'", "Leave it out."),
+        (["--shards", "2", *CPU, "--shard", "1/2"], "No such option: --shard", "'gpunet table shards --help'"),
+        (["--shards", "2", *CPU, "--processes", "2"], "No such option: --processes", "'gpunet table"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(table: Path, builders: Builders, options: list[str], said: str, hint: str):

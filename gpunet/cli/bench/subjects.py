@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpunet.cli.options import PrecisionName
 from gpunet.core import console
 from gpunet.core.progress import ProgressBar
 from gpunet.errors import InvalidArgumentError
@@ -20,6 +20,23 @@ if TYPE_CHECKING:
     from gpunet.runtime.measurement import Measurement
 
 RUNS_PER_ROUND = 3
+
+
+@dataclass(frozen=True)
+class RunsBy:
+    """How networks are run.
+
+    Args:
+        runtime: None for the best; of a file, for the best that can run it.
+        precision: None for fp32, and for what a file holds.
+        batch_size: images a run.
+        threads: that compute; None for all available.
+    """
+
+    runtime: str | None = None
+    precision: PrecisionName | None = None
+    batch_size: int = 1
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,30 +56,37 @@ class Subject:
     top1_percent: float | None = None
 
 
-def subjects(args: argparse.Namespace) -> list[Subject]:
-    """What the command line names; baselines last."""
+def subjects(
+    names: Sequence[str], by: RunsBy, *, baselines: bool = False, zoo: Sequence[Path] | None = None
+) -> list[Subject]:
+    """What the command line names, all that are no baselines where it names nothing; baselines last.
+
+    Raises:
+        UnknownModelError: there is no such entry.
+        InvalidArgumentError: one cannot be built, or the batch size is out of range.
+    """
     from gpunet.runtime import available as available_runtime
     from gpunet.zoo.benchmark import check_batch_size
     from gpunet.zoo.file_session import file_named
 
-    check_batch_size(args.batch_size)
-    files = [Subject(name, "file", _loads_file(path, args)) for name in args.names if (path := file_named(name))]
-    chosen = entries(args, [name for name in args.names if file_named(name) is None])
+    check_batch_size(by.batch_size)
+    files = [Subject(name, "file", _loads_file(path, by)) for name in names if (path := file_named(name))]
+    models = [name for name in names if file_named(name) is None]
+    chosen = _entries(models, baselines=baselines, all_others=not names, zoo=zoo)
     if not chosen:
         return files
-    runtime = available_runtime(args.runtime)
-    networks = [Subject(entry.name, entry.role, _loads(entry, runtime, args), entry.top1_percent) for entry in chosen]
+    runtime = available_runtime(by.runtime)
+    networks = [Subject(entry.name, entry.role, _loads(entry, runtime, by), entry.top1_percent) for entry in chosen]
     return [*(each for each in networks if each.role != "baseline"), *files,
             *(each for each in networks if each.role == "baseline")]  # fmt: skip
 
 
-def entries(args: argparse.Namespace, names: Sequence[str]) -> list[Entry]:
-    """The entries of these names; all that are no baselines where the command line names nothing."""
+def _entries(names: Sequence[str], *, baselines: bool, all_others: bool, zoo: Sequence[Path] | None) -> list[Entry]:
     from gpunet.zoo.catalog import catalog, entry_named
 
-    chosen = {name: entry_named(name, args.zoo) for name in names}
-    for entry in catalog(args.zoo).values():
-        if entry.buildable and (args.baselines if entry.role == "baseline" else not args.names):
+    chosen = {name: entry_named(name, zoo) for name in names}
+    for entry in catalog(zoo).values():
+        if entry.buildable and (baselines if entry.role == "baseline" else all_others):
             chosen.setdefault(entry.name, entry)
     for entry in chosen.values():
         if not entry.buildable:
@@ -73,7 +97,7 @@ def entries(args: argparse.Namespace, names: Sequence[str]) -> list[Entry]:
     return sorted(chosen.values(), key=lambda entry: entry.role == "baseline")
 
 
-def measured(chosen: Sequence[Subject], args: argparse.Namespace) -> dict[str, Measurement]:
+def measured(chosen: Sequence[Subject], rounds: int) -> dict[str, Measurement]:
     """Load all, then run them in turn; those on a GPU by CUDA events, which other processes' noise does not reach."""
     from gpunet.runtime.timing import interleave, measure
 
@@ -87,12 +111,16 @@ def measured(chosen: Sequence[Subject], args: argparse.Namespace) -> dict[str, M
     found = {name: measure(each, images[name]) for name, each in sessions.items() if each.device == "gpu"}
     others = {name: each for name, each in sessions.items() if name not in found}
     if others:
-        console.note(f"measuring {len(others)} networks in turn, {args.rounds} rounds of {RUNS_PER_ROUND} runs ...")
-        found |= interleave(others, images, rounds=args.rounds, runs_per_round=RUNS_PER_ROUND)
+        console.note(f"measuring {_counted(len(others))}, {rounds} rounds of {RUNS_PER_ROUND} runs ...")
+        found |= interleave(others, images, rounds=rounds, runs_per_round=RUNS_PER_ROUND)
     return {name: found[name] for name in sessions}
 
 
-def _loads(entry: Entry, runtime: Any, args: argparse.Namespace) -> Callable[[], tuple[Session, np.ndarray]]:
+def _counted(networks: int) -> str:
+    return "1 network" if networks == 1 else f"{networks} networks in turn"
+
+
+def _loads(entry: Entry, runtime: Any, by: RunsBy) -> Callable[[], tuple[Session, np.ndarray]]:
     def load() -> tuple[Session, np.ndarray]:
         from gpunet.zoo.benchmark import session_from_network
         from gpunet.zoo.models import model_from_entry
@@ -100,21 +128,21 @@ def _loads(entry: Entry, runtime: Any, args: argparse.Namespace) -> Callable[[],
         return session_from_network(
             model_from_entry(entry, pretrained=False),
             runtime,
-            batch_size=args.batch_size,
-            precision=args.precision or "fp32",
-            threads=args.threads,
+            batch_size=by.batch_size,
+            precision=by.precision or "fp32",
+            threads=by.threads,
             input_px=entry.input_px,
         )
 
     return load
 
 
-def _loads_file(path: Path, args: argparse.Namespace) -> Callable[[], tuple[Session, np.ndarray]]:
+def _loads_file(path: Path, by: RunsBy) -> Callable[[], tuple[Session, np.ndarray]]:
     def load() -> tuple[Session, np.ndarray]:
         from gpunet.zoo.benchmark import images_for
         from gpunet.zoo.file_session import session_from_file
 
-        session = session_from_file(path, runtime=args.runtime, precision=args.precision, threads=args.threads)
-        return session, images_for(session, args.batch_size)
+        session = session_from_file(path, runtime=by.runtime, precision=by.precision, threads=by.threads)
+        return session, images_for(session, by.batch_size)
 
     return load

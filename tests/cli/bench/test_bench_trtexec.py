@@ -15,7 +15,7 @@ LOG = DATA / "trtexec_10_2.log"
 def test_the_commands_are_printed_for_each_version(capsys):
     main(["bench", "gpunet_1", "--trtexec", "--json"])
     said = json.loads(capsys.readouterr().out)
-    assert said["export"] == "gpunet-export gpunet_1 --precision fp16 --batch 1 -o gpunet_1.onnx"
+    assert said["export"] == "gpunet-export gpunet_1 --precision fp16 -b 1 -o gpunet_1.onnx"
     assert set(said["trtexec"]) == {"8.6", "10.4", "11"}
     assert "--stronglyTyped" in said["trtexec"]["10.4"]
     assert "--stronglyTyped" not in said["trtexec"]["11"]
@@ -42,6 +42,9 @@ def test_a_log_feeds_a_zoo(tmp_path, capsys):
             ["gpunet_0", "--import-trtexec", "nowhere.log", "--device", "a100"],
             "nowhere.log cannot be read: No such file",
         ),
+        (["gpunet_0", "--device", "a100"], "--device goes with --import-trtexec"),
+        (["gpunet_0", "--trtexec", "-o", "record.json"], "--trtexec prints commands and writes no file"),
+        (["gpunet_0", "--trtexec", "--import-trtexec", str(LOG)], "do not go together"),
     ],
 )
 def test_refusals(words, message):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from gpunet.cli import options, trtexec
-from gpunet.cli.comparison import Verdict, swapped, verdicts
-from gpunet.cli.subjects import RUNS_PER_ROUND, Subject, measured, subjects
+import typer
+
+from gpunet.cli import options
+from gpunet.cli.bench import trtexec
+from gpunet.cli.bench.comparison import Verdict, swapped, verdicts
+from gpunet.cli.bench.subjects import RUNS_PER_ROUND, RunsBy, Subject, measured, subjects
+from gpunet.cli.command import command
+from gpunet.cli.options import opt
 from gpunet.core import console
+from gpunet.core.files import check_writable, write_text
 from gpunet.core.frontier import Point
+from gpunet.errors import UsageError
 
 if TYPE_CHECKING:
     from gpunet.model.entry import Entry
@@ -18,72 +25,124 @@ if TYPE_CHECKING:
 
 PUBLISHED = "gv100"
 _SWITCHES = ("cuda_graph", "spin_wait", "transfers")
+_TRTEXEC = "trtexec: measure on a machine that has TensorRT but not gpunet"
+_NAMES_HELP = "models or files to measure (default: the released and your own)"
+_OUT_HELP = "write what was measured as JSON; with --import-trtexec, a zoo's latency CSV that gets the record too"
 
 
-def add_parser(commands: Any) -> None:
-    """Add `bench` to the commands of `gpunet`."""
-    parser = commands.add_parser(
-        "bench",
-        help="measure networks side by side on this machine, and say where the paper's claim does not hold",
-        description="Measure networks side by side on this machine: in turn, many rounds, so that whatever disturbs "
-        "the machine disturbs all alike. Then say for each baseline whether the paper's claim holds here: that some "
-        "GPUNet at least as accurate is faster. The networks are untrained (latency does not depend on the weights), "
-        "nothing is kept, and accuracies are the published ones. A NAME may be a file: ONNX, OpenVINO's .xml, or an "
-        "engine with its sidecar; it is measured as it is, by what can run it.",
-    )
-    parser.add_argument(
-        "names", metavar="NAME|FILE", nargs="*", help="models or files to measure (default: the released and your own)"
-    )
-    parser.add_argument("--baselines", action="store_true", help="the paper's baselines that timm can build, too")
-    options.add_conditions(parser)
-    parser.add_argument("-t", "--threads", metavar="N", type=int, help="threads that compute (default: all available)")
-    parser.add_argument(
-        "--rounds", metavar="N", type=int, default=10, help=f"rounds of {RUNS_PER_ROUND} runs each (default: 10)"
-    )
-    trtexec.add_options(parser)
-    options.add_zoo(parser)
-    options.add_json(parser)
-    parser.set_defaults(run=run)
+@command(
+    "bench",
+    panel="Deploy",
+    examples=[
+        "gpunet bench gpunet_0 gpunet_1 -r onnxruntime -t 1",
+        "gpunet bench gpunet_0.onnx -o gpunet_0.json",
+        "gpunet bench --baselines",
+        "gpunet bench gpunet_0 --import-trtexec trtexec.log -d a100 -o zoo/latency.csv",
+    ],
+    renamed={"--output": "--out"},
+)
+def bench(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME|FILE...", show_default=False, autocompletion=options.complete_model,
+                       help=_NAMES_HELP),
+    ] = None,
+    baselines: options.Baselines = False,
+    runtime: options.Runtime = None,
+    precision: Annotated[
+        options.PrecisionName | None, opt("--precision", "-p", help="default: fp32; of a file, what it holds")
+    ] = None,
+    batch_size: options.BatchSize = 1,
+    threads: options.Threads = None,
+    rounds: Annotated[
+        int, opt("--rounds", metavar="N", min=1, help=f"rounds of {RUNS_PER_ROUND} runs each (default: 10)")
+    ] = 10,
+    out: Annotated[Path | None, opt("--out", "-o", metavar="FILE", help=_OUT_HELP)] = None,
+    print_trtexec: Annotated[
+        bool, opt("--trtexec", panel=_TRTEXEC, help="print the trtexec commands for NAME, and measure nothing")
+    ] = False,
+    import_trtexec: Annotated[
+        Path | None,
+        opt("--import-trtexec", metavar="LOG", panel=_TRTEXEC,
+            help="read a log of trtexec, or its --exportTimes JSON, for NAME"),
+    ] = None,
+    device: Annotated[
+        str | None,
+        opt("--device", "-d", metavar="NAME", complete=options.complete_device, panel=_TRTEXEC,
+            help="with --import-trtexec: the chip it ran on"),
+    ] = None,
+    board: Annotated[
+        str | None, opt("--board", metavar="NAME", panel=_TRTEXEC, help="where the log does not name it")
+    ] = None,
+    version: Annotated[
+        str | None, opt("--version", metavar="X.Y", panel=_TRTEXEC, help="TensorRT's, where the log does not say it")
+    ] = None,
+    zoo: options.Zoo = None,
+    as_json: options.Json = False,
+) -> None:  # fmt: skip
+    """Measure networks side by side on this machine.
 
-
-def run(args: argparse.Namespace) -> None:
-    """Measure, then print both tables or JSON; or what `trtexec` is asked for."""
-    if args.trtexec or args.import_trtexec is not None:
-        trtexec.run(args)
+    In turn, many rounds, so that whatever disturbs the machine disturbs all alike. Then say for each baseline whether
+    the paper's claim holds here: that some GPUNet at least as accurate is faster. The networks are untrained (latency
+    does not depend on the weights), nothing is kept, and accuracies are the published ones. A NAME may be a file: ONNX,
+    OpenVINO's .xml, or an engine with its sidecar; it is measured as it is, by what can run it.
+    """
+    by = RunsBy(runtime, precision, batch_size, threads)
+    if print_trtexec and import_trtexec is not None:
+        raise UsageError("--trtexec and --import-trtexec do not go together.", "Leave one out.")
+    if import_trtexec is None:
+        for option, value in (("--device", device), ("--board", board), ("--version", version)):
+            if value is not None:
+                raise UsageError(f"{option} goes with --import-trtexec.", "What is measured here is of this machine.")
+    if print_trtexec:
+        if out is not None:
+            raise UsageError("--trtexec prints commands and writes no file.", "Leave --out out.")
+        trtexec.print_commands(trtexec.model_named(names, zoo), by, as_json=as_json)
         return
-    chosen = subjects(args)
-    figures = measured(chosen, args)
+    if import_trtexec is not None:
+        trtexec.import_log(
+            import_trtexec, trtexec.model_named(names, zoo), by, device=device, board=board, version=version, out=out,
+            as_json=as_json,
+        )  # fmt: skip
+        return
+    chosen = subjects(names or (), by, baselines=baselines, zoo=zoo)
+    if out is not None:
+        check_writable(out)
+    figures = measured(chosen, rounds)
     points = [_point(each, figures[each.name].p25_ms) for each in chosen if each.top1_percent is not None]
-    published = _published(args)
-    found = verdicts(points)
+    published = _published(zoo)
+    found = verdicts(points) if len(chosen) > 1 else []
     claimed = {verdict.baseline.name: verdict for verdict in verdicts(published)}
     swaps = swapped(published, points)
-    if args.json:
-        console.print_json(
-            {
-                "measurements": {name: measurement.to_dict() for name, measurement in figures.items()},
-                "claims": [_claim(verdict, claimed.get(verdict.baseline.name)) for verdict in found],
-                "swapped": [[faster.name, slower.name] for faster, slower in swaps],
-            }
-        )
+    told = {
+        "measurements": {name: measurement.to_dict() for name, measurement in figures.items()},
+        "claims": [_claim(verdict, claimed.get(verdict.baseline.name)) for verdict in found],
+        "swapped": [[faster.name, slower.name] for faster, slower in swaps],
+    }
+    if out is not None:
+        write_text(out, console.json_text(told) + "\n")
+    if as_json:
+        console.print_json(told)
         return
     print(_latencies(chosen, figures))
     print(f"\n{_conditions(figures)}")
     if found:
         print(f"\n{_claims(found, claimed)}")
-    if points:
-        print(f"\n{order_of(swaps, points, published)}")
+    if order := order_of(swaps, points, published):
+        print(f"\n{order}")
+    if out is not None:
+        print(f"\n{out}: what was measured, as JSON")
 
 
 def _point(network: Entry | Subject, latency_ms: float) -> Point:
     return Point(network.name, latency_ms, network.top1_percent or 0.0, network.role == "baseline")
 
 
-def _published(args: argparse.Namespace) -> list[Point]:
+def _published(zoo: Sequence[Path] | None) -> list[Point]:
     """The paper's figures: GV100, batch 1, the slowest record of each network."""
     from gpunet.zoo.query import Query, candidates
 
-    matches = candidates(Query(device=PUBLISHED, include_baselines=True), args.zoo)
+    matches = candidates(Query(device=PUBLISHED, include_baselines=True), zoo)
     return [_point(match.entry, match.latency_ms) for match in matches if match.top1_percent is not None]
 
 
@@ -122,8 +181,9 @@ def _conditions(measured: Mapping[str, Measurement]) -> str:
     precisions = " and ".join(dict.fromkeys(str(each["precision"]) for each in all_said))
     text = (
         f"Measured here: {said['processor']}{threads}, {used}, {precisions}, batch {said['batch_size']}, "
-        f"{one.repeats} repeats in turn. What follows compares the lower quartiles."
+        f"{one.repeats} repeats"
     )
+    text += " in turn. What follows compares the lower quartiles." if len(measured) > 1 else "."
     if "cuda_graph" in said:
         switches = (f"{name.replace('_', ' ')} {'on' if said[name] else 'off'}" for name in _SWITCHES)
         text += f" GPU compute time by CUDA events: {', '.join(switches)}; --json has the end-to-end times too."
@@ -177,9 +237,11 @@ def _claims(found: Sequence[Verdict], claimed: Mapping[str, Verdict]) -> str:
 
 
 def order_of(swaps: Sequence[tuple[Point, Point]], points: Sequence[Point], published: Sequence[Point]) -> str:
-    """Which GPUNets changed places against the published order, in words."""
-    here = {point.name: point.latency_ms for point in points}
-    there = {point.name: point.latency_ms for point in published}
+    """Which GPUNets changed places against the published order, in words; '' where no two can be compared."""
+    here = {point.name: point.latency_ms for point in points if not point.baseline}
+    there = {point.name: point.latency_ms for point in published if point.name in here}
+    if len(there) < 2:
+        return ""
     if not swaps:
         return "Among the GPUNets measured, the order by latency is the published one (GV100)."
     said = "; ".join(

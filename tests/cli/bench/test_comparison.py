@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gpunet.cli.comparison import Verdict, swapped, verdicts
+from gpunet.cli.bench.comparison import Verdict, swapped, verdicts
 from gpunet.core.frontier import Point
 
 FAST = Point("fast", 1.0, 78.0)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from gpunet.cli.main import main
-from gpunet.errors import InvalidArgumentError, UnknownModelError
+from gpunet.errors import ExportError, InvalidArgumentError, UnknownModelError
+from gpunet.exporters.deployment import deploy
+from gpunet.zoo.catalog import entry_named
+from gpunet.zoo.models import model_from_entry
 
 TORCH = ["--runtime", "pytorch", "--threads", "1", "--rounds", "2"]
 
@@ -47,16 +51,14 @@ def test_bench_names_the_baselines_for_which_the_claim_does_not_hold(zoo, capsys
 
 
 def test_bench_measures_files_beside_networks(zoo, tmp_path, capsys):
-    from gpunet.cli.export import main as export
-
     path = tmp_path / "small.onnx"
-    export(["small", "-o", str(path), "--no-pretrained", "--precision", "fp16", "--zoo", str(zoo)])
-    capsys.readouterr()
+    deploy(model_from_entry(entry_named("small", [zoo]), pretrained=False), path, target="onnx", precision="fp16")
     main(["bench", str(path), "--zoo", str(zoo), "--runtime", "onnxruntime", "--rounds", "1"])
     text = capsys.readouterr().out
     row = next(line.split() for line in text.splitlines() if line.startswith(str(path)))
     assert row[1:6] == ["file", "-", "onnxruntime", "fp16", "32"]
-    assert "the order by latency" not in text
+    assert "order by latency" not in text
+    assert "compares" not in text
     main(["bench", "small", str(path), "--zoo", str(zoo), "--runtime", "onnxruntime", "--rounds", "1"])
     assert "fp32 and fp16, batch 1" in capsys.readouterr().out
 
@@ -65,13 +67,43 @@ def test_bench_tells_the_conditions(zoo, capsys):
     _bench(zoo, "small", "--threads", "1", "--batch-size", "2")
     said = capsys.readouterr()
     assert "1 thread(s), pytorch " in said.out
-    assert "fp32, batch 2, 6 repeats in turn" in said.out
-    assert "measuring 1 networks in turn, 2 rounds of 3 runs" in said.err
+    assert "fp32, batch 2, 6 repeats.\n" in said.out
+    assert "measuring 1 network, 2 rounds of 3 runs" in said.err
+
+
+def test_one_network_is_compared_with_nothing(zoo, capsys):
+    for name in ("small", "slow_baseline"):
+        _bench(zoo, name)
+        said = capsys.readouterr().out
+        for word in ("claim", "order", "in turn", "compares", "baselines"):
+            assert word not in said
+    _bench(zoo, "slow_baseline", "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert said["claims"] == said["swapped"] == []
+
+
+def test_what_was_measured_is_written(zoo, tmp_path, capsys):
+    out = tmp_path / "new" / "small.json"
+    _bench(zoo, "small", "-o", str(out), "--json")
+    assert json.loads(out.read_text(encoding="utf-8")) == json.loads(capsys.readouterr().out)
+    _bench(zoo, "small", "--output", str(out))
+    said = capsys.readouterr()
+    assert f"{out}: what was measured, as JSON" in said.out
+    assert "warning: --output is called --out now" in said.err
+    with pytest.raises(ExportError, match="is a folder"):
+        _bench(zoo, "small", "-o", str(tmp_path))
+    assert "measuring" not in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_has_an_exit_code_of_its_own(tmp_path):
+    with pytest.raises(InvalidArgumentError, match="there is no such file") as error:
+        main(["bench", str(tmp_path / "nothing.onnx")])
+    assert error.value.exit_code == 4
 
 
 def test_order_says_which_networks_changed_places():
-    from gpunet.cli.bench import order_of
-    from gpunet.cli.comparison import swapped
+    from gpunet.cli.bench.command import order_of
+    from gpunet.cli.bench.comparison import swapped
     from gpunet.core.frontier import Point
 
     published = [Point("gpunet_1", 0.82, 80.5), Point("gpunet_p1", 0.96, 81.1)]
@@ -82,6 +114,8 @@ def test_order_says_which_networks_changed_places():
         "ms), published as faster (0.82 and 0.96 ms)."
     )
     assert "is the published one" in order_of([], here, published)
+    assert order_of([], here[:1], published) == ""
+    assert order_of([], here, published[1:]) == ""
 
 
 def test_a_network_of_which_only_figures_are_known_is_refused(zoo):
@@ -100,8 +134,8 @@ def test_an_unknown_name_is_refused_before_anything_is_measured(zoo, capsys):
     [
         (["--runtime", "caffe"], "runtime must be one of"),
         (["--batch-size", "0"], "batch_size must be an integer of 1 or more, but got 0"),
-        (["--rounds", "0"], "rounds must be an integer of 1 or more, but got 0"),
-        (["--threads", "0"], "threads must be an integer of 1 or more, but got 0"),
+        (["--rounds", "0"], "'--rounds': Input should be greater than or equal to 1"),
+        (["--threads", "0"], r"'--threads'.*: Input should be greater than or equal to 1"),
     ],
 )
 def test_wrong_options_are_known_errors(zoo, options, message):
@@ -110,18 +144,17 @@ def test_wrong_options_are_known_errors(zoo, options, message):
 
 
 def test_which_networks_are_measured(zoo):
-    from gpunet.cli.main import parser
-    from gpunet.cli.subjects import subjects
+    from gpunet.cli.bench.subjects import RunsBy, subjects
 
-    def names(*arguments: str) -> list[str]:
-        return [each.name for each in subjects(parser().parse_args(["bench", *arguments]))]
+    def names(*given: str, **which: Any) -> list[str]:
+        return [each.name for each in subjects(given, RunsBy(), **which)]
 
     assert names() == ["gpunet_0", "gpunet_1", "gpunet_2", "gpunet_d1", "gpunet_d2", "gpunet_p0", "gpunet_p1"]
     assert names("gpunet_1") == ["gpunet_1"]
     assert names("resnet50", "gpunet_1") == ["gpunet_1", "resnet50"]
     assert names("resnet50", "a.onnx", "gpunet_1") == ["gpunet_1", "a.onnx", "resnet50"]
     assert names("b.xml", "a.engine") == ["b.xml", "a.engine"]
-    everything = names("--baselines")
+    everything = names(baselines=True)
     assert {"gpunet_d2", "efficientnet_b0", "resnet50", "resnest50d", "regnetx_320", "fbnetv3_g"} <= set(everything)
     assert "alphanet_a2" not in everything
-    assert {"small", "large"} <= set(names("--zoo", str(zoo)))
+    assert {"small", "large"} <= set(names(zoo=[zoo]))

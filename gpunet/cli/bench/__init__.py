@@ -1,0 +1,1 @@
+"""`gpunet bench`: networks measured side by side, and what trtexec measured."""
