@@ -37,7 +37,7 @@ _PRECISION_HELP = "what the network computes in; it is in the graph (default: fp
 _BATCH_SIZE_HELP = "images a run: one number, or a range with the size to optimise for, such as 1:8:64 (default: 1)"
 _CALIBRATION_HELP = "for int8: a folder of pictures like those that the network will see, or one of timm's datasets"
 _INT8_LAYOUT_HELP = (
-    "for int8 in an ONNX file: the runtime that is to run it (default: tensorrt, the one that a GPU takes; ONNX Runtime "
+    "for int8 in an ONNX file: the runtime that is to run it (default: tensorrt, what a GPU takes; ONNX Runtime "
     "on a processor is slow with it)"
 )
 _IMAGES_HELP = "pictures to compare on (default: photographs that installed packages ship)"
