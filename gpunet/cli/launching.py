@@ -2,54 +2,68 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from gpunet.core import console
+from gpunet.cli.options import opt
+from gpunet.errors import PREEMPTED_EXIT_CODE
 
 if TYPE_CHECKING:
     from gpunet.launch.child import Job
 
+_PANEL = "Many at once"
 
-def add_cluster(group: Any, kind: str) -> None:
-    """--cluster, --address and what a task needs.
+
+def _gpus_per(process: str) -> Any:
+    text = "that a Ray task needs (default: 1 where the cluster has GPUs)"
+    return opt(f"--gpus-per-{process}", metavar="N", min=0, help=text, panel=_PANEL)
+
+
+def _cpus_per(process: str) -> Any:
+    return opt(f"--cpus-per-{process}", metavar="N", min=0, help="that a Ray task needs (default: 1)", panel=_PANEL)
+
+
+Cluster = Annotated[
+    Literal["ray"] | None,
+    opt("--cluster", help="start them as tasks of the Ray cluster of this machine", panel=_PANEL),
+]
+Address = Annotated[str, opt("--address", metavar="HOST:PORT", help="of the Ray cluster (default: auto)", panel=_PANEL)]
+GpusPerShard = Annotated[float | None, _gpus_per("shard")]
+CpusPerShard = Annotated[float, _cpus_per("shard")]
+GpusPerWorker = Annotated[float | None, _gpus_per("worker")]
+CpusPerWorker = Annotated[float, _cpus_per("worker")]
+UntilEof = Annotated[
+    bool, opt("--until-eof", help="end with the process at the other end of standard input", hidden=True)
+]
+
+
+def run_jobs(
+    jobs: Sequence[Job], *, cluster: str | None, address: str = "auto", gpus: float | None = None, cpus: float = 1,
+    until_eof: bool = False,
+) -> None:  # fmt: skip
+    """Run jobs where the options say, to their end; exit 75 when asked to leave before it.
 
     Args:
-        group: of the parser.
-        kind: what a process is, in the options' names and words: 'worker'.
-    """
-    group.add_argument("--cluster", choices=("ray",), help="start them as tasks of the Ray cluster of this machine")
-    group.add_argument("--address", default="auto", metavar="HOST:PORT", help="of the Ray cluster (default: auto)")
-    group.add_argument(
-        f"--gpus-per-{kind}", dest="gpus_per_task", type=float, metavar="N",
-        help="that a Ray task needs (default: 1 where the cluster has GPUs)",
-    )  # fmt: skip
-    group.add_argument(
-        f"--cpus-per-{kind}", dest="cpus_per_task", type=float, default=1, metavar="N",
-        help="that a Ray task needs (default: 1)",
-    )  # fmt: skip
-
-
-def run_jobs(args: argparse.Namespace, jobs: Sequence[Job]) -> None:
-    """Run jobs where the options say, to their end; exit 75 when asked to leave before it.
+        jobs: command lines.
+        cluster: 'ray', or None for this machine.
+        address: of the cluster.
+        gpus, cpus: that a task of the cluster needs; None for a GPU where the cluster has some.
+        until_eof: whether to leave when standard input ends.
 
     Raises:
         WorkerError: (a RuntimeError) one ended with an error, or crashed too often.
     """
     from gpunet.launch.processes import Fleet, asked_by_end_of_input
 
-    stop = asked_by_end_of_input() if args.until_eof else lambda: False
-    if args.cluster == "ray":
+    stop = asked_by_end_of_input() if until_eof else lambda: False
+    if cluster == "ray":
         from gpunet.launch.ray import run_on_ray
 
-        asked = run_on_ray(
-            jobs, address=args.address, gpus=args.gpus_per_task, cpus=args.cpus_per_task, say=_say, should_stop=stop
-        )
+        asked = run_on_ray(jobs, address=address, gpus=gpus, cpus=cpus, say=_say, should_stop=stop)
     else:
         asked = Fleet(jobs, say=_say).run(stop)
     if asked:
-        raise SystemExit(console.PREEMPTED_EXIT_CODE)
+        raise SystemExit(PREEMPTED_EXIT_CODE)
 
 
 def _say(line: str) -> None:

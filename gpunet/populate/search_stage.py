@@ -138,8 +138,8 @@ def _work(context: Context, studies: list[str]) -> None:
         "search", "worker", "--study", context.place.storage, "--name", *studies, "--until-eof",
         "--table", str(context.place.table), "--heartbeat-s", f"{search.heartbeat_s:g}",
         "--grace-s", f"{search.grace_s:g}",
-        "--image-workers", str(search.image_workers),
-        *([] if search.device is None else ["--device", search.device]),
+        "--loader-workers", str(search.image_workers),
+        *([] if search.device is None else ["--on", search.device]),
         *([] if search.data.place is None else ["--data-root", search.data.place]),
     )  # fmt: skip
     if search.cluster == "ray":
