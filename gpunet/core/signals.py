@@ -46,7 +46,8 @@ def interrupt_asked(said: str) -> Iterator[Callable[[], bool]]:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        os.write(2, f"\n{said}\n".encode())  # print would be refused in the midst of another one
+        echoed = "\n" if os.isatty(2) else ""  # behind the terminal's ^C
+        os.write(2, f"{echoed}{said}\n".encode())  # print would be refused in the midst of another one
 
     default = threading.current_thread() is threading.main_thread()
     default = default and signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -78,4 +78,4 @@ with interrupt_asked("leaving") as asked:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["interrupted", "False"]
-    assert done.stderr == "\nleaving\n"
+    assert done.stderr == "leaving\n"

@@ -13,7 +13,7 @@ from gpunet.cli.command import command
 from gpunet.cli.options import complete_recipe, opt
 from gpunet.cli.search.options import Folder, StudyUrl
 from gpunet.core import console
-from gpunet.core.arguments import checked_choice
+from gpunet.core.arguments import checked_bounds, checked_choice
 from gpunet.errors import InvalidArgumentError
 
 _WHAT, _HOW = "What is searched", "How networks are ranked"
@@ -86,6 +86,7 @@ def create(
 
     Making the same study again does nothing; another of the same name is refused.
     """
+    from gpunet.latency.table import LatencyTable
     from gpunet.search.optimize.named import optimizer_names
     from gpunet.search.spaces.named import load_space
     from gpunet.search.storage.backends import file_of, full_url, shown
@@ -104,9 +105,13 @@ def create(
     quiet_optuna()
     check_study_name(name)
     checked_choice("optimizer", optimizer, optimizer_names())
+    checked_bounds((low_ms, high_ms))
     file = file_of(full_url(study))
     # What is there is asked before anything is worked out; a file is made only for a study that can be.
     storage = opened() if file is None or os.path.exists(file) else None
+    if file is not None and storage is None:
+        _check_writable(file)
+    LatencyTable(table).close()
     chosen = recipe_named(recipe)
     if epochs is not None:
         chosen = dataclasses.replace(chosen, epochs=epochs)
@@ -131,3 +136,13 @@ def create(
     made = create_study(study, name, definition, folder=folder, storage=opened() if storage is None else storage)
     print(f"study {made.name}: {made.max_trials()} trials, checkpoints in {made.folder}")
     console.note(f"work on it: gpunet search worker --study {shown(study)} --name {made.name}")
+
+
+def _check_writable(file: Path) -> None:
+    from gpunet.core.files import check_writable
+    from gpunet.errors import ExportError, StudyUnavailableError
+
+    try:
+        check_writable(file)
+    except ExportError as error:
+        raise StudyUnavailableError(error.message, "Give a folder that can be written: --study FILE") from None

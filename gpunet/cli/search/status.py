@@ -45,9 +45,9 @@ def status(
         console.print_json(body)
         return
     definition, workers, best = found.definition, body["workers"], body["best"]
-    high = "" if definition.high_ms == float("inf") else f" to {definition.high_ms:g}"
+    high = " ms or more" if definition.high_ms == float("inf") else f" to {definition.high_ms:g} ms"
     print(
-        f"study {name}: {body['trials']} of {body['max_trials']} trials, {definition.low_ms:g}{high} ms, "
+        f"study {name}: {body['trials']} of {body['max_trials']} trials, {definition.low_ms:g}{high}, "
         f"{definition.optimizer}"
     )
     print(", ".join(f"{body[state]} {state}" for state in _STATES))

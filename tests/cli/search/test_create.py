@@ -78,5 +78,5 @@ def test_a_place_that_refuses_is_said_at_once(create: list[str], tmp_path: Path)
     (tmp_path / "text").write_text("some text " * 500, encoding="utf-8")
     with pytest.raises(StudyUnavailableError, match="file is not a database"):
         search(*create, "--study", tmp_path / "text")
-    with pytest.raises(StudyUnavailableError, match="cannot be made"):
+    with pytest.raises(StudyUnavailableError, match="cannot be written: its folder is a file"):
         search(*create, "--study", tmp_path / "text" / "search.sqlite")

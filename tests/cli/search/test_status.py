@@ -37,7 +37,7 @@ def test_status_of_one_that_has_just_been_made(tmp_path: Path, capsys: pytest.Ca
     create_study(tmp_path / "search.sqlite", "new", definition())
     search("status", "--study", tmp_path / "search.sqlite", "--name", "new")
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "study new: 0 of 20 trials, 0 ms, random"
+    assert said[0] == "study new: 0 of 20 trials, 0 ms or more, random"
     assert said[2] == "0 workers registered"
     search("status", "--study", tmp_path / "search.sqlite", "--name", "new", "--json")
     assert json.loads(capsys.readouterr().out)["best"] is None
