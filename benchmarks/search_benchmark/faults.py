@@ -93,7 +93,7 @@ def soak(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
         log = stack.enter_context(open(folder / "workers.log", "ab"))
         workers = Workers(
             [sys.executable, "-m", "search_benchmark.counted_worker", "search", "worker", "--study", url,
-             "--heartbeat-s", str(args.heartbeat_s), "--grace-s", str(3 * args.heartbeat_s), "--device", "cpu"], log,
+             "--heartbeat-s", str(args.heartbeat_s), "--grace-s", str(3 * args.heartbeat_s), "--on", "cpu"], log,
         )  # fmt: skip
         began_s = time.monotonic()
         try:

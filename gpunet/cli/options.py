@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+
+from gpunet.errors import GpunetError
+
+PrecisionName = Literal["fp32", "fp16", "int8"]
 
 
 def _say_version(asked: bool) -> None:
@@ -15,9 +20,6 @@ def _say_version(asked: bool) -> None:
 
         print(f"gpunet {gpunet.__version__}")
         raise typer.Exit
-
-
-PrecisionName = Literal["fp32", "fp16", "int8"]
 
 
 def _that_begin(names: Iterable[str], incomplete: str) -> list[str]:
@@ -62,7 +64,9 @@ def complete_study(ctx: typer.Context, incomplete: str) -> list[str]:
     if not place:
         return []
     quiet_optuna()
-    return _that_begin(study_names(place), incomplete)
+    with suppress(GpunetError):  # a command line that is being written has nobody to tell
+        return _that_begin(study_names(place), incomplete)
+    return []
 
 
 def opt(*names: str, help: str, metavar: str | None = None, complete: Any = None, panel: str | None = None,

@@ -1,8 +1,9 @@
-"""SIGTERM as a wish to leave: the run that sees it writes a checkpoint and goes."""
+"""SIGTERM and Ctrl-C as a wish to leave: the run that sees it writes a checkpoint and goes."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +27,37 @@ def sigterm_asked() -> Iterator[Callable[[], bool]]:
         yield handler.asked.is_set
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def interrupt_asked(said: str) -> Iterator[Callable[[], bool]]:
+    """Inside the block the first Ctrl-C sets a flag, which the callable reads, then and later; the second interrupts.
+
+    Where Ctrl-C is ignored, or another handler stands, or in a thread that is not the main one, all stays as it is.
+
+    Args:
+        said: on standard error at the first.
+    """
+    asked, owner = threading.Event(), os.getpid()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:
+            return  # a process that prepares images: this one ends it
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        echoed = "\n" if os.isatty(2) else ""  # behind the terminal's ^C
+        os.write(2, f"{echoed}{said}\n".encode())  # print would be refused in the midst of another one
+
+    default = threading.current_thread() is threading.main_thread()
+    default = default and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if default:
+        signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        if default:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def heed_interrupts() -> None:

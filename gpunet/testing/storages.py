@@ -127,6 +127,28 @@ class StorageContract:
             storage.study_attrs(10**6)
 
     @pytest.mark.parametrize("lost", [False, True])
+    def test_parameters_are_set_once_by_whoever_holds_the_trial(
+        self, lost: bool, open_storage: Callable[..., StudyStorage], study_name: str
+    ) -> None:
+        study, _ = open_storage().made_study(study_name)
+        trial = open_storage().create(study, trial_to_make(), "key")._trial_id
+        depth, kind = (
+            optuna.distributions.IntDistribution(1, 3),
+            optuna.distributions.CategoricalDistribution(("a", "b")),
+        )
+        holder = open_storage(sleep=lambda seconds: None)  # it has not read the trial
+        holder.raw = FailingStorage(holder.raw, "set_trial_param", LOCKED, answer_lost=lost)
+        if not lost:
+            holder.set_params(study, trial, {"depth": (2.0, depth)})
+        holder.trials(study)
+        holder.set_params(study, trial, {"depth": (2.0, depth), "kind": (1.0, kind)})
+        holder.set_params(study, trial, {"depth": (3.0, depth), "kind": (0.0, kind)})
+        assert open_storage().trial(trial).params == {"depth": 2, "kind": "b"}
+        holder.finish(trial, TrialState.COMPLETE, 50.0)
+        with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+            holder.set_params(study, trial, {"late": (1.0, depth)})
+
+    @pytest.mark.parametrize("lost", [False, True])
     def test_a_trial_is_made_once_though_the_answer_was_lost(
         self, open_storage: Callable[..., StudyStorage], study_name: str, lost: bool
     ) -> None:

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+
+import pytest
 
 from gpunet.core.signals import sigterm_asked
 
@@ -45,3 +49,33 @@ def test_in_another_thread_nothing_is_heard() -> None:
     thread.start()
     thread.join()
     assert answers == [False]
+
+
+@pytest.mark.slow
+def test_the_first_interrupt_is_a_wish_and_the_second_is_heeded_at_once() -> None:
+    script = """
+import os, signal
+from gpunet.core.signals import interrupt_asked
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with interrupt_asked("leaving") as asked:
+    assert not asked()
+    os.kill(os.getpid(), signal.SIGINT)
+    assert asked()
+    if os.fork() == 0:
+        os.kill(os.getpid(), signal.SIGINT)  # a child that prepares images goes on
+        os._exit(0)
+    assert os.wait()[1] == 0
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        print("interrupted")
+assert asked()
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+with interrupt_asked("leaving") as asked:
+    os.kill(os.getpid(), signal.SIGINT)
+    print(asked())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["interrupted", "False"]
+    assert done.stderr == "leaving\n"

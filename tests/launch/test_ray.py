@@ -233,7 +233,7 @@ def test_a_study_is_completed_though_a_node_is_killed(nodes: Nodes, tmp_path: Pa
 
     command = gpunet_command(
         "search", "worker", "--study", str(tmp_path / "study.sqlite"), "--heartbeat-s", "0.5", "--grace-s", "3",
-        "--device", "cpu", "--until-eof",
+        "--on", "cpu", "--until-eof",
     )  # fmt: skip
     said: list[str] = []
     environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -265,7 +265,7 @@ def test_the_command_runs_its_workers_as_tasks(
     stopping.start()
     try:
         main(["search", "worker", "--study", "study.sqlite", "--table", "latencies.sqlite", "--cluster", "ray",
-              "--workers", "2", "--heartbeat-s", "0.5", "--grace-s", "3"])  # fmt: skip
+              "--processes", "2", "--heartbeat-s", "0.5", "--grace-s", "3"])  # fmt: skip
     finally:
         stopping.cancel()
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("worker ")]  # Ray speaks too

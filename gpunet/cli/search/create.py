@@ -1,102 +1,148 @@
-"""`gpunet search create | extend`: what is searched, written once."""
+"""`gpunet search create`: what is searched, written once."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import math
+import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-from gpunet.cli.search.options import add_study, opened
+from gpunet.cli import options
+from gpunet.cli.command import command
+from gpunet.cli.options import complete_recipe, opt
+from gpunet.cli.search.options import Folder, StudyUrl
 from gpunet.core import console
+from gpunet.core.arguments import checked_bounds, checked_choice
 from gpunet.errors import InvalidArgumentError
-from gpunet.search.optimize.named import optimizer_names
-from gpunet.search.study.quiet import quiet_optuna
 
+_WHAT, _HOW = "What is searched", "How networks are ranked"
 _SPACE_HELP = "'paper' (Table 1, the default), 'release', or a space's JSON file"
 _HOLDOUT_HELP = "of the training images, kept out to rank networks on (default: 0.1; 0 ranks on the validation images)"
+_REFUSED_S = 5.0  # that a database which refuses is tried
+_LOCK_S = 3.0  # that a lock is waited for before it is said
 
 
-def add_parsers(actions: Any) -> None:
-    """Add `create` and `extend` to the actions of `gpunet search`."""
-    create = actions.add_parser(
-        "create",
-        help="make a study",
-        description="Make a study of one latency tier of a search space. Making the same study again does nothing; "
-        "another of the same name is refused.",
-    )
-    add_study(create)
-    what = create.add_argument_group("what is searched")
-    what.add_argument("--space", metavar="NAME|FILE", default="paper", help=_SPACE_HELP)
-    what.add_argument("--resolutions", nargs="+", type=int, metavar="PX", help="of the space (default: all)")
-    what.add_argument("--table", metavar="FILE", type=Path, required=True, help="latency table of the device")
-    what.add_argument("--low-ms", type=float, default=0.0, metavar="MS", help="of the tier (default: 0)")
-    what.add_argument("--high-ms", type=float, default=math.inf, metavar="MS", help="of the tier (default: none)")
-    what.add_argument("--trials", type=int, default=100, metavar="N", help="the budget (default: 100)")
-    what.add_argument("--optimizer", choices=optimizer_names(), default="lamcts")
-    what.add_argument("--seed", type=int, default=0, metavar="N")
-    how = create.add_argument_group("how networks are ranked")
-    how.add_argument("--data", metavar="DATA", required=True, help="as in 'gpunet train'")
-    how.add_argument("--data-root", metavar="DIR", type=Path, help="where a named dataset lies, or a folder")
-    how.add_argument("--class-map", metavar="FILE", type=Path, help="the classes in order, one a line")
-    how.add_argument("--classes", metavar="N", type=int, help="of the networks (default: the data's)")
-    how.add_argument("--fraction", metavar="PART", type=float, default=1.0, help="of the training images (default: 1)")
-    how.add_argument("--holdout", metavar="PART", type=float, default=0.1, help=_HOLDOUT_HELP)
-    how.add_argument("--recipe", metavar="NAME|FILE", default="quick", help="default: quick; 'paper-rank' for ImageNet")
-    how.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
-    how.add_argument("--pruner", choices=("none", "median", "hyperband"), default="median")
-    create.set_defaults(run=_create)
-    extend = actions.add_parser(
-        "extend", help="change a study's budget", description="Change a study's budget of trials."
-    )
-    add_study(extend)
-    extend.add_argument("--trials", type=int, required=True, metavar="N", help="the new budget, in all")
-    extend.set_defaults(run=_extend)
+def _complete_optimizer(incomplete: str) -> list[str]:
+    from gpunet.search.optimize.named import optimizer_names
+
+    return [name for name in optimizer_names() if name.startswith(incomplete)]
 
 
-def _create(args: argparse.Namespace) -> None:
-    from gpunet.search.storage.backends import shown
+@command(
+    "create",
+    examples=[
+        "gpunet search create --study search.sqlite --table gv100.sqlite --high-ms 0.8 --data imagenet "
+        "--recipe paper-rank"
+    ],
+    renamed={"--fraction": "--images-fraction"},
+)
+def create(
+    study: StudyUrl,
+    table: Annotated[Path, opt("--table", metavar="FILE", help="latency table of the device", panel=_WHAT)],
+    data: Annotated[str, opt("--data", metavar="DATA", help="as in 'gpunet train'", panel=_HOW)],
+    name: Annotated[str, opt("--name", metavar="NAME", help="of the study (default: search)")] = "search",
+    folder: Folder = None,
+    space: Annotated[str, opt("--space", metavar="NAME|FILE", help=_SPACE_HELP, panel=_WHAT)] = "paper",
+    resolutions: Annotated[
+        list[int] | None, opt("--resolutions", metavar="PX...", help="of the space (default: all)", panel=_WHAT)
+    ] = None,
+    low_ms: Annotated[float, opt("--low-ms", metavar="MS", help="of the tier (default: 0)", panel=_WHAT)] = 0.0,
+    high_ms: Annotated[
+        float, opt("--high-ms", metavar="MS", help="of the tier (default: none)", panel=_WHAT)
+    ] = math.inf,
+    trials: Annotated[
+        int, opt("--trials", metavar="N", min=1, max=1_000_000, help="the budget (default: 100)", panel=_WHAT)
+    ] = 100,
+    optimizer: Annotated[
+        str,
+        opt("--optimizer", metavar="NAME", complete=_complete_optimizer, panel=_WHAT,
+            help="lamcts, or gp, evolution, sobol, random to compare with (default: lamcts)"),
+    ] = "lamcts",
+    seed: Annotated[int, opt("--seed", metavar="N", min=0, help="of optimiser and weights", panel=_WHAT)] = 0,
+    data_root: options.DataRoot = None,
+    class_map: options.ClassMap = None,
+    classes: Annotated[
+        int | None, opt("--classes", metavar="N", min=2, help="of the networks (default: the data's)", panel=_HOW)
+    ] = None,
+    images_fraction: Annotated[
+        float, opt("--images-fraction", metavar="PART", help="of the training images (default: 1)", panel=_HOW)
+    ] = 1.0,
+    holdout: Annotated[float, opt("--holdout", metavar="PART", help=_HOLDOUT_HELP, panel=_HOW)] = 0.1,
+    recipe: Annotated[
+        str,
+        opt("--recipe", metavar="NAME|FILE", complete=complete_recipe, panel=_HOW,
+            help="default: quick; 'paper-rank' for ImageNet"),
+    ] = "quick",
+    epochs: Annotated[
+        int | None, opt("--epochs", metavar="N", min=1, help="instead of the recipe's", panel=_HOW)
+    ] = None,
+    pruner: Annotated[
+        Literal["none", "median", "hyperband"],
+        opt("--pruner", help="which trials are ended early (default: median)", panel=_HOW),
+    ] = "median",
+) -> None:  # fmt: skip
+    """Make a study of one latency tier of a search space.
+
+    Making the same study again does nothing; another of the same name is refused.
+    """
+    from gpunet.latency.table import LatencyTable
+    from gpunet.search.optimize.named import optimizer_names
+    from gpunet.search.spaces.named import load_space
+    from gpunet.search.storage.backends import file_of, full_url, shown
+    from gpunet.search.storage.storage import StudyStorage
     from gpunet.search.study.definition import Pruning, defined
+    from gpunet.search.study.quiet import quiet_optuna
     from gpunet.search.study.search_data import SearchData
     from gpunet.search.study.tables import estimator_from_table
     from gpunet.search.study.training import RecipeTrainer
-    from gpunet.search.work.creation import create_study
+    from gpunet.search.work.creation import check_study_name, create_study
     from gpunet.train.recipes import recipe_named
 
+    def opened() -> StudyStorage:
+        return StudyStorage(study, refused_s=_REFUSED_S, wait_s=_LOCK_S, on_wait=console.note)
+
     quiet_optuna()
-    recipe = recipe_named(args.recipe)
-    if args.epochs is not None:
-        recipe = dataclasses.replace(recipe, epochs=args.epochs)
-    if recipe.distillation is not None:
+    check_study_name(name)
+    checked_choice("optimizer", optimizer, optimizer_names())
+    checked_bounds((low_ms, high_ms))
+    file = file_of(full_url(study))
+    # What is there is asked before anything is worked out; a file is made only for a study that can be.
+    storage = opened() if file is None or os.path.exists(file) else None
+    if file is not None and storage is None:
+        _check_writable(file)
+    LatencyTable(table).close()
+    chosen = recipe_named(recipe)
+    if epochs is not None:
+        chosen = dataclasses.replace(chosen, epochs=epochs)
+    if chosen.distillation is not None:
         raise InvalidArgumentError(
-            f"the recipe {recipe.name} has distillation, which would rank students by their teacher.",
+            f"the recipe {chosen.name} has distillation, which would rank students by their teacher.",
             "Rank without it, and distil when the winner is fine-tuned.",
         )
-    from gpunet.search.spaces.named import load_space
-
-    space = load_space(args.space, args.resolutions)
-    data = SearchData(
-        args.data, root=None if args.data_root is None else str(args.data_root),
-        class_map=None if args.class_map is None else str(args.class_map), fraction=args.fraction,
-        holdout=args.holdout, num_classes=args.classes,
+    searched = load_space(space, resolutions)
+    images = SearchData(
+        data, root=None if data_root is None else str(data_root),
+        class_map=None if class_map is None else str(class_map), fraction=images_fraction, holdout=holdout,
+        num_classes=classes,
     ).absolute()  # fmt: skip
-    trainer = RecipeTrainer(space, recipe, data)
+    trainer = RecipeTrainer(searched, chosen, images)
     trainer.check()
-    num_classes = trainer.num_classes
-    estimator = estimator_from_table(args.table, space, num_classes)
     definition = defined(
-        space, estimator, args.low_ms, args.high_ms, trainer=trainer.to_dict(), epochs=recipe.epochs,
-        max_trials=args.trials, num_classes=num_classes, table=str(args.table.absolute()), optimizer=args.optimizer,
-        seed=args.seed, pruning=Pruning(args.pruner),
+        searched, estimator_from_table(table, searched, trainer.num_classes), low_ms, high_ms,
+        trainer=trainer.to_dict(), epochs=chosen.epochs, max_trials=trials, num_classes=trainer.num_classes,
+        table=str(table.absolute()), optimizer=optimizer, seed=seed, pruning=Pruning(pruner),
     )  # fmt: skip
-    study = create_study(args.study, args.name or "search", definition, folder=args.folder)
-    print(f"study {study.name}: {study.max_trials()} trials, checkpoints in {study.folder}")
-    console.note(f"work on it: gpunet search worker --study {shown(str(args.study))} --name {study.name}")
+    made = create_study(study, name, definition, folder=folder, storage=opened() if storage is None else storage)
+    print(f"study {made.name}: {made.max_trials()} trials, checkpoints in {made.folder}")
+    console.note(f"work on it: gpunet search worker --study {shown(study)} --name {made.name}")
 
 
-def _extend(args: argparse.Namespace) -> None:
-    study = opened(args)
-    before = study.max_trials()
-    study.set_max_trials(args.trials)
-    print(f"study {study.name}: {before} trials before, {args.trials} now")
+def _check_writable(file: Path) -> None:
+    from gpunet.core.files import check_writable
+    from gpunet.errors import ExportError, StudyUnavailableError
+
+    try:
+        check_writable(file)
+    except ExportError as error:
+        raise StudyUnavailableError(error.message, "Give a folder that can be written: --study FILE") from None

@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -247,6 +247,8 @@ def checked_choices(path: str, values: object, *, ordered: bool = True) -> tuple
         raise SpecError(f"{path}: {values!r} is not a list of one or more choices")
     choices = tuple(values)
     text = ", ".join(map(repr, choices))
+    if not all(isinstance(each, Hashable) for each in choices):
+        raise SpecError(f"{path}: choices must be plain values, but are {text}")
     if len(set(choices)) < len(choices):
         raise SpecError(f"{path}: choices must differ, but are {text}")
     if ordered and not all(map(is_number, choices)):
@@ -301,7 +303,7 @@ def space_from_dict(data: Mapping[str, Any]) -> SearchSpace:
         SpecError: it is no space's dict; the message names the path.
     """
     kind = data.get("space") if isinstance(data, Mapping) else None
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise SpecError(not_one_of("space", kind, list(_KINDS)))
     module, name = _KINDS[kind]
     return getattr(importlib.import_module(module), name).from_dict(data)

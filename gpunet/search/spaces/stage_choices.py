@@ -61,8 +61,9 @@ class StageChoices:
         body: dict[str, Any] = {}
         for name in FIELDS:
             value = getattr(self, name)
-            absent = value is None if name == "filters" else self.type == "conv" and value in ((), [])
-            if name in ("expansions", "squeeze_excitations") and self.type == "conv" and not absent:
+            inverted = name in ("expansions", "squeeze_excitations")
+            absent = value is None if name == "filters" else inverted and self.type == "conv" and value in ((), [])
+            if inverted and self.type == "conv" and not absent:
                 raise SpecError(f"{path}.{name}: a conv stage has neither expansion nor squeeze-excitation")
             if not absent:
                 body[name] = checked_choices(f"{path}.{name}", value, ordered=name not in CATEGORICAL)

@@ -8,6 +8,8 @@ import re
 _HOPELESS = re.compile(
     r"malformed|not a database|no such table|password authentication|no password supplied|does not exist", re.IGNORECASE
 )
+# Others are at work, or it is on its way: it passes by itself.
+_BUSY = re.compile(r"locked|lock timeout|too many (clients|connections)|starting up|shutting down", re.IGNORECASE)
 # SQLAlchemy's; the last three are of two that make the tables at once, and of PostgreSQL's 'terminating connection'.
 _PASSING = ("OperationalError", "InterfaceError", "TimeoutError", "DBAPIError", "DatabaseError", "IntegrityError",
             "ProgrammingError", "InternalError")  # fmt: skip
@@ -34,6 +36,11 @@ def passing_reason(error: BaseException) -> str | None:
 def is_hopeless(reason: str) -> bool:
     """Whether no waiting mends it."""
     return bool(_HOPELESS.search(reason))
+
+
+def is_busy(reason: str) -> bool:
+    """Whether it serves others meanwhile, or is about to serve: waiting is right, even before anything was made."""
+    return bool(_BUSY.search(reason))
 
 
 def advice(reason: str) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from gpunet.core.files import lock, require
-from gpunet.errors import StudyError, StudyUnavailableError
+from gpunet.errors import ABSENT_EXIT_CODE, StudyError, StudyUnavailableError
 
 _PREFIX = "sqlite:///"
+_OPTUNAS = {"studies", "version_info", "alembic_version"}  # one who is being made has one of them
 
 
 class Sqlite:
@@ -40,10 +42,20 @@ class Sqlite:
     def open(self, optuna: ModuleType, url: str, *, reading: bool, make: bool, wait_s: float) -> Any:
         """See `Backend.open`."""
         path = Path(url.removeprefix(_PREFIX))
-        if not make and not path.is_file():
-            raise StudyError(f"{path}: there is no such file.", "gpunet search create makes a study.")
-        if not make and not _holds_studies(path):  # Optuna would make its tables in whatever file it is
+        if os.path.isdir(path):
+            raise StudyError(f"{path} is a folder.", "Name a file in it: --study FOLDER/search.sqlite")
+        if not make and not os.path.exists(path):
+            raise StudyError(
+                f"{path}: there is no such file.", "gpunet search create makes a study.", exit_code=ABSENT_EXIT_CODE
+            )
+        tables = _tables(path)  # Optuna would make its own in whatever file it is
+        if not make and tables is not None and "studies" not in tables:
             raise StudyError(f"{path} holds no study.", "gpunet search create makes one.")
+        if tables and not tables & _OPTUNAS:
+            raise StudyError(
+                f"{path} is a SQLite file of something else: it has the tables {', '.join(sorted(tables))}.",
+                "Give the study a file of its own: --study search.sqlite",
+            )
 
         def opened() -> Any:
             storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": wait_s}})
@@ -73,13 +85,25 @@ def close_engine(raw: Any) -> None:
     inner.engine.dispose()
 
 
-def _holds_studies(path: Path) -> bool:
-    """Whether a file has Optuna's tables; one that cannot be asked may have."""
+def _tables(path: Path) -> set[str] | None:
+    """The tables of a file, none if there is no file; None of one that cannot be asked now.
+
+    Raises:
+        StudyUnavailableError: it may not be read.
+    """
+    if not os.path.exists(path):
+        return set()
     try:
-        with contextlib.closing(sqlite3.connect(path)) as file:
-            return bool(file.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchall())
+        with open(path, "rb"):
+            pass
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
+            return {name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except OSError as error:
+        raise StudyUnavailableError(
+            f"{path} cannot be opened: {error.strerror or error}", "Give a file that can be read: --study FILE"
+        ) from None
     except sqlite3.Error:
-        return True
+        return None
 
 
 def _begin_immediately(engine: Any) -> None:

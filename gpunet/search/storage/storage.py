@@ -10,17 +10,18 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpunet.core.files import require
-from gpunet.errors import StudyUnavailableError
+from gpunet.errors import FAILED_EXIT_CODE, StudyError, StudyUnavailableError
 from gpunet.search.storage.backends import backend_of, full_url, shown
-from gpunet.search.storage.faults import advice, is_hopeless, passing_reason
+from gpunet.search.storage.faults import advice, is_busy, is_hopeless, passing_reason
 from gpunet.search.storage.grpc import experimental_is_fine
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial, TrialState
 
 PATIENCE_S = 600.0
@@ -40,6 +41,7 @@ class StudyStorage:
         reading: only read: a SQLite file need not be writable.
         make: make a SQLite file, or Optuna's tables in it, where they are not there.
         patience_s: how long a call goes on trying.
+        refused_s: how long one that refuses to be opened is tried, where it is not just busy; None for `patience_s`.
         wait_s: how long a try may wait for a lock before the next one.
         on_wait: told once, of each time of waiting, what is waited for.
         clock, sleep: seconds; tests pass their own.
@@ -57,6 +59,7 @@ class StudyStorage:
         reading: bool = False,
         make: bool = True,
         patience_s: float = PATIENCE_S,
+        refused_s: float | None = None,
         wait_s: float = _WAIT_S,
         on_wait: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -74,7 +77,8 @@ class StudyStorage:
                 reading=reading,
                 make=make and not reading,
                 wait_s=min(wait_s, max(patience_s, 0.1)),
-            )
+            ),
+            refused_s=refused_s,
         )
 
     # ------------------------------------------------------------------- calls
@@ -107,8 +111,18 @@ class StudyStorage:
             self._patiently(lambda: study.set_metric_names([metric]))
 
     def study_attrs(self, study_id: int) -> dict[str, Any]:
-        """The user attributes of a study."""
-        return self._patiently(lambda: self.raw.get_study_user_attrs(study_id))
+        """The user attributes of a study.
+
+        Raises:
+            StudyError: (a ValueError) they are no JSON.
+        """
+        try:
+            return self._patiently(lambda: self.raw.get_study_user_attrs(study_id))
+        except (ValueError, RecursionError) as error:
+            raise StudyError(
+                f"{shown(self.url)} holds a study whose attributes cannot be read: {error}.",
+                "The record is damaged; restore the database from a copy.", exit_code=FAILED_EXIT_CODE,
+            ) from None  # fmt: skip
 
     def set_study_attr(self, study_id: int, key: str, value: Any) -> None:
         """Set one of them."""
@@ -133,6 +147,30 @@ class StudyStorage:
     def set_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set an attribute that Optuna reads."""
         self._patiently(lambda: self.raw.set_trial_system_attr(trial_id, key, value))
+
+    def set_params(self, study_id: int, trial_id: int, params: Mapping[str, tuple[float, BaseDistribution]]) -> None:
+        """Set parameters of a trial that has not ended; those that it has are left.
+
+        Args:
+            study_id: of the trial's study.
+            trial_id: of the trial.
+            params: by name, the value as Optuna's storages keep it, and the distribution.
+        """
+        known = self.trial(trial_id).params
+        for name, (value, distribution) in params.items():
+
+            def put(again: bool, name: str = name, value: float = value, of: BaseDistribution = distribution) -> None:
+                # A parameter that is there is refused: the answer to our own first try may have been lost.
+                if not again or name not in self.raw.get_trial(trial_id).params:
+                    self.raw.set_trial_param(trial_id, name, value, of)
+
+            if name in known:
+                continue
+            try:
+                self._patiently(put, told=True)
+            except KeyError:  # Optuna, here or in a proxy that was started anew, has not read this trial yet
+                self.trials(study_id)
+                self._patiently(put, told=True)
 
     def report(self, trial_id: int, step: int, value: float) -> None:
         """Set an intermediate value."""
@@ -204,7 +242,7 @@ class StudyStorage:
 
     # ------------------------------------------------------------------ patience
 
-    def _patiently(self, call: Callable[..., _Result], told: bool = False) -> _Result:
+    def _patiently(self, call: Callable[..., _Result], told: bool = False, refused_s: float | None = None) -> _Result:
         """The result of a call, tried until it goes through or patience ends; `told`: it is told if it is repeated."""
         began_s, wait_s, again = self.clock(), _FIRST_WAIT_S, False
         while True:
@@ -218,7 +256,8 @@ class StudyStorage:
                 reason = passing_reason(error)
                 if reason is None:
                     raise
-                if is_hopeless(reason) or self.clock() - began_s + wait_s > self.patience_s:
+                most_s = self.patience_s if refused_s is None or is_busy(reason) else min(refused_s, self.patience_s)
+                if is_hopeless(reason) or self.clock() - began_s + wait_s > most_s:
                     raise StudyUnavailableError(
                         f"the study's storage {shown(self.url)} does not serve: {reason}", advice(reason)
                     ) from error

@@ -6,13 +6,14 @@ import hashlib
 import importlib.metadata
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
+from gpunet.core.arguments import is_integer
 from gpunet.core.fields import check_number, check_one_of, part_from_dict, part_to_dict
 from gpunet.core.versions import body_of
 from gpunet.errors import SpecError, StudyError
@@ -24,6 +25,7 @@ from gpunet.search.tiers.tier import LatencyEstimates, Tier
 DEFINITION_VERSION = 1
 METRIC = "top1_percent"
 PRUNERS = ("none", "median", "hyperband")
+MOST_TRIALS = 1_000_000  # of a study: what a leader can read
 MOST_CANDIDATES = 256  # of a tier, kept in the record
 _PROBES = 16
 _PACKAGES = ("gpunet", "torch", "timm", "optuna", "botorch", "scikit-learn", "numpy")
@@ -105,7 +107,7 @@ class StudyDefinition:
         if not isinstance(self.trainer, Mapping):
             raise SpecError(f"trainer: {self.trainer!r} is not an object")
         for name in ("epochs", "max_trials", "max_failures", "max_losses"):
-            check_number(name, getattr(self, name), 1, whole=True)
+            check_number(name, getattr(self, name), 1, MOST_TRIALS, whole=True)
         check_number("num_classes", self.num_classes, 2, whole=True)
         check_number("seed", self.seed, 0, 2**63 - 1, whole=True)
         check_one_of("optimizer", self.optimizer, optimizer_names())
@@ -113,6 +115,20 @@ class StudyDefinition:
             raise SpecError(f"table: {self.table!r} is not a path")
         if not isinstance(self.pruning, Pruning):
             raise SpecError(f"pruning: {self.pruning!r} is not of Pruning")
+        if not isinstance(self.versions, Mapping):
+            raise SpecError(f"versions: {self.versions!r} is not an object")
+        self._check_vectors("candidates", self.candidates)
+        self._check_vectors("probes", [vector for vector, _ in self.probes])
+        for number, (_, estimate_ms) in enumerate(self.probes):
+            check_number(f"probes[{number}]", estimate_ms, 0, above=True)
+
+    def _check_vectors(self, path: str, vectors: Sequence[Sequence[int]]) -> None:
+        """Refuse what is no vector of the space."""
+        sizes = [len(digit.values) for digit in self.space.digits]
+        for number, vector in enumerate(vectors):
+            indices = zip(vector, sizes, strict=False)
+            if len(vector) != len(sizes) or not all(is_integer(each) and 0 <= each < size for each, size in indices):
+                raise SpecError(f"{path}[{number}]: {vector!r:.80} is not a vector of the space")
 
     # ---------------------------------------------------------------- the tier
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ from gpunet.errors import StudyError
 from gpunet.search.spaces.space import architecture_dict
 from gpunet.search.storage.backends import shown
 from gpunet.search.storage.storage import StudyStorage
-from gpunet.search.study.definition import StudyDefinition
+from gpunet.search.study.definition import MOST_TRIALS, StudyDefinition
+from gpunet.search.study.parameters import parameters_of
 from gpunet.search.study.trials import (
     ASSIGNMENT,
     ESTIMATED,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 DEFINITION, STUDY_FOLDER, BUDGET, MEASURED = "definition", "folder", "max_trials", "measured"
 WORKERS = "/workers"
+_MEND_BUDGET = "The record is damaged; gpunet search extend --trials N sets the budget anew."
 
 
 class Study:
@@ -103,7 +106,16 @@ class Study:
 
     def max_trials(self) -> int:
         """The budget of trials, as it stands now."""
-        return int(self.storage.study_attrs(self.study_id).get(BUDGET, self.definition.max_trials))
+        found = self.storage.study_attrs(self.study_id).get(BUDGET, self.definition.max_trials)
+        return checked_integer(f"max_trials of the study {self.name}", found, 1, error=StudyError, hint=_MEND_BUDGET)
+
+    def workers(self) -> list[str]:
+        """Host and process of those that are registered; one that died not long ago may still be among them."""
+        registry_id = self.storage.study_id(self.name + WORKERS)
+        if registry_id is None:
+            return []
+        sessions = self.storage.trials(registry_id, (self.optuna.trial.TrialState.RUNNING,))
+        return [each.user_attrs["process"] for each in sessions if "process" in each.user_attrs]
 
     def trial_folder(self, number: int) -> Path:
         """Where a trial's checkpoints are, on this machine."""
@@ -126,9 +138,10 @@ class Study:
         """Change the budget: workers that ask from now on reckon with it.
 
         Raises:
-            StudyError: (a ValueError) it is no integer of 1 or more.
+            StudyError: (a ValueError) it is no integer from 1 to a million.
         """
-        self.storage.set_study_attr(self.study_id, BUDGET, checked_integer("max_trials", count, 1, error=StudyError))
+        count = checked_integer("max_trials", count, 1, MOST_TRIALS, error=StudyError)
+        self.storage.set_study_attr(self.study_id, BUDGET, count)
 
     def move(self, folder: str | Path) -> None:
         """Say where the checkpoints lie from now on, for all who open the study; no file is moved."""
@@ -152,7 +165,7 @@ class Study:
         """A new trial, held by a session from its beginning; made once, however often the call is repeated."""
         definition = self.definition
         spec = definition.space.decode(vector)
-        # No parameters of Optuna's: dozens a trial cost a database, a proxy and every reader seven times as much.
+        # Parameters come with the result: dozens a trial that has not ended cost every reader seven times as much.
         template = self.optuna.trial.FrozenTrial(
             number=-1, trial_id=-1, state=self.optuna.trial.TrialState.RUNNING, value=None,
             datetime_start=_now(), datetime_complete=None, params={}, distributions={},
@@ -166,6 +179,12 @@ class Study:
         made = self.storage.create(self.study_id, template, assignment)
         self._ids[made.number] = made._trial_id
         return record_of(made)
+
+    def set_parameters(self, trial_id: int, vector: Sequence[int]) -> None:
+        """Show a trial's choices as parameters of Optuna's, which its own tools plot; nothing of gpunet reads them."""
+        params = parameters_of(self.optuna, self.definition.space.digits, vector)
+        with suppress(ValueError):  # somebody's own trials gave a parameter of that name another distribution
+            self.storage.set_params(self.study_id, trial_id, params)
 
     def trial_id(self, number: int) -> int:
         """Optuna's id of a trial."""

@@ -38,7 +38,7 @@ def create_study(
             folder is given where no file's place says one.
         StudyUnavailableError: (a RuntimeError) the storage does not serve.
     """
-    _check_name(name)
+    check_study_name(name)
     storage = StudyStorage(url) if storage is None else storage
     place = _folder(storage, name, folder)
     study_id, mine = storage.made_study(name)
@@ -73,7 +73,12 @@ def _folder(storage: StudyStorage, name: str, folder: str | Path | None) -> Path
     return path.parent / f"{path.stem}-{name}"
 
 
-def _check_name(name: object) -> None:
+def check_study_name(name: object) -> None:
+    """Refuse what is no name of a study.
+
+    Raises:
+        StudyError: (a ValueError) it has other letters than a file's name may have.
+    """
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise StudyError(f"a study's name has letters, digits, '.', '_' and '-' only, but got {name!r}.")
 

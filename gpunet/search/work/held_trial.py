@@ -77,6 +77,8 @@ class HeldTrial:
         weights = None if trained.weights is None else trained.weights.name
         kept = {"folder": self._record.folder, "weights": weights, "seconds": trained.seconds}
         told = self.is_mine() and self._set({TRAINED: kept})
+        if told and not trained.pruned:  # what plots and importances are made of
+            told = self._set_parameters()
         if told and trained.pruned:
             told = self._storage.finish(self.id, states.PRUNED)
         elif told:
@@ -105,6 +107,13 @@ class HeldTrial:
     def _tries(self, end: str, *, failed: bool = False) -> list[dict[str, Any]]:
         now = {"session": self._session.id, "epochs": self.reported, "end": end}
         return [*map(dict, self._record.tries), {**now, "failed": True} if failed else now]
+
+    def _set_parameters(self) -> bool:
+        try:
+            self._study.set_parameters(self.id, self._record.vector)
+        except self._study.optuna.exceptions.UpdateFinishedTrialError:
+            return False
+        return True
 
     def _set(self, attrs: Mapping[str, Any]) -> bool:
         try:

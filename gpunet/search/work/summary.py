@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gpunet.core.arguments import checked_integer, checked_number
+from gpunet.errors import WorkerError
 from gpunet.search.work.proposals import RoundCosts
 
 HEARTBEAT_S, GRACE_S = 30.0, 120.0
@@ -36,6 +38,9 @@ class WorkerSettings:
         heartbeat_s: between two heartbeats.
         grace_s: without one for so long, a worker has expired; several times `heartbeat_s`.
         most_poll_s: between two looks for a response.
+
+    Raises:
+        WorkerError: (a RuntimeError) one of them is no number, or below 0.
     """
 
     hours: float | None = None
@@ -43,6 +48,14 @@ class WorkerSettings:
     heartbeat_s: float = HEARTBEAT_S
     grace_s: float = GRACE_S
     most_poll_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.hours is not None:
+            checked_number("hours", self.hours, 0, error=WorkerError)
+        if self.trials is not None:
+            checked_integer("trials", self.trials, 0, error=WorkerError)
+        checked_number("heartbeat_s", self.heartbeat_s, 0, above=True, error=WorkerError)
+        checked_number("grace_s", self.grace_s, 0, above=True, error=WorkerError)
 
 
 @dataclass

@@ -82,7 +82,7 @@ class Worker:
     ) -> None:
         settings = WorkerSettings() if settings is None else settings
         least_s = 2 * settings.heartbeat_s
-        if not 0 < least_s <= settings.grace_s:
+        if least_s > settings.grace_s:
             raise WorkerError(
                 f"grace_s must be at least 2 x heartbeat_s = {least_s:g}, but got {settings.grace_s:g}.",
                 "A worker whose heartbeats are late expires.",
@@ -141,12 +141,17 @@ class Worker:
             done.costs.asking_s.append(self._clock() - began_s)
             self._train(held, session, heartbeat)
 
-    def _leaves(self) -> str:
-        """Why to leave now; '' to stay."""
+    def _asked_to_leave(self) -> str:
+        """By whom; '' where nobody has asked."""
         if self._sigterm():
             return "asked to leave (SIGTERM)"
-        if self._asked():
-            return "asked to leave"
+        return "asked to leave" if self._asked() else ""
+
+    def _leaves(self) -> str:
+        """Why to leave now; '' to stay."""
+        asked = self._asked_to_leave()
+        if asked:
+            return asked
         if self._ends_s is not None and self._clock() >= self._ends_s:
             return f"{self.settings.hours:g} hours are over"
         return ""
@@ -269,6 +274,13 @@ class Worker:
             raise
         except Exception as error:
             fault = disk_fault(error)
+            why = self._asked_to_leave()
+            if fault is None and why:
+                # A terminal, or a cluster's scheduler, signals the processes that prepare images too: what comes of
+                # that is no failure of the network.
+                self.done.end = why
+                self._not_ended(trial, name, heartbeat, why)
+                return
             if fault is None:
                 self._fail(trial, name, error)
                 return

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,25 @@ def test_a_locked_file_is_waited_for(file_place: Place) -> None:
     assert told == [f"waiting for the study's storage {file_place.url}: database is locked"]
 
 
+def test_a_storage_that_refuses_at_the_door_is_not_waited_for_and_one_that_is_locked_is(file_place: Place) -> None:
+    time = Time()
+    with pytest.raises(StudyUnavailableError, match="does not serve"):
+        StudyStorage(
+            f"grpc://127.0.0.1:{free_port()}", refused_s=1.0, wait_s=0.1, clock=time, sleep=time.sleep
+        )  # fmt: skip
+    assert time.now_s <= 1.0
+    told: list[str] = []
+    with locked(file_place.url) as lock:
+
+        def sleep(seconds: float) -> None:
+            time.now_s += 100
+            if time.now_s > 300:
+                lock.rollback()
+
+        file_place.storage(refused_s=1.0, patience_s=600, wait_s=0.1, on_wait=told.append, clock=time, sleep=sleep)
+    assert told == [f"waiting for the study's storage {file_place.url}: database is locked"]
+
+
 def test_a_file_locked_for_too_long(file_place: Place) -> None:
     storage = file_place.storage(patience_s=0.3, wait_s=0.1)
     study, _ = storage.made_study(file_place.name)
@@ -195,6 +215,31 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     with pytest.raises(StudyUnavailableError, match=r"search\.sqlite cannot be made") as caught:
         StudyStorage(tmp_path / "file" / "search.sqlite")
     assert caught.value.hint == "Give a folder that can be written."
+
+
+def test_a_file_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    with closing(socket.socket(socket.AF_UNIX)) as other:
+        other.bind("a-socket")
+        for options in ({"reading": True}, {"make": False}, {}):
+            with pytest.raises(StudyUnavailableError, match=r"a-socket cannot be opened: No such device") as caught:
+                StudyStorage("a-socket", **options)
+            assert caught.value.hint == "Give a file that can be read: --study FILE"
+
+
+def test_a_file_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "table.sqlite"
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("CREATE TABLE layers (key TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(StudyError, match="is a SQLite file of something else: it has the tables layers"):
+        StudyStorage(path)
+    with pytest.raises(StudyError, match="is a folder"):
+        StudyStorage(tmp_path)
+    assert path.read_bytes() == before
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["table.sqlite"]
+    (tmp_path / "empty.sqlite").touch()
+    assert StudyStorage(tmp_path / "empty.sqlite").study_names() == []
 
 
 def test_reading_makes_nothing(tmp_path: Path) -> None:

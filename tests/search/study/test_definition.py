@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers.estimates import Roofline
+from helpers.estimates import Roofline, roofline_of
 from helpers.spaces import SMALL_SPACE
 from helpers.studies import SPACE, definition, estimator, every_network
 
-from gpunet.errors import InvalidArgumentError, SpecError, StudyError
+from gpunet.errors import GpunetError, InvalidArgumentError, SpecError, StudyError
 from gpunet.search import StudyDefinition
 from gpunet.search.study.definition import MOST_CANDIDATES, Pruning, defined
 from gpunet.search.tiers.stratify import Lookup
@@ -113,6 +116,33 @@ def test_what_is_no_definition_is_refused(changes: dict[str, Any], message: str)
         StudyDefinition.from_dict({**definition().to_dict(), **changes})
     with pytest.raises(SpecError, match=r"study: \[\] is not an object"):
         StudyDefinition.from_dict([])  # type: ignore[arg-type]
+
+
+def _places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield at
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield from _places(value[key], (*at, key))
+
+
+@pytest.mark.parametrize("odd", [None, "x", 0, -1, 10**30, 1.5, math.nan, [], {}, [1], [[1]], True], ids=repr)
+def test_a_definition_that_is_damaged_anywhere_is_refused_or_is_one(odd: object) -> None:
+    """Never a traceback, whichever part is something else."""
+    whole = json.loads(json.dumps(definition(0.0, 900.0, candidates=every_network()[:3]).to_dict()))
+    whole["candidates"], whole["probes"] = whole["candidates"][:2], whole["probes"][:2]
+    refused = 0
+    for at in _places(whole):
+        data = {"all": copy.deepcopy(whole)}
+        part: Any = data
+        for key in ("all", *at[:-1]) if at else ():
+            part = part[key]
+        part[at[-1] if at else "all"] = odd
+        with suppress(GpunetError):
+            made = StudyDefinition.from_dict(data["all"])
+            made.described()
+            made.tier(estimator() if made.space == SPACE else roofline_of(made.space))
+            continue
+        refused += 1
+    assert refused > 40
 
 
 def test_a_space_of_ones_own_is_given() -> None:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,10 @@ import pytest
 from helpers.studies import SPACE, Place, Time, definition, every_network
 from optuna.trial import TrialState
 
-from gpunet.errors import StudyError
+from gpunet.errors import FAILED_EXIT_CODE, StudyError
 from gpunet.model.spec import NetworkSpec
 from gpunet.search.study.definition import Pruning
-from gpunet.search.study.opening import open_study
+from gpunet.search.study.opening import open_study, study_names
 from gpunet.search.study.study import DEFINITION, WORKERS, Study
 from gpunet.search.work.creation import create_study
 from gpunet.testing.servers import HANG_GUARD_S
@@ -205,8 +207,8 @@ def test_the_budget_can_be_changed(file_place: Place) -> None:
     study = file_place.create()
     study.set_max_trials(3)
     assert file_place.open().max_trials() == 3
-    for wrong in (0, -1, 2.0, True, "3"):
-        with pytest.raises(StudyError, match="max_trials must be an integer of 1 or more, but got"):
+    for wrong in (0, -1, 2.0, True, "3", 10**30):
+        with pytest.raises(StudyError, match="max_trials must be an integer from 1 to 1,000,000, but got"):
             study.set_max_trials(wrong)  # type: ignore[arg-type]
 
 
@@ -248,6 +250,36 @@ def test_a_study_of_a_newer_version(file_place: Place) -> None:
     with pytest.raises(StudyError, match=f"study {file_place.name} cannot be read: definition_version: 2") as caught:
         file_place.open()
     assert caught.value.hint == "A newer gpunet wrote this study: upgrade gpunet."
+
+
+@pytest.mark.parametrize("folder", [None, 7, ""])
+def test_a_study_that_does_not_say_its_folder(folder: object, file_place: Place) -> None:
+    study = file_place.create()
+    study.storage.set_study_attr(study.study_id, "folder", folder)
+    with pytest.raises(StudyError, match="does not say where its checkpoints lie") as caught:
+        file_place.open()
+    assert (caught.value.hint, caught.value.exit_code) == ("Say it: --folder DIR", FAILED_EXIT_CODE)
+    assert open_study(file_place.url, folder="/elsewhere").folder == Path("/elsewhere")
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000])
+def test_a_record_that_is_no_json(text: str, file_place: Place) -> None:
+    file_place.create()
+    with closing(sqlite3.connect(file_place.url)) as file, file:
+        file.execute("UPDATE study_user_attributes SET value_json = ? WHERE key = 'definition'", (text,))
+    with pytest.raises(StudyError, match="holds a study whose attributes cannot be read") as caught:
+        file_place.open()
+    assert caught.value.exit_code == FAILED_EXIT_CODE
+
+
+def test_the_names_of_the_studies_of_a_database(file_place: Place, tmp_path: Path) -> None:
+    assert study_names(file_place.url) == []
+    file_place.create()
+    create_study(file_place.url, "another", definition(), storage=file_place.storage())
+    assert study_names(file_place.url) == ["another", file_place.name]
+    with pytest.raises(StudyError, match="there is no such file"):
+        study_names(tmp_path / "nowhere.sqlite")
+    assert not (tmp_path / "nowhere.sqlite").exists()
 
 
 def test_the_folder_lies_beside_the_file_or_is_given(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.estimates import Roofline
-from helpers.studies import EPOCHS, Place, Time, Trainer, accuracy, definition, estimator
+from helpers.studies import EPOCHS, SPACE, Place, Time, Trainer, accuracy, definition, estimator
 from optuna.trial import TrialState
 
 from gpunet.errors import (
@@ -121,6 +121,7 @@ def test_one_worker_does_it_all(every_place: Place) -> None:
     assert [each.user_attrs["trained"]["folder"] for each in study.frozen()] == [
         f"trial-0000{number}" for number in range(6)
     ]
+    assert [each.params for each in study.frozen()] == [SPACE.values_of(each.vector) for each in study.trials()]
     assert len(trainer.seeds) == 6
     assert said[0].startswith("trial 0, ")
     assert said[0].endswith("ms: begins")
@@ -197,6 +198,7 @@ def test_bad_trials_are_pruned(pruner: str, database: Place) -> None:
     assert states["pruned"] + states["complete"] == 12
     for each in trials:
         assert (len(each.curve) < 5) == (each.state == "pruned")
+    assert [bool(each.params) for each in study.frozen()] == [each.state == "complete" for each in trials]
     best = max(trials, key=lambda each: accuracy(each.vector, 5))
     assert study.best().number == best.number or best.state == "pruned"
     assert study.best().top1_percent > sum(accuracy(each.vector, 5) for each in trials) / 12

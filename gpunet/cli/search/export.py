@@ -1,0 +1,23 @@
+"""`gpunet search export`: a study as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from gpunet.cli.command import command
+from gpunet.cli.options import opt
+from gpunet.cli.search.options import Folder, StudyName, StudyUrl, opened
+
+
+@command("export", examples=["gpunet search export --study search.sqlite -o search.json"])
+def export(
+    study: StudyUrl,
+    out: Annotated[Path, opt("--out", "-o", metavar="FILE", help="the JSON file to write")],
+    name: StudyName = None,
+    folder: Folder = None,
+) -> None:
+    """Write definition and trials of a study as one JSON file."""
+    found = opened(study, name, folder, reading=True)
+    found.export(out)
+    print(f"{out}: {len(found.trials())} trials")

@@ -1,0 +1,51 @@
+"""`gpunet search best | pareto`: what a search found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from gpunet.cli import options
+from gpunet.cli.command import command
+from gpunet.cli.options import opt
+from gpunet.cli.search.options import Folder, StudyName, StudyUrl, opened
+from gpunet.core import console
+
+if TYPE_CHECKING:
+    from gpunet.search.study.study import Study
+    from gpunet.search.study.trials import TrialRecord
+
+
+@command("best", examples=["gpunet search best --study search.sqlite -n 5"])
+def best(
+    study: StudyUrl,
+    name: StudyName = None,
+    folder: Folder = None,
+    count: Annotated[int, opt("--count", "-n", metavar="N", min=1, help="how many (default: 1)")] = 1,
+    as_json: options.Json = False,
+) -> None:
+    """Show the most accurate networks of a study."""
+    from gpunet.search.study.trials import ranked
+
+    found = opened(study, name, folder, reading=True)
+    found.best()  # says so where there is none
+    _show(found, ranked(found.trials())[:count], as_json)
+
+
+@command("pareto", examples=["gpunet search pareto --study search.sqlite --json"])
+def pareto(
+    study: StudyUrl, name: StudyName = None, folder: Folder = None, as_json: options.Json = False
+) -> None:  # fmt: skip
+    """Show those networks that no other one beats in both accuracy and latency."""
+    found = opened(study, name, folder, reading=True)
+    _show(found, found.pareto(), as_json)
+
+
+def _show(study: Study, trials: list[TrialRecord], as_json: bool) -> None:
+    if as_json:
+        console.print_json([each.to_dict() for each in trials])
+        return
+    rows = [
+        (each.number, console.percent2(each.top1_percent), console.milliseconds(each.estimated_ms),
+         console.milliseconds(each.measured_ms), each.epochs, study.trial_folder(each.number)) for each in trials
+    ]  # fmt: skip
+    print(console.table(["trial>", "top-1 %>", "estimated ms>", "measured ms>", "epochs>", "folder"], rows))
