@@ -4,7 +4,9 @@ import os
 import signal
 import threading
 
-from gpunet.core.signals import sigterm_asked
+import pytest
+
+from gpunet.core.signals import interrupt_asked, sigterm_asked
 
 
 def test_both_of_two_blocks_hear_and_what_stood_before_stands_again() -> None:
@@ -45,3 +47,20 @@ def test_in_another_thread_nothing_is_heard() -> None:
     thread.start()
     thread.join()
     assert answers == [False]
+
+
+def test_the_first_interrupt_asks_and_the_second_interrupts(capfd: pytest.CaptureFixture[str]) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupt_asked("leaving") as asked:  # noqa: PT012
+            os.kill(os.getpid(), signal.SIGINT)
+            assert asked()
+            assert capfd.readouterr().err == "\nleaving\n"
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with interrupt_asked("leaving") as asked:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not asked()
+    finally:
+        signal.signal(signal.SIGINT, before)
