@@ -73,8 +73,9 @@ class Command(TyperCommand):
             yield arg
 
     def _spread(self, args: Sequence[str]) -> Iterator[str]:
-        """'--zoo a b' -> '--zoo', 'a', '--zoo', 'b'."""
-        many = {name for each in self.params if getattr(each, "multiple", False) for name in each.opts}
+        """'--zoo a b' -> '--zoo', 'a', '--zoo', 'b'. What has no '=' is no further value of a KEY=VALUE."""
+        several = [each for each in self.params if getattr(each, "multiple", False)]
+        many = {name: "=" in (each.metavar or "") for each in several for name in each.opts}
         option, first = None, False
         for place, arg in enumerate(args):
             if arg == "--":
@@ -82,7 +83,7 @@ class Command(TyperCommand):
                 return
             if arg.startswith("-") and not _is_number(arg):
                 option, first = arg if arg in many else None, True
-            elif option is not None and not first:
+            elif option is not None and not first and ("=" in arg or not many[option]):
                 yield option
             else:
                 first = False

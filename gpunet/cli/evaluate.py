@@ -2,79 +2,128 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
 
 from gpunet.cli import options
-from gpunet.cli.data_options import add_data
+from gpunet.cli.command import command
+from gpunet.cli.options import complete_model, complete_runtime, opt
 from gpunet.core import console
+from gpunet.core.arguments import checked_number
 from gpunet.core.progress import ProgressBar
 from gpunet.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from gpunet.train.evaluation.evaluate import Evaluation, Runner
 
-_WORST = 10
+_MODELS = (
+    "a model of the zoo or of timm's, the folder of an entry or of a training run, a spec's JSON file (with "
+    "--weights), or a file: .onnx, .xml, .engine, .plan"
+)
+_RUNTIME = "for a file: what runs it (default: the best that can)"
+_PANEL = "Images, where a file does not say or you want others"
+_MOST_PX = 4096  # as a network's spec has it
+_Three = tuple[float, float, float]
 
-_WORST_HELP = f"classes and confusions shown (default: {_WORST})"
+
+@dataclass(frozen=True)
+class _Images:
+    """How images are taken, where the command line says so."""
+
+    input_px: int | None
+    crop_pct: float | None
+    interpolation: str | None
+    mean: _Three | None
+    std: _Three | None
+
+    def __post_init__(self) -> None:
+        if self.crop_pct is not None:
+            checked_number("--crop-pct", self.crop_pct, 0, 1, above=True)
+        for value in self.mean or ():
+            checked_number("--mean", value, 0, 1)
+        for value in self.std or ():
+            checked_number("--std", value, 0, above=True)
+
+    def changed(self, config: dict[str, Any]) -> dict[str, Any]:
+        """A network's configuration with what the command line says, but for the side."""
+        given = {name: getattr(self, name) for name in ("crop_pct", "interpolation", "mean", "std")}
+        return {**config, **{name: value for name, value in given.items() if value is not None}}
 
 
-def add_parser(commands: Any) -> None:
-    """Add `eval` to the commands of `gpunet`."""
-    parser = commands.add_parser(
-        "eval",
-        help="accuracy of a network, or of an exported file, on labelled images",
-        description="Score networks and exported files (ONNX, OpenVINO IR, engines) on labelled images by the same "
-        "loader: top-1, top-5, classes, confusions, throughput. Several are compared side by side.",
+@command(
+    "eval", panel="Train",
+    examples=["gpunet eval digits_small --data digits", "gpunet eval run0 run0.onnx --data pets --json"],
+    renamed={"--device": "--on", "--workers": "--loader-workers"},
+)  # fmt: skip
+def evaluate(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help=_MODELS, autocompletion=complete_model)],
+    data: options.Data,
+    data_root: options.DataRoot = None,
+    class_map: options.ClassMap = None,
+    split: Annotated[str | None, opt("--split", metavar="NAME", help="default: validation")] = None,
+    holdout: options.Holdout = None,
+    loader_workers: options.LoaderWorkers = 0,
+    max_unreadable: options.MaxUnreadable = 10,
+    weights: Annotated[Path | None, opt("--weights", metavar="FILE", help="of a network by name or spec")] = None,
+    no_pretrained: Annotated[bool, opt("--no-pretrained", help="score untrained weights")] = False,
+    batch_size: Annotated[int, opt("--batch-size", "-b", metavar="N", min=1, help="images a run (default: 32)")] = 32,
+    runtime: Annotated[
+        str | None, opt("--runtime", "-r", metavar="NAME", complete=complete_runtime, help=_RUNTIME)
+    ] = None,
+    threads: options.Threads = None,
+    on: options.On = None,
+    worst: Annotated[int, opt("--worst", metavar="N", min=0, help="classes and confusions shown (default: 10)")] = 10,
+    input_px: Annotated[
+        int | None, opt("--input-px", metavar="N", min=8, max=_MOST_PX, help="side of the image", panel=_PANEL)
+    ] = None,
+    crop_pct: Annotated[
+        float | None,
+        opt("--crop-pct", metavar="PART", help="of the side, cut from the centre: 1 for all", panel=_PANEL),
+    ] = None,
+    interpolation: Annotated[
+        Literal["bicubic", "bilinear"] | None, opt("--interpolation", help="of the resize", panel=_PANEL)
+    ] = None,
+    mean: Annotated[
+        _Three | None, opt("--mean", metavar="R G B", help="of red, green, blue, from 0 to 1", panel=_PANEL)
+    ] = None,
+    std: Annotated[_Three | None, opt("--std", metavar="R G B", help="their deviation, above 0", panel=_PANEL)] = None,
+    zoo: options.Zoo = None,
+    as_json: options.Json = False,
+) -> None:
+    """Accuracy of networks, and of exported files, on labelled images.
+
+    Networks and exported files (ONNX, OpenVINO IR, engines) go through the same loader: top-1, top-5, classes,
+    confusions, throughput. Several are compared side by side.
+    """
+    from gpunet.zoo.file_session import file_named
+
+    images = _Images(input_px, crop_pct, interpolation, mean, std)
+    files = {name: path for name in models if (path := file_named(name)) is not None}
+    _check_read(
+        {"--weights": weights, "--no-pretrained": no_pretrained, "--on": on}, len(files) < len(models), "network"
     )
-    parser.add_argument(
-        "models", metavar="MODEL", nargs="+",
-        help="a model of the zoo or of timm's, the folder of an entry or of a training run, a spec's JSON file (with "
-        "--weights), or a file: .onnx, .xml, .engine, .plan",
-    )  # fmt: skip
-    add_data(parser)
-    parser.add_argument("--split", metavar="NAME", default="validation", help="default: validation")
-    parser.add_argument("--weights", metavar="FILE", type=Path, help="of a network by name or spec")
-    parser.add_argument("--no-pretrained", dest="pretrained", action="store_false", help="score untrained weights")
-    parser.add_argument("-b", "--batch-size", metavar="N", type=int, default=32, help="images a run (default: 32)")
-    parser.add_argument("-r", "--runtime", metavar="NAME", help="for a file: what runs it (default: the best that can)")
-    parser.add_argument("--threads", metavar="N", type=int, help="for a file on a processor (default: all)")
-    parser.add_argument("--device", metavar="NAME", help="for a network: cpu, cuda (default: a GPU where there is one)")
-    parser.add_argument("--worst", metavar="N", type=int, default=_WORST, help=_WORST_HELP)
-    images = parser.add_argument_group("images, where a file does not say or you want others")
-    images.add_argument("--input-px", metavar="N", type=int, help="side of the image")
-    images.add_argument("--crop-pct", metavar="PART", type=float, help="of the side, cut from the centre: 1 for all")
-    images.add_argument("--interpolation", choices=("bicubic", "bilinear"))
-    images.add_argument("--mean", metavar="X", type=float, nargs=3, help="of red, green, blue, from 0 to 1")
-    images.add_argument("--std", metavar="X", type=float, nargs=3)
-    options.add_zoo(parser)
-    options.add_json(parser)
-    parser.set_defaults(run=run)
+    _check_read({"--runtime": runtime, "--threads": threads}, bool(files), "file")
 
+    from gpunet.train.evaluation.evaluate import evaluate as evaluated
 
-def run(args: argparse.Namespace) -> None:
-    """Score all, and print what they reached."""
-    from gpunet.train.data.datasets import open_data
-    from gpunet.train.evaluation.evaluate import evaluate
-
-    if args.batch_size < 1 or args.worst < 0:
-        raise InvalidArgumentError(
-            f"--batch-size must be 1 or more and --worst 0 or more, but got {args.batch_size} and {args.worst}."
-        )
-    data = open_data(
-        args.data, root=args.data_root, split=args.split, class_map=args.class_map, batch_size=args.batch_size
-    )
+    how = {"root": data_root, "class_map": class_map, "batch_size": batch_size}
+    labelled = _labelled(data, split, holdout, how)
     found: dict[str, Evaluation] = {}
-    for name in args.models:
-        runner, config, num_classes, classes = _loaded(name, args)
-        num_classes = num_classes or _columns(runner, config)
-        with ProgressBar(name, len(data)) as bar:
-            found[name] = evaluate(
-                runner, data, config, num_classes, batch_size=args.batch_size, workers=args.workers,
-                max_unreadable=args.max_unreadable, classes=classes, on_progress=bar.update,
+    for name in models:
+        runner, config, num_classes, classes = (
+            _loaded_file(files[name], images, runtime, threads) if name in files else
+            _loaded(name, images, on, zoo=zoo, pretrained=not no_pretrained, weights=weights)
+        )  # fmt: skip
+        with ProgressBar(name, len(labelled)) as bar:
+            found[name] = evaluated(
+                runner, labelled, config, num_classes or _columns(runner, config), batch_size=batch_size,
+                workers=loader_workers, max_unreadable=max_unreadable, classes=classes, on_progress=bar.update,
             )  # fmt: skip
-    if args.json:
+    if as_json:
         console.print_json({name: each.to_dict() for name, each in found.items()})
         return
     rows = [
@@ -83,10 +132,27 @@ def run(args: argparse.Namespace) -> None:
     ]  # fmt: skip
     print(console.table(["model", "top-1 %>", "top-5 %>", "images>", "images/s>", "with loading>"], rows))
     for name, each in found.items():
-        if args.worst:
-            print(f"\n{name}\n{_details(each, args.worst)}" if len(found) > 1 else f"\n{_details(each, args.worst)}")
+        if worst:
+            print(f"\n{name}\n{_details(each, worst)}" if len(found) > 1 else f"\n{_details(each, worst)}")
         for image, reason in each.unreadable:
             console.note(f"not counted: {image} ({reason})")
+
+
+def _check_read(given: dict[str, object], read: bool, of: str) -> None:
+    """Refuse options that nothing would read."""
+    for option, value in given.items():
+        if value and not read:
+            raise InvalidArgumentError(f"{option} is of a {of}, but none is named.", f"Leave {option} out.")
+
+
+def _labelled(data: str, split: str | None, holdout: float | None, how: dict[str, Any]) -> Any:
+    from gpunet.train.data.datasets import open_data, open_held_out
+
+    if holdout is None:
+        return open_data(data, split=split or "validation", **how)
+    if split is not None:
+        raise InvalidArgumentError("--holdout makes the split, so none can be named.", "Leave --split out.")
+    return open_held_out(data, holdout, **how)[1]
 
 
 def _details(found: Evaluation, worst: int) -> str:
@@ -107,40 +173,35 @@ def _details(found: Evaluation, worst: int) -> str:
     return f"{shown}{classes}\n\n{confusions}"
 
 
-def _loaded(name: str, args: argparse.Namespace) -> tuple[Runner, dict[str, Any], int | None, Any]:
-    """A network or file: what runs it, how it takes images, its classes and their names, where they are known."""
+_Loaded = tuple["Runner", dict[str, Any], int | None, Sequence[str] | None]
+"""What runs a network or file, how it takes images, its classes and their names, where they are known."""
+
+
+def _loaded(name: str, images: _Images, on: str | None, **chosen: Any) -> _Loaded:
     from gpunet.model.preprocessing import image_config, num_classes_of
     from gpunet.train.evaluation.evaluate import runner_from_model
-    from gpunet.zoo.file_session import file_named
-
-    path = file_named(name)
-    if path is not None:
-        return _loaded_file(path, args)
     from gpunet.zoo.named import network_named
 
-    model = network_named(
-        name, zoo=args.zoo, pretrained=args.pretrained, weights=args.weights, timm_too=True,
-    )  # fmt: skip
-    config = _changed(image_config(model, args.input_px), args)
+    model = network_named(name, timm_too=True, **chosen)
     classes = getattr(getattr(model, "entry", None), "classes", None)
-    return runner_from_model(model, device=args.device), config, num_classes_of(model), classes
+    config = images.changed(image_config(model, images.input_px))
+    return runner_from_model(model, device=on), config, num_classes_of(model), classes
 
 
-def _loaded_file(path: Path, args: argparse.Namespace) -> tuple[Runner, dict[str, Any], int | None, Any]:
+def _loaded_file(path: Path, images: _Images, runtime: str | None, threads: int | None) -> _Loaded:
     from gpunet.exporters.metadata import preprocessing_of_file
     from gpunet.train.evaluation.evaluate import runner_from_session
     from gpunet.zoo.file_session import session_from_file
 
-    session = session_from_file(path, runtime=args.runtime, threads=args.threads)
+    session = session_from_file(path, runtime=runtime, threads=threads)
     runner, _ = runner_from_session(session)
-    said = preprocessing_of_file(path)
     channels, *sides = session.input_shape[1:]
-    known = dict(said or {})
+    known = dict(preprocessing_of_file(path) or {})
     if None not in sides and channels is not None:
         known["input_size"] = (channels, *sides)
-    elif args.input_px is not None:
-        known["input_size"] = (channels or 3, args.input_px, args.input_px)
-    config = _changed(known, args)
+    elif images.input_px is not None:
+        known["input_size"] = (channels or 3, images.input_px, images.input_px)
+    config = images.changed(known)
     missing = [key for key in ("input_size", "mean", "std", "interpolation", "crop_pct") if key not in config]
     if missing:
         raise InvalidArgumentError(
@@ -149,11 +210,6 @@ def _loaded_file(path: Path, args: argparse.Namespace) -> tuple[Runner, dict[str
         )
     config["input_size"] = tuple(config["input_size"])
     return runner, config, None, None
-
-
-def _changed(config: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    given = {name: getattr(args, name) for name in ("crop_pct", "interpolation", "mean", "std")}
-    return {**config, **{name: value for name, value in given.items() if value is not None}}
 
 
 def _columns(runner: Runner, config: dict[str, Any]) -> int:

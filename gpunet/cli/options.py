@@ -128,6 +128,12 @@ Data = Annotated[
         "torch/cifar10, hfds/user/name, wds/..., tfds/..."),
 ]  # fmt: skip
 DataRoot = Annotated[Path | None, opt("--data-root", metavar="DIR", help="where a named dataset lies, or a folder")]
+Holdout = Annotated[
+    float | None,
+    opt("--holdout", metavar="PART",
+        help="of a folder of classes without splits: hold this part of each class out to validate on, chosen by the "
+        "images' names: 0.2"),
+]  # fmt: skip
 ClassMap = Annotated[
     Path | None, opt("--class-map", metavar="FILE", help="text file with the model's classes in order, one a line")
 ]

@@ -2,247 +2,333 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from gpunet.cli import options
-from gpunet.cli.data_options import add_data
+from gpunet.cli.command import command
+from gpunet.cli.options import complete_model, complete_recipe, opt
 from gpunet.core import console
-from gpunet.errors import InvalidArgumentError
-from gpunet.zoo.named import network_named
+from gpunet.core.arguments import checked_number
+from gpunet.core.signals import interrupt_asked
+from gpunet.errors import ABSENT_EXIT_CODE, INTERRUPTED_EXIT_CODE, InvalidArgumentError, PreemptedError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from gpunet.train.data.datasets import ImageData
     from gpunet.train.distillation.teacher import Teacher
+    from gpunet.train.folder import Standing
     from gpunet.train.recipe import Recipe
     from gpunet.train.score import TrainingResult
 
-_BATCH_SIZE_HELP = "images a step of one process, instead of the recipe's"
+_MODEL = (
+    "a model of the zoo or of timm's, the folder of an entry, or a spec's JSON file (default: a small network for "
+    "images of 32 px)"
+)
+_FINETUNE = (
+    "recipe finetune unless another is named, the model's trained weights (or --weights), and a new classifier for the "
+    "data's classes"
+)
+_FRACTION = "train on a part of the images, the same of each class (default: 1)"
+_RECIPE = "a name, or a JSON file (default: quick)"
+_SET = "change the recipe, e.g. optimization.learning_rate=0.1; may be repeated"
+_BATCH_SIZE = "images a step of one process, instead of the recipe's"
+_SEED = "of weights, order, augmentation (default: 0)"
+_PRETRAINED = "begin with the model's trained weights"
+_WEIGHTS = "begin with the weights of a file"
+_TEACHER = "distil from this network, instead of the recipe's teacher"
+_TEACHER_TOP1 = "score the teacher first, and train only if it is that good"
+_OUT = "the run's folder (default: runs/...)"
+_NAME = "of the entry (default: the folder's)"
+_KEEP = "checkpoints beside the best (default: 2)"
+_CHECKPOINT_MINUTES = "between checkpoints within an epoch (default: 15)"
+_LOG_EVERY = "of metrics.jsonl (default: 50)"
 
 
-def add_parser(commands: Any) -> None:
-    """Add `train` to the commands of `gpunet`."""
-    parser = commands.add_parser(
-        "train",
-        help="train a network by a recipe",
-        description="Train a network by a recipe. The same command goes on with a run that was killed, or that left on "
-        "SIGTERM (exit code 75). The folder is an entry of the zoo afterwards: 'gpunet eval FOLDER', 'gpunet-export "
-        "FOLDER'. On several GPUs: torchrun --nproc-per-node=8 -m gpunet train ...",
-    )
-    add_arguments(parser)
-    parser.set_defaults(run=run)
+@command(
+    "train", panel="Train",
+    examples=[
+        "gpunet train --data digits -o digits_small",
+        "gpunet train gpunet_p0 --finetune --data pets --holdout 0.2",
+        "torchrun --nproc-per-node=8 -m gpunet train gpunet_0 --data /data/imagenet --recipe gpunet_0",
+    ],
+    renamed={"--device": "--on", "--workers": "--loader-workers", "--fraction": "--images-fraction"},
+)  # fmt: skip
+def train(
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help=_MODEL, autocompletion=complete_model)] = None,
+    data: options.Data = "",
+    data_root: options.DataRoot = None,
+    class_map: options.ClassMap = None,
+    holdout: options.Holdout = None,
+    train_split: Annotated[str | None, opt("--train-split", metavar="NAME", help="default: train")] = None,
+    validation_split: Annotated[
+        str | None, opt("--validation-split", metavar="NAME", help="default: validation")
+    ] = None,
+    images_fraction: Annotated[float, opt("--images-fraction", metavar="PART", help=_FRACTION)] = 1.0,
+    loader_workers: options.LoaderWorkers = 0,
+    max_unreadable: options.MaxUnreadable = 10,
+    recipe: Annotated[str | None, opt("--recipe", metavar="NAME|FILE", complete=complete_recipe, help=_RECIPE)] = None,
+    changes: Annotated[list[str] | None, opt("--set", metavar="KEY=VALUE", help=_SET)] = None,
+    epochs: Annotated[int | None, opt("--epochs", metavar="N", min=1, help="instead of the recipe's")] = None,
+    batch_size: Annotated[int | None, opt("--batch-size", "-b", metavar="N", min=1, help=_BATCH_SIZE)] = None,
+    seed: Annotated[int, opt("--seed", metavar="N", min=0, max=2**63 - 1, help=_SEED)] = 0,
+    print_recipe: Annotated[bool, opt("--print-recipe", help="print the recipe as JSON, and do nothing")] = False,
+    finetune: Annotated[bool, opt("--finetune", help=_FINETUNE, panel="Weights")] = False,
+    pretrained: Annotated[bool, opt("--pretrained", help=_PRETRAINED, panel="Weights")] = False,
+    weights: Annotated[Path | None, opt("--weights", metavar="FILE", help=_WEIGHTS, panel="Weights")] = None,
+    teacher: Annotated[
+        str | None, opt("--teacher", metavar="MODEL", complete=complete_model, help=_TEACHER, panel="Distillation")
+    ] = None,
+    teacher_weights: Annotated[
+        Path | None, opt("--teacher-weights", metavar="FILE", help="the teacher's weights", panel="Distillation")
+    ] = None,
+    min_teacher_top1: Annotated[
+        float | None, opt("--min-teacher-top1", metavar="PERCENT", help=_TEACHER_TOP1, panel="Distillation")
+    ] = None,
+    no_distillation: Annotated[
+        bool, opt("--no-distillation", help="leave the recipe's teacher out", panel="Distillation")
+    ] = False,
+    out: Annotated[Path | None, opt("--out", "-o", metavar="DIR", help=_OUT, panel="Run")] = None,
+    name: Annotated[str | None, opt("--name", metavar="NAME", help=_NAME, panel="Run")] = None,
+    no_resume: Annotated[bool, opt("--no-resume", help="refuse a folder that holds a run", panel="Run")] = False,
+    keep: Annotated[int, opt("--keep", metavar="N", min=1, help=_KEEP, panel="Run")] = 2,
+    checkpoint_minutes: Annotated[
+        float, opt("--checkpoint-minutes", metavar="N", help=_CHECKPOINT_MINUTES, panel="Run")
+    ] = 15.0,
+    log_every: Annotated[int, opt("--log-every", metavar="STEPS", min=1, help=_LOG_EVERY, panel="Run")] = 50,
+    tensorboard: Annotated[bool, opt("--tensorboard", help="write for TensorBoard too", panel="Run")] = False,
+    quiet: Annotated[bool, opt("--quiet", help="no progress bar", panel="Run")] = False,
+    on: options.On = None,
+    zoo: options.Zoo = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train a network by a recipe, on labelled images.
 
+    The same command goes on with a run that was killed, or that left with a checkpoint on Ctrl-C or SIGTERM (exit
+    codes 130 and 75). The folder is an entry of the zoo afterwards: 'gpunet eval FOLDER', 'gpunet export FOLDER'. On
+    several GPUs: torchrun --nproc-per-node=8 -m gpunet train ...
+    """
+    from gpunet.train.recipes import changed_recipe, recipe_named
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `gpunet train`."""
-    parser.add_argument(
-        "model", metavar="MODEL", nargs="?",
-        help="a model of the zoo or of timm's, the folder of an entry, or a spec's JSON file (default: a small network "
-        "for images of 32 px)",
-    )  # fmt: skip
-    add_data(parser, required=False)
-    parser.add_argument(
-        "--recipe", metavar="NAME|FILE", default="quick", help="a name, or a JSON file (default: quick)"
-    )
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[],
-                        help="change the recipe, e.g. optimization.learning_rate=0.1; may be repeated")  # fmt: skip
-    parser.add_argument("--epochs", metavar="N", type=int, help="instead of the recipe's")
-    parser.add_argument("--batch-size", metavar="N", type=int, help=_BATCH_SIZE_HELP)
-    parser.add_argument("--print-recipe", action="store_true", help="print the recipe as JSON, and do nothing")
-    parser.add_argument("-o", "--out", metavar="DIR", type=Path, help="the run's folder (default: runs/...)")
-    parser.add_argument("--name", help="of the entry (default: the folder's)")
-    parser.add_argument("--train-split", metavar="NAME", help="default: train")
-    parser.add_argument("--validation-split", metavar="NAME", default="validation", help="default: validation")
-    parser.add_argument("--fraction", metavar="PART", type=float, default=1.0,
-                        help="train on a part of the images, the same of each class (default: 1)")  # fmt: skip
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of weights, order, augmentation (default: 0)")
-    parser.add_argument("--pretrained", action="store_true", help="begin with the model's trained weights")
-    parser.add_argument("--weights", metavar="FILE", type=Path, help="begin with the weights of a file")
-    parser.add_argument("--teacher", metavar="MODEL", help="distil from this network, instead of the recipe's teacher")
-    parser.add_argument("--teacher-weights", metavar="FILE", type=Path, help="the teacher's weights")
-    parser.add_argument("--min-teacher-top1", metavar="PERCENT", type=float,
-                        help="score the teacher first, and train only if it is that good")  # fmt: skip
-    parser.add_argument("--no-distillation", action="store_true", help="leave the recipe's teacher out")
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
-    parser.add_argument("--keep", metavar="N", type=int, default=2, help="checkpoints beside the best (default: 2)")
-    parser.add_argument("--checkpoint-minutes", metavar="N", type=float, default=15,
-                        help="between checkpoints within an epoch (default: 15)")  # fmt: skip
-    parser.add_argument("--log-every", metavar="STEPS", type=int, default=50, help="of metrics.jsonl (default: 50)")
-    parser.add_argument("--tensorboard", action="store_true", help="write for TensorBoard too")
-    parser.add_argument("--no-resume", action="store_true", help="refuse a folder that holds a run")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    options.add_zoo(parser)
-    options.add_json(parser)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Train, and make the folder an entry."""
-    recipe = recipe_of(args)
-    if args.print_recipe:
-        print(recipe.to_json(indent=2))
+    given = {"epochs": epochs, "batch_size": batch_size}
+    named = [f"{key}={value}" for key, value in given.items() if value is not None]
+    chosen = changed_recipe(recipe_named(recipe or ("finetune" if finetune else "quick")), [*named, *(changes or ())])
+    chosen = _with_teacher(chosen, teacher, no_distillation)
+    if print_recipe:
+        print(chosen.to_json(indent=2))
         return
-    _check(args, recipe)
+    _check_weights(model, {"--finetune": finetune, "--pretrained": pretrained, "--weights": weights}, weights)
+    _check_teacher(chosen, {"--teacher-weights": teacher_weights, "--min-teacher-top1": min_teacher_top1})
+    checked_number("--images-fraction", images_fraction, 0, 1, above=True)
+    checked_number("--checkpoint-minutes", checkpoint_minutes, 0, above=True)
+    if min_teacher_top1 is not None:
+        checked_number("--min-teacher-top1", min_teacher_top1, 0, 100)
+    if not data:
+        raise InvalidArgumentError("there is nothing to train on.", "Name it: --data DIR, or --data digits to try.")
+    stem = "small" if model is None else Path(model).stem
+    out = out or Path("runs", re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{stem}-{data}-{chosen.name}"))
+    name = name or out.resolve().name
+
     import torch
 
-    from gpunet.train.data.datasets import open_data, open_training_data
-    from gpunet.train.engine import train
+    from gpunet.train import engine
+    from gpunet.train.folder import check_folder, standing
+    from gpunet.train.processes import device_named
+    from gpunet.zoo.own import check_new_name
 
-    kinds: dict[str, Any] = {"root": args.data_root, "class_map": args.class_map, "batch_size": recipe.batch_size}
-    data = open_training_data(args.data, split=args.train_split, **kinds).fraction(args.fraction, seed=args.seed)
-    validation = open_data(args.data, split=args.validation_split, **kinds)
-    torch.manual_seed(args.seed)
-    model = _model(args, recipe, data)
-    out = args.out or Path("runs", re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{_stem(args.model)}-{args.data}-{recipe.name}"))
-    teacher = _teacher(args, recipe, model, out, validation)
-    first = os.environ.get("RANK", "0") == "0"
-    if first:
-        console.note(f"training into {out}: {len(data)} images, {recipe.epochs} epochs, recipe {recipe.name}")
-    result = train(
-        model, recipe, data, out, validation=validation, teacher=teacher, seed=args.seed, device=args.device,
-        workers=args.workers, resume=not args.no_resume, keep=args.keep, checkpoint_minutes=args.checkpoint_minutes,
-        log_every_steps=args.log_every, max_unreadable=args.max_unreadable, tensorboard=args.tensorboard,
-        classes=getattr(getattr(model, "entry", None), "classes", None) if args.model else None,
-        progress=not args.quiet,
+    check_new_name(name, out, zoo)
+    device_named(on)
+    check_folder(out)
+    images, validation = _images(
+        data, holdout, train_split, validation_split, root=data_root, class_map=class_map, batch_size=chosen.batch_size
+    )
+    images = images.fraction(images_fraction, seed=seed)
+    torch.manual_seed(seed)
+    begun = standing(out)
+    fresh = begun.position is None and not begun.finished  # else its checkpoint's weights count
+    trained = pretrained or finetune
+    network = _network(
+        model, chosen, images, zoo=zoo, pretrained=trained and fresh and weights is None,
+        weights=weights if fresh else None, renewed=finetune,
     )  # fmt: skip
-    if first:
-        _write_entry(args, model, recipe, data, validation, out, result)
-        _report(args, out, result)
+    taught_by = _teacher(
+        chosen, network, out, validation, zoo=zoo, weights=teacher_weights, on=on, workers=loader_workers,
+        least_top1=min_teacher_top1,
+    )  # fmt: skip
+    source = "from scratch" if not trained and weights is None else f"from {weights or _source(network)}"
 
+    def say(stands: Standing) -> None:
+        of = "" if images.classes is None else f" of {len(images.classes)} classes"
+        what = f"{len(images)} images{of}, {chosen.epochs} epochs, recipe {chosen.name}"
+        if stands.finished:
+            console.note(f"{out} has finished already: {stem}, {what}. Nothing is trained.")
+        elif stands.position is not None:
+            at = f"epoch {stands.position.epoch + 1}, after {stands.position.step} steps"
+            console.note(f"going on in {out} from its checkpoint in {at}: {stem}, {what}")
+        else:
+            console.note(f"training {stem} {source} into {out}: {what}")
 
-def recipe_of(args: argparse.Namespace) -> Recipe:
-    """The recipe that the command line names, with its changes."""
-    from gpunet.train.recipe import Recipe
-    from gpunet.train.recipes import recipe_named
-
-    body = recipe_named(args.recipe).to_dict()
-    for name in ("epochs", "batch_size"):
-        if getattr(args, name) is not None:
-            body[name] = getattr(args, name)
-    for change in args.set:
-        key, equals, value = change.partition("=")
-        if not equals or not key:
-            raise InvalidArgumentError(f"--set takes KEY=VALUE, but got {change!r}.", "E.g. --set dropout=0.2")
-        *parts, last = key.split(".")
-        place = body
-        for part in parts:
-            if not isinstance(place.get(part, {}), dict):
-                raise InvalidArgumentError(f"--set {change}: {part} holds no {last}.")
-            place = place.setdefault(part, {})
+    with interrupt_asked("leaving with a checkpoint; Ctrl-C once more leaves at once") as interrupted:
         try:
-            place[last] = json.loads(value)
-        except json.JSONDecodeError:
-            place[last] = value
-    if args.no_distillation:
-        body.pop("distillation", None)
-        if args.teacher:
+            result = engine.train(
+                network, chosen, images, out, validation=validation, teacher=taught_by, seed=seed, device=on,
+                workers=loader_workers, resume=not no_resume, keep=keep, checkpoint_minutes=checkpoint_minutes,
+                log_every_steps=log_every, max_unreadable=max_unreadable, tensorboard=tensorboard,
+                classes=_classes(network, images) if trained and not finetune else None, progress=not quiet,
+                on_start=say, should_stop=interrupted,
+            )  # fmt: skip
+        except PreemptedError as left:
+            if interrupted():
+                left.exit_code = INTERRUPTED_EXIT_CODE
+            raise
+        except KeyboardInterrupt:
+            hint = f"The same command goes on from the last checkpoint: {out}."
+            raise PreemptedError("the run was interrupted.", hint, exit_code=INTERRUPTED_EXIT_CODE) from None
+    if os.environ.get("RANK", "0") == "0":
+        _write_entry(name, network, chosen, images, validation, out, result, seed)
+        _report(out, result, as_json)
+
+
+def _with_teacher(recipe: Recipe, teacher: str | None, no_distillation: bool) -> Recipe:
+    """The recipe, with the teacher that the command line names, or without one."""
+    from dataclasses import replace
+
+    from gpunet.train.recipe import Distillation
+
+    if no_distillation:
+        if teacher:
             raise InvalidArgumentError("--teacher and --no-distillation contradict each other.", "Leave one out.")
-    elif args.teacher:
-        given = body.get("distillation") or {}
-        body["distillation"] = {**given, "teacher": args.teacher}
-        if given.get("teacher") != args.teacher:
-            body["distillation"].pop("teacher_px", None)
-    return Recipe.from_dict(body)
+        return replace(recipe, distillation=None)
+    if teacher:
+        given = recipe.distillation or Distillation()
+        px = given.teacher_px if given.teacher == teacher else None
+        return replace(recipe, distillation=replace(given, teacher=teacher, teacher_px=px))
+    return recipe
 
 
-def _check(args: argparse.Namespace, recipe: Recipe) -> None:
-    if args.data is None:
-        raise InvalidArgumentError("there is nothing to train on.", "Name it: --data DIR, or --data digits to try.")
-    if not 0 <= args.seed < 2**63:
-        raise InvalidArgumentError(f"--seed must be at least 0 and below 2^63, but got {args.seed}.")
-    for option in ("teacher_weights", "min_teacher_top1"):
-        if recipe.distillation is None and getattr(args, option) is not None:
-            raise InvalidArgumentError(
-                f"--{option.replace('_', '-')} is given, but there is no teacher.", "Pass --teacher MODEL."
-            )
+def _check_weights(model: str | None, given: dict[str, object], weights: Path | None) -> None:
+    wrong = next((option for option, value in given.items() if value), None)
+    if model is None and wrong:
+        raise InvalidArgumentError(
+            f"{wrong} is given, but no model that the weights are of.", f"Name it: gpunet train MODEL {wrong} ..."
+        )
+    if weights is not None and not weights.expanduser().is_file():
+        raise InvalidArgumentError(
+            f"--weights {weights}: there is no such file.", "Give a safetensors file, or NVIDIA's .pth.tar or zip.",
+            exit_code=ABSENT_EXIT_CODE,
+        )  # fmt: skip
 
 
-def _stem(model: str | None) -> str:
-    return "small" if model is None else Path(model).stem
+def _check_teacher(recipe: Recipe, given: dict[str, object]) -> None:
+    for option, value in given.items():
+        if recipe.distillation is None and value is not None:
+            raise InvalidArgumentError(f"{option} is given, but there is no teacher.", "Pass --teacher MODEL.")
+    if recipe.distillation is not None and recipe.distillation.teacher is None:
+        raise InvalidArgumentError("the recipe has distillation, but names no teacher.", "Pass --teacher MODEL.")
 
 
-def _model(args: argparse.Namespace, recipe: Recipe, data: ImageData) -> nn.Module:
+def _images(
+    data: str, holdout: float | None, train_split: str | None, validation_split: str | None, **how: Any
+) -> tuple[ImageData, ImageData]:
+    from gpunet.train.data.datasets import open_data, open_held_out, open_training_data
+
+    if holdout is None:
+        images = open_training_data(data, split=train_split, **how)
+        return images, open_data(data, split=validation_split or "validation", **how)
+    if train_split or validation_split:
+        raise InvalidArgumentError(
+            "--holdout makes the splits, so none can be named.", "Leave --train-split and --validation-split out."
+        )
+    return open_held_out(data, holdout, **how)
+
+
+def _network(model: str | None, recipe: Recipe, images: ImageData, *, renewed: bool, **how: Any) -> nn.Module:
     kwargs: dict[str, Any] = {"drop_rate": recipe.dropout, "drop_path_rate": recipe.drop_path}
-    if data.classes is not None:
-        kwargs["num_classes"] = len(data.classes)
-    if args.model is None:
+    if images.classes is not None:
+        kwargs["num_classes"] = len(images.classes)
+    elif renewed:
+        raise InvalidArgumentError(
+            f"{images.name} does not say which classes it has, so no classifier can be made for them.",
+            "Name them: --class-map FILE, a class a line.",
+        )
+    if model is None:
         from gpunet.model.small import SMALL
         from gpunet.zoo.models import gpunet_from_spec
 
         return gpunet_from_spec(SMALL, **kwargs)
+    from gpunet.zoo.named import network_named
+
     kwargs = {name: value for name, value in kwargs.items() if name == "num_classes" or value}
-    return network_named(
-        args.model, zoo=args.zoo, pretrained=args.pretrained, weights=args.weights, timm_too=True, **kwargs
-    )
+    network: Any = network_named(model, timm_too=True, **how, **kwargs)
+    if renewed:
+        network.reset_classifier(kwargs["num_classes"])
+    return network
+
+
+def _source(network: nn.Module) -> str:
+    """Whose weights a network began with."""
+    entry: Any = getattr(network, "entry", None)
+    if entry is None or entry.role == "baseline":
+        return "timm's weights"
+    return "NVIDIA's weights" if entry.role == "released" else f"the weights of {entry.name}"
+
+
+def _classes(network: nn.Module, images: ImageData) -> Sequence[str] | None:
+    """Names of the classes that a trained classifier tells apart; None where they are not known, or it is new."""
+    classes = getattr(getattr(network, "entry", None), "classes", None)
+    return classes if classes is not None and len(classes) == len(images.classes or ()) else None
 
 
 def _teacher(
-    args: argparse.Namespace, recipe: Recipe, student: nn.Module, out: Path, validation: ImageData
-) -> Teacher | None:
+    recipe: Recipe, student: nn.Module, out: Path, validation: ImageData, *, zoo: Sequence[Path] | None,
+    weights: Path | None, on: str | None, workers: int, least_top1: float | None,
+) -> Teacher | None:  # fmt: skip
     given = recipe.distillation
-    if given is None:
+    if given is None or given.teacher is None:
         return None
-    if given.teacher is None:
-        raise InvalidArgumentError("the recipe has distillation, but names no teacher.", "Pass --teacher MODEL.")
     from gpunet.model.preprocessing import num_classes_of
     from gpunet.train.distillation.teacher import Teacher
+    from gpunet.train.processes import device_named
+    from gpunet.zoo.named import network_named
 
     network = network_named(
-        given.teacher, zoo=args.zoo, pretrained=True, weights=args.teacher_weights, timm_too=True,
+        given.teacher, zoo=zoo, pretrained=True, weights=weights, timm_too=True,
         **({} if Path(given.teacher).exists() else {"num_classes": num_classes_of(student)}),
     )  # fmt: skip
     teacher = Teacher(network, image_px=given.teacher_px, cache=out / "teacher-logits.f16" if given.cache else None)
-    if args.min_teacher_top1 is not None:
-        from gpunet.train.processes import device_named
-
-        teacher.network.to(device_named(args.device))
-        reached = teacher.top1_percent(validation, workers=args.workers)
+    if least_top1 is not None:
+        teacher.network.to(device_named(on))
+        reached = teacher.checked_top1_percent(validation, least_top1, workers=workers)
         console.note(f"the teacher {given.teacher}: top-1 {reached:.2f} %")
-        if reached < args.min_teacher_top1:
-            raise InvalidArgumentError(
-                f"the teacher {given.teacher} reaches {reached:.2f} % on {validation.name}, less than the "
-                f"{args.min_teacher_top1:g} % asked for.",
-                "Check its weights, its classes' order and its resolution; or ask for less (--min-teacher-top1).",
-            )
     return teacher
 
 
 def _write_entry(
-    args: argparse.Namespace,
-    model: nn.Module,
-    recipe: Recipe,
-    data: ImageData,
-    validation: ImageData,
-    out: Path,
-    result: TrainingResult,
-) -> None:
+    name: str, network: nn.Module, recipe: Recipe, images: ImageData, validation: ImageData, out: Path,
+    result: TrainingResult, seed: int,
+) -> None:  # fmt: skip
     from gpunet.model.entry import Accuracy
     from gpunet.zoo.own import write_entry
 
     best = result.best
     accuracy = None
     if best.top1_percent is not None:
-        how = f"gpunet train, recipe {recipe.name}, seed {args.seed}, epoch {best.epoch} of {best.epochs} (the best on "
+        how = f"gpunet train, recipe {recipe.name}, seed {seed}, epoch {best.epoch} of {best.epochs} (the best on "
         accuracy = Accuracy(best.top1_percent, validation.name, f"{how}these images)", best.top5_percent)
-    write_entry(
-        out, args.name or out.resolve().name, model, result.weights, accuracy=accuracy, classes=data.classes,
-        note=f"Trained on {data.name} ({len(data)} images).",
-    )  # fmt: skip
+    note = f"Trained on {images.name} ({len(images)} images)."
+    write_entry(out, name, network, result.weights, accuracy=accuracy, classes=images.classes, note=note)
 
 
-def _report(args: argparse.Namespace, out: Path, result: TrainingResult) -> None:
+def _report(out: Path, result: TrainingResult, as_json: bool) -> None:
     best = result.best
-    if args.json:
-        console.print_json(
-            {"out": str(out), "weights": str(result.weights), "best": best.to_dict(),
-             "scores": [each.to_dict() for each in result.scores], "unreadable": list(result.unreadable)}
-        )  # fmt: skip
+    if as_json:
+        console.print_json({"out": str(out), "weights": str(result.weights), **result.to_dict()})
         return
     rows: Sequence[Sequence[object]] = [
         (each.epoch, f"{each.train_loss:.4f}", console.percent2(each.top1_percent),

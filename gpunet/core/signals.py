@@ -60,6 +60,11 @@ def interrupt_asked(said: str) -> Iterator[Callable[[], bool]]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def ignore_interrupts(*_: object) -> None:
+    """In a process that serves another: Ctrl-C, which a terminal sends to both, is the other's to decide on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def heed_interrupts() -> None:
     """Let `_thread.interrupt_main` work where a shell began this process in the background, with SIGINT ignored."""
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

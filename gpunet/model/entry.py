@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -16,6 +17,17 @@ from gpunet.model.spec import NetworkSpec
 KINDS = ("measured", "estimated", "nominal")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
+
+
+def check_entry_name(name: object) -> None:
+    """Raise EntryError unless `name` is a plain word: it becomes a file's name, and is printed on terminals."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise EntryError(
+            f"{name!r:.120} is no name for a network.",
+            "A name is a word of at most 100 letters of ASCII, digits and '_', '.', '+', '-', and begins with a letter "
+            "or digit.",
+        )
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,7 @@ class Entry:
     """A network of the zoo and what is known of it; `records` are its latencies.
 
     Args:
-        name: unique in the zoo.
+        name: unique in the zoo; a plain word.
         role: 'released' (NVIDIA's), 'baseline' (the paper's Table 3) or 'own' (a user's zoo).
         architecture: as timm names it: 'gpunet_1', 'gpunet' (with `spec_data`), any other timm name; None
             where only figures are known and nothing can be built.
@@ -143,6 +155,9 @@ class Entry:
     spec_data: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
     records: tuple[LatencyRecord, ...] = field(default=(), repr=False)
     folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_entry_name(self.name)
 
     @cached_property
     def spec(self) -> NetworkSpec | None:

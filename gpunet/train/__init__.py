@@ -16,6 +16,7 @@ _LAZY = {
     "Optimization": "gpunet.train.recipe",
     "Recipe": "gpunet.train.recipe",
     "Schedule": "gpunet.train.recipe",
+    "Standing": "gpunet.train.folder",
     "Teacher": "gpunet.train.distillation.teacher",
     "TrainingResult": "gpunet.train.score",
     "evaluate": "gpunet.train.evaluation.evaluate",

@@ -20,10 +20,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from gpunet.core.files import read_json
 from gpunet.core.versions import body_of
-from gpunet.errors import TrainingError
+from gpunet.errors import FAILED_EXIT_CODE, GpunetError, TrainingError
 
 STATE_VERSION = 1
+CHECKPOINTS = "checkpoints"  # their folder in a run's
 _NAME = re.compile(r"epoch-(\d{4,})-step-(\d{6,})")
 _TENSORS, _VALUES = "state.safetensors", "state.json"
 
@@ -37,6 +39,12 @@ class Position:
 
     def __str__(self) -> str:
         return f"epoch-{self.epoch:04}-step-{self.step:06}"
+
+
+def positions_in(folder: Path) -> list[Position]:
+    """Of the checkpoints in a folder, in order."""
+    found = (_NAME.fullmatch(path.name) for path in folder.iterdir())
+    return sorted(Position(int(each[1]), int(each[2])) for each in found if each)
 
 
 class Checkpoints:
@@ -55,8 +63,7 @@ class Checkpoints:
 
     def positions(self) -> list[Position]:
         """Those that are there, in order."""
-        found = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
-        return sorted(Position(int(each[1]), int(each[2])) for each in found if each)
+        return positions_in(self.folder)
 
     def path(self, position: Position) -> Path:
         """The folder of a checkpoint."""
@@ -99,15 +106,26 @@ class Checkpoints:
             TrainingError: it is damaged, or of a newer version.
         """
         folder = self.path(position)
-        try:
-            values = json.loads((folder / _VALUES).read_text(encoding="utf-8"))
+        with self.reading(position):
+            values = read_json(folder / _VALUES)
             tensors = load_file(folder / _TENSORS)
-        except (OSError, ValueError, SafetensorError) as error:
-            raise TrainingError(
-                f"the checkpoint {folder} cannot be read: {error}", f"Delete {folder}: the run goes on from the last."
-            ) from None
         values = body_of(values, "checkpoint", "state_version", STATE_VERSION, error=TrainingError, where=str(folder))
         return tensors, values
+
+    @contextlib.contextmanager
+    def reading(self, position: Position) -> Iterator[None]:
+        """Raise TrainingError where one cannot be read, or does not hold what the run that reads it needs."""
+        try:
+            yield
+        except (GpunetError, torch.OutOfMemoryError):
+            raise
+        except (AttributeError, LookupError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+            folder = self.path(position)
+            raise TrainingError(
+                f"the checkpoint {folder} cannot be read: {type(error).__name__}: {error!s:.300}",
+                f"Delete {folder}: the run goes on from the one before.",
+                exit_code=FAILED_EXIT_CODE,
+            ) from error
 
 
 @contextlib.contextmanager

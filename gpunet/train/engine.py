@@ -13,21 +13,22 @@ import contextlib
 import importlib.metadata
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from gpunet.core.arguments import checked_integer
 from gpunet.core.files import atomic_path, write_text
 from gpunet.core.signals import sigterm_asked
-from gpunet.errors import FolderInUseError, InvalidArgumentError, TrainingError
+from gpunet.errors import InvalidArgumentError
 from gpunet.model.preprocessing import num_classes_of
-from gpunet.train.checkpoint import Checkpoints, Position, told, under
+from gpunet.train.checkpoint import CHECKPOINTS, Checkpoints, Position, told, under
 from gpunet.train.data.datasets import ImageData
-from gpunet.train.identity import differing, identity_of
-from gpunet.train.processes import Processes, processes
+from gpunet.train.folder import RESULT, RUN, WEIGHTS, Standing, alone, check_run, read_result, standing
+from gpunet.train.identity import identity_of
+from gpunet.train.processes import processes
 from gpunet.train.randomness import kept_generators
 from gpunet.train.recipe import Recipe
 from gpunet.train.run import Run
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from gpunet.train.distillation.teacher import Teacher
 
 _PACKAGES = ("gpunet", "torch", "timm", "torchvision")
-RUN, RESULT, WEIGHTS = "run.json", "result.json", "model.safetensors"
 
 
 def train(
@@ -60,6 +60,7 @@ def train(
     classes: Sequence[str] | None = None,
     tensorboard: bool = False,
     progress: bool = False,
+    on_start: Callable[[Standing], None] | None = None,
     on_epoch: Callable[[EpochScore], bool | None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> TrainingResult:
@@ -86,6 +87,7 @@ def train(
         classes: names of the model's classes, checked against the data's.
         tensorboard: write for TensorBoard into `out/tensorboard` too.
         progress: show a bar with rate and time left.
+        on_start: told how far the run is, before it begins, goes on, or is found to have ended.
         on_epoch: sees every epoch's score; True ends the run there, as a search does that prunes. A run that goes on
             shows it the epochs before first.
         should_stop: asked after every step; True leaves as SIGTERM does.
@@ -107,12 +109,17 @@ def train(
         raise InvalidArgumentError(f"the model must have two classes or more, but has {num_classes}.")
     data = data.for_model(num_classes, classes)
     validation = None if validation is None else validation.for_model(num_classes, classes or data.classes)
-    with processes(device) as group, kept_generators(), sigterm_asked() as sigterm, _alone(out, group):
-        checkpoints = Checkpoints(out / "checkpoints", keep)
+    with processes(device) as group, kept_generators(), sigterm_asked() as sigterm, alone(out, group):
+        checkpoints = Checkpoints(out / CHECKPOINTS, keep)
         group.wait()
         identity = identity_of(model, recipe, data, validation, seed, group.place.processes)
-        finished = _resumed(out, identity, resume)
-        if finished is None or not (out / WEIGHTS).exists():
+        check_run(out, identity, resume)
+        stands = standing(out)
+        if on_start is not None and group.first:
+            on_start(stands)
+        if stands.finished:
+            result = read_result(out)
+        else:
             group.wait()
             if group.first:
                 write_text(out / RUN, json.dumps({**identity, "versions": _versions()}, indent=2) + "\n")
@@ -123,23 +130,13 @@ def train(
                 asked_to_leave=lambda: sigterm() or (should_stop is not None and should_stop()),
             )  # fmt: skip
             with Run(model, recipe, settings, checkpoints, group, teacher) as run:
-                scores, stopped, best, unreadable = run.to_the_end()
-            finished = {
-                "best": best.to_dict(), "scores": [each.to_dict() for each in scores], "stopped_early": stopped,
-                "unreadable": list(unreadable),
-            }  # fmt: skip
+                result = run.to_the_end()
             if group.first:
-                _keep_weights(out, checkpoints, best, averaged=recipe.ema_decay is not None)
-                write_text(out / RESULT, json.dumps(finished, indent=2) + "\n")
+                _keep_weights(out, checkpoints, result.best, averaged=recipe.ema_decay is not None)
+                write_text(out / RESULT, json.dumps(result.to_dict(), indent=2) + "\n")
             group.wait()
         _load_weights(model, out)
-    return TrainingResult(
-        out / WEIGHTS,
-        EpochScore.from_dict(finished["best"]),
-        tuple(EpochScore.from_dict(each) for each in finished["scores"]),
-        bool(finished["stopped_early"]),
-        tuple(finished["unreadable"]),
-    )
+    return result
 
 
 def _check(
@@ -169,62 +166,6 @@ def _check(
             f"{'a teacher' if teacher is not None else 'no teacher'} is given.",
             "Give a teacher with a recipe that has distillation, and neither without the other.",
         )
-
-
-@contextlib.contextmanager
-def _alone(out: Path, group: Processes) -> Iterator[None]:
-    """Hold the run's folder against other runs; a killed process lets go of it."""
-    if not group.first:
-        yield
-        return
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(out / ".lock", timeout=0)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise FolderInUseError(
-            f"another process is training in {out}.", "Wait for it, or give another folder."
-        ) from None
-    except OSError as error:
-        raise TrainingError(
-            f"{out} cannot be the folder of a run: {error}", "Give a folder that can be made and written to."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _resumed(out: Path, identity: dict[str, Any], resume: bool) -> dict[str, Any] | None:
-    """The result of a run that has ended; None for one to begin or to go on with.
-
-    Raises:
-        TrainingError: the folder holds another run, or any where `resume` is False.
-    """
-    if not (out / RUN).exists():
-        return None
-    if not resume:
-        raise TrainingError(f"{out} holds a run already.", "Give another folder, or go on with it (resume).")
-    try:
-        before = json.loads((out / RUN).read_text(encoding="utf-8"))
-        ended = json.loads((out / RESULT).read_text(encoding="utf-8")) if (out / RESULT).exists() else None
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{out} cannot be read as a run: {error}", "Give another folder, or delete it.") from None
-    other = differing(before, identity)
-    if other is not None:
-        name, old, new = other
-        raise TrainingError(
-            f"{out} holds another run: its {name} is {_shown(old)}, but now it is {_shown(new)}.",
-            "Give another folder; or, to begin anew, delete it.",
-        )
-    return ended
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 300 else text[:297] + "..."
 
 
 def _versions() -> dict[str, str]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from gpunet.errors import TrainingError
+from gpunet.errors import MISSING_EXIT_CODE, TrainingError
 from gpunet.train.data.loader import ProcessPlace
 
 STOP, SAVE = 2, 1  # what `Processes.agree` agrees on; the greater wins
@@ -98,7 +98,10 @@ def device_named(name: str | torch.device | None = None) -> torch.device:
         raise TrainingError(f"device must be cpu, cuda or cuda:N, but got {name!r}.")
     if chosen.type == "cuda" and (chosen.index or 0) >= gpus:
         found = f"{gpus} GPUs, from cuda:0 on," if gpus else "no GPU"
-        raise TrainingError(f"device is {str(name)!r}, but torch finds {found} here.", "Pass device='cpu'.")
+        raise TrainingError(
+            f"device is {str(name)!r}, but torch finds {found} here.", "Compute on the processor: --on cpu.",
+            exit_code=MISSING_EXIT_CODE,
+        )  # fmt: skip
     return chosen
 
 

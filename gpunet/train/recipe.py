@@ -22,7 +22,7 @@ from gpunet.core.fields import (
     part_to_dict,
 )
 from gpunet.core.versions import body_of
-from gpunet.errors import SpecError
+from gpunet.errors import ABSENT_EXIT_CODE, SpecError
 
 RECIPE_VERSION = 1
 PRECISIONS = ("fp32", "fp16", "bf16")
@@ -204,6 +204,7 @@ class Recipe:
         channels_last: memory format.
         compiled: torch.compile.
         batch_norm: 'local' statistics, or 'synced' over all processes: as one process with the whole batch has.
+        head_epochs: of the epochs, the first in which the classifier alone learns, and nothing else moves.
         distillation: None for none.
 
     Raises:
@@ -226,12 +227,15 @@ class Recipe:
     channels_last: bool = False
     compiled: bool = False
     batch_norm: str = "synced"
+    head_epochs: int = 0
     distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
         for name in ("epochs", "batch_size", "accumulation_steps"):
             check_number(name, getattr(self, name), 1, whole=True)
+        rule = f"it is at least 0 and at most the epochs, {self.epochs}"
+        check_number("head_epochs", self.head_epochs, 0, self.epochs, whole=True, rule=rule)
         for name, kind in _PARTS.items():
             part: Any = getattr(self, name)
             if not isinstance(part, kind):
@@ -289,7 +293,7 @@ class Recipe:
         """The recipe that `to_json` wrote. Raises SpecError for text that is not JSON too."""
         try:
             return cls.from_dict(json.loads(text))
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise SpecError(f"recipe: not JSON: {error}") from None
 
     @classmethod
@@ -298,7 +302,9 @@ class Recipe:
         try:
             text = Path(path).expanduser().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"recipe: cannot read {path}: {error}", "Give the path of a JSON file.") from None
+            code = ABSENT_EXIT_CODE if isinstance(error, FileNotFoundError) else None
+            hint = "Give the path of a JSON file."
+            raise SpecError(f"recipe: cannot read {path}: {error}", hint, exit_code=code) from None
         return cls.from_json(text)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Recipes by name: the released networks', the paper's two stages, and one for small data on a processor.
+"""Recipes by name: the released networks', the paper's two stages, small data, and fine-tuning to one's own.
 
 Sources: the paper, section 4.1 (300 epochs to rank, 150 to fine-tune; RandAugment of magnitude 9 and deviation 0.5,
 decay x0.97 every 2.4 epochs, EMA 0.9999, crop 1, RMSprop), and the commands published beside the released networks
@@ -11,9 +11,13 @@ Rates are for 8 processes, and scale with the batch where a run has others.
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from gpunet.errors import SpecError
+from gpunet.errors import InvalidArgumentError, SpecError
 from gpunet.train.recipe import Augmentation, Distillation, Optimization, Recipe, Schedule
 
 PROCESSES = 8  # GPUs that the released networks were trained on
@@ -57,6 +61,19 @@ _RECIPES = (
         ema_warmup=True,
         channels_last=True,
     ),
+    Recipe(
+        "finetune",
+        epochs=10,
+        batch_size=64,
+        optimization=Optimization("adamw", 5e-4, 64, weight_decay=0.02),
+        schedule=Schedule("cosine", by_update=True),
+        augmentation=Augmentation(scale=(0.35, 1.0), color_jitter=0.2),
+        dropout=0.2,
+        ema_decay=0.99,
+        ema_warmup=True,
+        channels_last=True,
+        head_epochs=1,
+    ),
     dataclasses.replace(_PLAIN, name="paper-rank", epochs=300),
     dataclasses.replace(
         _PLAIN,
@@ -94,5 +111,31 @@ def recipe_named(name: str | Path | Recipe) -> Recipe:
         if recipe.name == name:
             return recipe
     raise SpecError(
-        f"recipe: {name!r} is none of {', '.join(recipe_names())}", "Give one of these, or the path of a JSON file."
-    )
+        f"recipe: {name!r} is none of {', '.join(recipe_names())}", "Give one of these, or the path of a JSON file.",
+        nearest=difflib.get_close_matches(str(name), recipe_names()),
+    )  # fmt: skip
+
+
+def changed_recipe(recipe: Recipe, changes: Iterable[str]) -> Recipe:
+    """A recipe with changes, each KEY=VALUE: the key a path as 'optimization.learning_rate', the value JSON or text.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) a change is none.
+        SpecError: (a ValueError) a value breaks its rule.
+    """
+    body = recipe.to_dict()
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals or not key:
+            raise InvalidArgumentError(f"--set takes KEY=VALUE, but got {change!r}.", "E.g. --set dropout=0.2")
+        *parts, last = key.split(".")
+        place: dict[str, Any] = body
+        for part in parts:
+            if not isinstance(place.get(part, {}), dict):
+                raise InvalidArgumentError(f"--set {change}: {part} holds no {last}.")
+            place = place.setdefault(part, {})
+        try:
+            place[last] = json.loads(value)
+        except (json.JSONDecodeError, RecursionError):
+            place[last] = value
+    return Recipe.from_dict(body)

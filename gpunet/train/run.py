@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from timm.utils import distribute_bn
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from gpunet.core.fields import part_to_dict
 from gpunet.errors import DataError, PreemptedError
@@ -26,6 +25,7 @@ from gpunet.train.data.unreadable import UnreadableImages
 from gpunet.train.evaluation.counts import Counts
 from gpunet.train.evaluation.validation import Validation
 from gpunet.train.finite import FiniteLosses
+from gpunet.train.folder import WEIGHTS
 from gpunet.train.identity import identity_of_data
 from gpunet.train.loss import Loss
 from gpunet.train.metrics import Metrics
@@ -34,14 +34,14 @@ from gpunet.train.processes import SAVE, STOP, Processes
 from gpunet.train.progress import TrainingProgress
 from gpunet.train.randomness import MIXING, STEP, seed_images, seed_of
 from gpunet.train.recipe import Recipe
-from gpunet.train.score import EpochScore
+from gpunet.train.score import EpochScore, TrainingResult
 from gpunet.train.settings import RunSettings
+from gpunet.train.trained import Trained
 
 if TYPE_CHECKING:
     from gpunet.train.distillation.teacher import Teacher
 
 _TYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
-Ending = tuple[list[EpochScore], bool, EpochScore, tuple[str, ...]]
 
 
 class Run(contextlib.ExitStack):
@@ -82,14 +82,8 @@ class Run(contextlib.ExitStack):
         self.scheduler = scheduler_from_recipe(self.optimizer, recipe, self.updates_per_epoch)
         self.ema = average_from_recipe(self.model, recipe)
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=recipe.precision == "fp16")
-        self._trained: nn.Module = self.model
-        if group.many:
-            ids = [self._device.index] if self._device.type == "cuda" else None
-            self._trained = DistributedDataParallel(
-                self.model, device_ids=ids, broadcast_buffers=recipe.batch_norm == "local"
-            )
-        if recipe.compiled:
-            self._trained = torch.compile(self._trained)  # type: ignore[assignment]
+        self._phases = Trained(self.model, recipe, group)
+        self.callback(self._phases.release)
         self._resume()
 
     def _make_loaders(self) -> None:
@@ -129,24 +123,26 @@ class Run(contextlib.ExitStack):
         there = self._checkpoints.positions()
         self.group.wait()  # all have looked before the first process may write
         if there:
-            tensors, values = self._checkpoints.load(there[-1])
-            self.model.load_state_dict(under("model", tensors))
-            if self.ema is not None:
-                self.ema.module.load_state_dict(under("ema", tensors))
-            parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
-            self.optimizer.load_state_dict(
-                unflat_optimizer(under("optimizer", tensors), values["optimizer"], parameters)
-            )
-            if self.group.first:  # it is of all processes
-                self._sum.copy_(tensors["loss_sum"])
-            self._scaler.load_state_dict(values["scaler"])
-            self.position, self.updates = there[-1], values["updates"]
-            self.scores = [EpochScore.from_dict(each) for each in values["scores"]]
-            self._seconds = values["seconds"]
-            self._unreadable = UnreadableImages(self.settings.max_unreadable, values["unreadable"])
+            with self._checkpoints.reading(there[-1]):
+                self._restore(there[-1])
         else:
             self._save()
         self._saved_s = time.monotonic()
+
+    def _restore(self, position: Position) -> None:
+        tensors, values = self._checkpoints.load(position)
+        self.model.load_state_dict(under("model", tensors))
+        if self.ema is not None:
+            self.ema.module.load_state_dict(under("ema", tensors))
+        parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
+        self.optimizer.load_state_dict(unflat_optimizer(under("optimizer", tensors), values["optimizer"], parameters))
+        if self.group.first:  # it is of all processes
+            self._sum.copy_(tensors["loss_sum"])
+        self._scaler.load_state_dict(values["scaler"])
+        self.position, self.updates = position, values["updates"]
+        self.scores = [EpochScore.from_dict(each) for each in values["scores"]]
+        self._seconds = values["seconds"]
+        self._unreadable = UnreadableImages(self.settings.max_unreadable, values["unreadable"])
 
     def _save(self) -> None:
         """A checkpoint of where the run stands; the first process writes."""
@@ -178,8 +174,8 @@ class Run(contextlib.ExitStack):
 
     # --------------------------------------------------------------------- steps
 
-    def to_the_end(self) -> Ending:
-        """Train what is left; scores, whether the callback ended it, the best epoch, unreadable images."""
+    def to_the_end(self) -> TrainingResult:
+        """Train what is left."""
         self._metrics: Any = contextlib.nullcontext()
         if self.group.first:
             given = self.settings
@@ -193,11 +189,12 @@ class Run(contextlib.ExitStack):
         while self.position.epoch < self.recipe.epochs and not stopped:
             self._train_epoch()
             stopped = self._end_epoch()
-        return self.scores, stopped, self.best(), self._unreadable.names
+        weights = self.settings.out / WEIGHTS
+        return TrainingResult(weights, self.best(), tuple(self.scores), stopped, self._unreadable.names)
 
     def _train_epoch(self) -> None:
         epoch, first = self.position.epoch, self.position.step
-        self._trained.train()
+        self._trained = self._phases.at(epoch)
         if first >= self._batches:
             return
         began_s = logged_s = time.perf_counter()
@@ -289,7 +286,7 @@ class Run(contextlib.ExitStack):
             self._leave_if(True)
         rate = float(self.optimizer.param_groups[0]["lr"])
         total = self.group.sum(self._sum.clone())
-        if self.group.many and self.recipe.batch_norm == "local":
+        if self.group.many and self.recipe.batch_norm == "local" and epoch >= self.recipe.head_epochs:
             distribute_bn(self.model, self.group.place.processes, reduce=True)
             if self.ema is not None:
                 distribute_bn(self.ema.module, self.group.place.processes, reduce=True)

@@ -64,3 +64,17 @@ class TrainingResult:
     scores: tuple[EpochScore, ...]
     stopped_early: bool
     unreadable: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, without the file's place."""
+        return {
+            "best": self.best.to_dict(), "scores": [each.to_dict() for each in self.scores],
+            "stopped_early": self.stopped_early, "unreadable": list(self.unreadable),
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], weights: Path) -> TrainingResult:
+        """The result that `to_dict` wrote."""
+        scores = tuple(EpochScore.from_dict(each) for each in data["scores"])
+        best = EpochScore.from_dict(data["best"])
+        return cls(weights, best, scores, bool(data["stopped_early"]), tuple(data["unreadable"]))

@@ -23,7 +23,7 @@ from gpunet.core.files import atomic_path
 from gpunet.core.json_files import parsed_json
 from gpunet.core.versions import body_of
 from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, EntryError, InvalidArgumentError, UnknownModelError
-from gpunet.model.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource
+from gpunet.model.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource, check_entry_name
 from gpunet.zoo.publishing.layout import ENTRY, STATE, STATE_ZOO
 
 DATA = Path(__file__).parent / "data"
@@ -61,6 +61,10 @@ def read_entry(path: Path) -> Entry | None:
         raise EntryError(f"{path}: unknown key {unknown[0]!r}.", f"Known keys: {shown}.")
     if not isinstance(body.get("name"), str) or not body["name"]:
         raise EntryError(f"{path}: name is missing.", "Give the entry a name.")
+    try:
+        check_entry_name(body["name"])
+    except EntryError as error:
+        raise EntryError(f"{path}: {error.message}", error.hint) from None
     if body["role"] not in ROLES:
         raise EntryError(f"{path}: role {body['role']!r} is not one of {', '.join(ROLES)}.")
     if body["architecture"] is None and body["role"] == "own":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, UnknownModelError
+from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, UnknownModelError, WeightsError
 from gpunet.zoo.catalog import Zoo, entry_named
 
 if TYPE_CHECKING:
@@ -69,23 +69,31 @@ def _from_zoo(name: str, zoo: Zoo, chosen: dict[str, Any]) -> nn.Module:
 def _is_timm(name: str) -> bool:
     import timm
 
-    return ":" in name or timm.is_model(name)
+    try:
+        source, _ = timm.models.parse_model_name(name)
+    except ValueError:  # it begins as a place that timm does not know, or is a path
+        return False
+    return source is not None or timm.is_model(name)
 
 
 def _from_timm(name: str, pretrained: bool, weights: Path | None, model_kwargs: dict[str, Any]) -> nn.Module:
     import timm
 
-    from gpunet.errors import WeightsError
     from gpunet.zoo.weights.download import asking_hub_once
     from gpunet.zoo.weights.loading import load_weights
 
     try:
         with asking_hub_once() if pretrained and weights is None else contextlib.nullcontext():
             model = timm.create_model(name, pretrained=pretrained and weights is None, **model_kwargs).eval()
-    except (OSError, RuntimeError) as error:
+    except TypeError as error:
+        shown = ", ".join(f"{key}={value}" for key, value in model_kwargs.items())
+        raise InvalidArgumentError(
+            f"timm cannot build {name} with {shown}: {error}", "Leave out what it does not take (of a recipe: --set)."
+        ) from error
+    except (AssertionError, LookupError, OSError, RuntimeError, ValueError) as error:
         raise WeightsError(
             f"timm could not load {name}: {type(error).__name__}: {error}",
-            "Give its weights as a file.",
+            "Give its weights as a file: --weights FILE.",
             exit_code=ABSENT_EXIT_CODE,
         ) from error
     if weights is not None:
@@ -98,9 +106,7 @@ def _from_spec(path: Path, pretrained: bool, weights: Path | None, model_kwargs:
     from gpunet.zoo.weights.loading import load_weights
 
     if pretrained and weights is None:
-        raise InvalidArgumentError(
-            f"{path} is a spec, which has no weights of its own.", "Pass --weights FILE, or --no-pretrained."
-        )
+        raise InvalidArgumentError(f"{path} is a spec, which has no weights of its own.", "Give them: --weights FILE.")
     model = gpunet_from_spec(path, **model_kwargs).eval()
     if weights is not None:
         load_weights(model, weights)

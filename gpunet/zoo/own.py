@@ -12,10 +12,28 @@ from torch import nn
 
 from gpunet.core.files import sha256_of, write_text
 from gpunet.errors import EntryError
-from gpunet.model.entry import Accuracy
+from gpunet.model.entry import Accuracy, check_entry_name
 from gpunet.model.preprocessing import image_config, num_classes_of
-from gpunet.zoo.catalog import FORMAT, FORMAT_VERSION
+from gpunet.zoo.catalog import FORMAT, FORMAT_VERSION, Zoo, catalog
 from gpunet.zoo.publishing.layout import ENTRY
+
+
+def check_new_name(name: str, folder: str | Path, zoo: Zoo = None) -> None:
+    """Raise EntryError unless an entry in `folder` may have this name: a plain word that no other entry has.
+
+    Args:
+        name: the entry's.
+        folder: where it will be written; one that is there already may have the name.
+        zoo: folders of one's own entries, beside the package's.
+    """
+    hint = "Give another: --name NAME, or another folder: -o DIR."
+    try:
+        check_entry_name(name)
+    except EntryError as error:
+        raise EntryError(error.message, f"{error.hint} {hint}") from None
+    other = catalog(zoo).get(name)
+    if other is not None and (other.folder is None or other.folder.resolve() != Path(folder).resolve()):
+        raise EntryError(f"the zoo has a network {name!r} already: by this name nothing could load another.", hint)
 
 
 def write_entry(
@@ -42,8 +60,10 @@ def write_entry(
         licence, note, sources: see `Entry`.
 
     Raises:
-        EntryError: (a ValueError) the weights are not in the folder, or timm does not say what the model is.
+        EntryError: (a ValueError) the name is no plain word, the weights are not in the folder, or timm does not say
+            what the model is.
     """
+    check_entry_name(name)
     folder, weights = Path(folder), Path(weights)
     if weights.parent.resolve() != folder.resolve() or not weights.is_file():
         raise EntryError(f"the weights of an entry must lie in its folder {folder}, but got {weights}.")

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import onnx
 import pytest
 
 import gpunet
-from gpunet.cli.export import main as export
 from gpunet.cli.main import main
-from gpunet.errors import DataError, InvalidArgumentError
+from gpunet.errors import DataError, GpunetError, InvalidArgumentError
+from gpunet.exporters import deploy
 from gpunet.model.parts import HeadSpec, StageSpec, StemSpec
 from gpunet.model.spec import NetworkSpec
 
@@ -21,8 +22,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short run."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "tiny.json").write_text(SPEC.to_json(), encoding="utf-8")
-    main(["train", "--data", "digits", "--quiet", "--fraction", "0.3", "--epochs", "2", str(folder / "tiny.json"),
-          "-o", str(folder / "tiny")])  # fmt: skip
+    main(["train", "--data", "digits", "--quiet", "--images-fraction", "0.3", "--epochs", "2",
+          str(folder / "tiny.json"), "-o", str(folder / "tiny")])  # fmt: skip
     return folder / "tiny"
 
 
@@ -35,8 +36,9 @@ def scores(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, dic
 
 @pytest.mark.slow
 def test_what_is_deployed_scores_as_what_was_trained(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    export([str(trained), "-o", str(trained / "tiny.onnx")])
-    export([str(trained), "--openvino", "--batch", "1:8:64", "-o", str(trained / "tiny.xml")])
+    model = gpunet.load("tiny", zoo=trained)
+    deploy(model, trained / "tiny.onnx")
+    deploy(model, trained / "tiny.xml", target="openvino", batch_size=(1, 8, 64))
     found = scores(capsys, str(trained), str(trained / "tiny.onnx"), str(trained / "tiny.xml"))
     top1 = [each["top1_percent"] for each in found.values()]
     assert top1 == [json.loads((trained / "result.json").read_text())["best"]["top1_percent"]] * 3
@@ -82,5 +84,26 @@ def test_a_file_that_does_not_say_how_it_takes_images(trained: Path, capsys: pyt
 
 
 def test_wrong_numbers(trained: Path) -> None:
-    with pytest.raises(InvalidArgumentError, match="--batch-size must be 1 or more"):
-        main(["eval", "--data", "digits", "-b", "0", str(trained)])
+    for option, values, said in (
+        ("-b", "0", "Invalid value for '--batch-size' / '-b'"),
+        ("--worst", "-1", "Invalid value for '--worst'"),
+        ("--input-px", "0", "Invalid value for '--input-px'"),
+        ("--input-px", "-7", "Invalid value for '--input-px'"),
+        ("--input-px", "1000000", "Invalid value for '--input-px'"),
+        ("--interpolation", "area", "Invalid value for '--interpolation'"),
+        ("--mean", "1 1", "--mean"),
+        ("--crop-pct", "nan", "--crop-pct must be a finite number above 0 and at most 1, but got nan"),
+        ("--crop-pct", "0", "--crop-pct must be a finite number above 0 and at most 1, but got 0.0"),
+        ("--mean", "nan 0 0", "--mean must be a finite number of 0 or more and at most 1, but got nan"),
+        ("--std", "0 0 0", "--std must be a finite number above 0, but got 0.0"),
+        ("--runtime", "openvino", "--runtime is of a file, but none is named"),
+        ("--threads", "1", "--threads is of a file, but none is named"),
+        ("--class-map", "x.txt", "nothing reads a class map of digits"),
+        ("--on", "tpu", "device must be cpu, cuda or cuda:N, but got 'tpu'"),
+        ("--holdout", "0.2", "digits has splits of its own"),
+    ):
+        with pytest.raises(GpunetError, match=re.escape(said)):
+            main(["eval", str(trained), "--data", "digits", option, *values.split()])
+    for option in (["--weights", "x.pth"], ["--on", "cpu"], ["--no-pretrained"]):
+        with pytest.raises(InvalidArgumentError, match=f"{option[0]} is of a network, but none is named"):
+            main(["eval", str(trained / "silent.onnx"), "--data", "digits", *option])

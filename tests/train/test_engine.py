@@ -82,7 +82,7 @@ def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="holds a run already"):
         run(tmp_path, resume=False)
     (tmp_path / "run.json").write_text("{", encoding="utf-8")
-    with pytest.raises(TrainingError, match="cannot be read as a run"):
+    with pytest.raises(TrainingError, match=r"run\.json is damaged"):
         run(tmp_path)
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.runs import recipe, run
+from helpers.runs import checkpoints, digits, recipe, run
 from safetensors.torch import load_file
 
-from gpunet.errors import InvalidArgumentError, TrainingError
+from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError, PreemptedError, TrainingError
 from gpunet.train import EpochScore
 from gpunet.train.recipe import Optimization
 
@@ -39,6 +39,32 @@ def test_a_disk_that_takes_no_more_is_said_and_the_run_goes_on_later(tmp_path: P
     run(tmp_path / "whole")
     first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("full", "whole"))
     assert all(torch.equal(first[name], second[name]) for name in second)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"best": 1, "scores": 2}', "[" * 100_000])
+def test_a_damaged_result_is_one_error(tmp_path: Path, text: str) -> None:
+    run(tmp_path, how=recipe(epochs=1), data=digits(32))
+    (tmp_path / "result.json").write_text(text, encoding="utf-8")
+    with pytest.raises(
+        TrainingError, match=r"result\.json is damaged: .*\nDelete .*result\.json: the run is"
+    ) as caught:
+        run(tmp_path, how=recipe(epochs=1), data=digits(32))
+    assert caught.value.exit_code == FAILED_EXIT_CODE
+    (tmp_path / "result.json").unlink()
+    assert run(tmp_path, how=recipe(epochs=1), data=digits(32)).best.epoch == 1
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"optimizer": 3, "scaler": {}, "updates": 0, "scores": [], "seconds": 0, "unreadable": []}]
+)
+def test_a_checkpoint_that_lacks_what_a_run_needs_is_one_error(tmp_path: Path, values: dict[str, object]) -> None:
+    with pytest.raises(PreemptedError):
+        run(tmp_path, should_stop=lambda: True)
+    path = tmp_path / "checkpoints" / checkpoints(tmp_path)[-1] / "state.json"
+    path.write_text(json.dumps({"state_version": 1, **values}), encoding="utf-8")
+    with pytest.raises(TrainingError, match=r"the checkpoint .* cannot be read: .*\nDelete .*one before") as caught:
+        run(tmp_path)
+    assert caught.value.exit_code == FAILED_EXIT_CODE
 
 
 @pytest.mark.parametrize("name", ["file", "file/run"])

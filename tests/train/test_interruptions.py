@@ -55,7 +55,7 @@ def test_accumulation_is_left_between_updates(tmp_path: Path) -> None:
 CHANGES = ("augmentation.policy=rand-m9-mstd0.5", "augmentation.erasing=0.3", "augmentation.cutmix=0.5", "dropout=0.2",
            "drop_path=0.2")  # fmt: skip
 COMMAND = [sys.executable, "-m", "gpunet", "train", "--data", "digits", "--quiet", "--checkpoint-minutes", "0.001",
-           "--fraction", "0.35", "--epochs", "3", *(f"--set={change}" for change in CHANGES)]  # fmt: skip
+           "--images-fraction", "0.35", "--epochs", "3", *(f"--set={change}" for change in CHANGES)]  # fmt: skip
 
 
 def _start(spec: Path, out: Path) -> subprocess.Popen[str]:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from gpunet.errors import TrainingError
 from gpunet.train.processes import device_named
 
-COMMON = ["--data", "digits", "--quiet", "--log-every", "1", "--fraction", "0.3", "--recipe", "quick",
+COMMON = ["--data", "digits", "--quiet", "--log-every", "1", "--images-fraction", "0.3", "--recipe", "quick",
           "--set", "optimization.optimizer=sgd", "--set", "optimization.learning_rate=0.02",
           "--set", "optimization.batch_of_learning_rate=32", "--set", "ema_decay=0.9",
           "--set", "schedule.warmup_epochs=0"]  # fmt: skip
@@ -45,10 +45,14 @@ def spec(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_loss_curve_of_one_with_twice_the_batch(tmp_path: Path, spec: Path) -> None:
+@pytest.mark.parametrize("head_epochs", [0, 1])
+def test_two_processes_have_the_loss_curve_of_one_with_twice_the_batch(
+    tmp_path: Path, spec: Path, head_epochs: int
+) -> None:
+    common = ("--epochs", "2", "--set", f"head_epochs={head_epochs}")
     runs = {
-        "one": start(tmp_path / "one", spec, 1, "--epochs", "2", "--batch-size", "32"),
-        "two": start(tmp_path / "two", spec, 2, "--epochs", "2", "--batch-size", "16"),
+        "one": start(tmp_path / "one", spec, 1, *common, "--batch-size", "32"),
+        "two": start(tmp_path / "two", spec, 2, *common, "--batch-size", "16"),
     }
     for process in runs.values():
         _, said = process.communicate()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpunet.errors import SpecError
+from gpunet.errors import ABSENT_EXIT_CODE, SpecError
 from gpunet.train.recipe import Augmentation, Distillation, Optimization, Recipe, Schedule
 from gpunet.train.recipes import PROCESSES, recipe_named, recipe_names
 
@@ -44,10 +44,14 @@ def test_a_recipe_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(MINIMAL), encoding="utf-8")
     assert recipe_named(path) == recipe_named(str(path)) == Recipe("mine", 3, 8)
-    with pytest.raises(SpecError, match=r"cannot read .*nothing.json"):
+    with pytest.raises(SpecError, match=r"cannot read .*nothing.json") as caught:
         recipe_named(tmp_path / "nothing.json")
-    with pytest.raises(SpecError, match=r"recipe: 'qiuck' is none of quick, paper-rank"):
+    assert caught.value.exit_code == ABSENT_EXIT_CODE
+    with pytest.raises(SpecError, match=r"recipe: 'qiuck' is none of quick, finetune, paper-rank"):
         recipe_named("qiuck")
+    with pytest.raises(SpecError) as near:
+        recipe_named("fintune")
+    assert near.value.nearest[0] == "finetune"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +83,8 @@ def test_a_recipe_from_a_file(tmp_path: Path) -> None:
         ({"distillation": {"temperature": 0}}, r"distillation.temperature: 0 is out of range; it is above 0"),
         ({"distillation": {"cache": True}}, "distillation.cache: a teacher's answers can be kept only where an image"),
         ({"distillation": {"teacher_px": 4}}, r"distillation.teacher_px: 4 is out of range"),
+        ({"head_epochs": 4}, "head_epochs: 4 is out of range; it is at least 0 and at most the epochs, 3"),
+        ({"head_epochs": True}, "head_epochs: True is not an integer"),
         ({"recipe_version": 2}, "recipe_version: 2 is not 1"),
         ({"epoch": 3}, "epoch: unknown key"),
         ({"distillation": Optimization()}, r"distillation: Optimization\(.*is not"),
@@ -90,7 +96,13 @@ def test_a_wrong_value_is_named_with_its_path(change: dict[str, Any], said: str)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("{", "recipe: not JSON"), ("[]", r"recipe: \[\] is not an object"), ("{}", "name: missing")]
+    ("text", "said"),
+    [
+        ("{", "recipe: not JSON"),
+        ("[" * 100_000, "recipe: not JSON"),
+        ("[]", r"recipe: \[\] is not an object"),
+        ("{}", "name: missing"),
+    ],
 )
 def test_what_is_no_recipe(text: str, said: str) -> None:
     with pytest.raises(SpecError, match=said):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 
-from gpunet.errors import TrainingError
+from gpunet.errors import FAILED_EXIT_CODE, TrainingError
 from gpunet.train.checkpoint import Checkpoints, Position, flat_optimizer, under, unflat_optimizer
 
 TENSORS = {"model.a": torch.arange(6.0).reshape(2, 3), "model.b": torch.tensor(3), "ema.a": torch.ones(2, 3)}
@@ -80,9 +80,11 @@ def test_a_newer_one_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({"state_version": 9}), encoding="utf-8")
     with pytest.raises(TrainingError, match=r"state_version: 9 is not 1\nA newer gpunet wrote this checkpoint"):
         checkpoints.load(Position(0))
-    path.write_text("{", encoding="utf-8")
-    with pytest.raises(TrainingError, match="cannot be read"):
-        checkpoints.load(Position(0))
+    for text in ("{", "[" * 100_000):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(TrainingError, match="cannot be read") as caught:
+            checkpoints.load(Position(0))
+        assert caught.value.exit_code == FAILED_EXIT_CODE
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam", "rmsprop"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -53,6 +54,20 @@ def test_the_papers_baselines_are_marked_and_carry_its_figures() -> None:
     b0 = baselines["efficientnet_b0"]
     assert (b0.top1_percent, b0.records[0].latency_ms, b0.parameters) == (77.1, 1.18, 5_280_000)
     assert baselines["alphanet_a2"].architecture is None
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil", "a/b", "", ".hidden", "-o", "two words", "a\nb", "a\x1b[31mb", "x" * 101, "café"]
+)
+def test_a_name_is_a_plain_word(tmp_path, name) -> None:
+    folder = write_zoo(tmp_path / "zoo", entry={**ENTRY, "name": name})
+    with pytest.raises(EntryError) as caught:
+        catalog(folder)
+    assert str(folder) in caught.value.message
+    assert "\n" not in caught.value.message
+    assert "\x1b" not in caught.value.message
+    with pytest.raises(EntryError, match="is no name for a network"):
+        dataclasses.replace(catalog()["gpunet_0"], name=name)
 
 
 def test_a_users_zoo_in_files_and_in_folders(tmp_path) -> None:

@@ -7,6 +7,7 @@ cannot be read is counted, named and skipped.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,8 +87,10 @@ class ImageData:
         taken = {index for own in self._shuffled(seed) for index in own[: max(1, round(part * len(own)))]}
         return self._only(taken, f"{part:g} of each class")
 
-    def split(self, part: float, *, seed: int = 0) -> tuple[ImageData, ImageData]:
+    def split(self, part: float, *, seed: int | None = 0) -> tuple[ImageData, ImageData]:
         """The images without a part of them, and that part: the same part of each class, drawn by the seed.
+
+        Without a seed it is drawn by the images' names: an image stands where it stood though others come and go.
 
         Both have at least one image of each class; that of a class of only one stays in the first.
 
@@ -104,13 +107,18 @@ class ImageData:
         rest = self._only(set(range(len(self))) - off, f"all but {part:g} of each class")
         return rest, self._only(off, f"{part:g} of each class")
 
-    def _shuffled(self, seed: int) -> list[list[int]]:
-        """The indices of each class's images, in an order drawn by the seed."""
+    def _shuffled(self, seed: int | None) -> list[list[int]]:
+        """The indices of each class's images, in an order drawn by the seed, or by the hashes of their names."""
         places: dict[int, list[int]] = defaultdict(list)
         for index, target in enumerate(self.targets()):
             places[int(target)].append(index)
+        if seed is None:
+            return [sorted(own, key=self._hash) for _, own in sorted(places.items())]
         generator = np.random.default_rng(seed)
         return [generator.permutation(own).tolist() for _, own in sorted(places.items())]
+
+    def _hash(self, index: int) -> str:
+        return hashlib.sha256(self.file(index).encode(errors="surrogateescape")).hexdigest()
 
     def _only(self, taken: set[int], which: str) -> ImageData:
         rows = tuple(sorted(map(self.row, taken)))
@@ -137,7 +145,7 @@ class ImageData:
             shown = ", ".join(self.classes[:5]) + (", ..." if len(self.classes) > 5 else "")
             raise DataError(
                 f"the model has {num_classes} classes and {self.name} has {len(self.classes)} ({shown}).",
-                f"Build the model with num_classes={len(self.classes)}; or, for a part of the model's classes, name "
+                "Train it for these classes: gpunet train --finetune; or, for a part of the model's classes, name "
                 "them with a class map (--class-map FILE, a class a line).",
             )
         if classes is not None and tuple(classes) != self.classes:
@@ -179,14 +187,21 @@ def open_data(
     if str(name) == "digits":
         from gpunet.train.data.digits import Digits
 
+        if class_map is not None:
+            raise _unread_class_map(name)
         digits = Digits("train" if split in TRAIN_SPLITS else "validation" if split in VALIDATION_SPLITS else split)
         return ImageData(label, digits, digits.classes)
     streamed = str(name).lower().startswith(_STREAMS)
     training = split in TRAIN_SPLITS
     kwargs: dict[str, Any] = {"is_training": training, "batch_size": batch_size, "seed": seed} if streamed else {}
     if class_map is not None:
+        if str(name).lower().startswith("torch/"):
+            raise _unread_class_map(name)
         if not Path(class_map).is_file() or Path(class_map).suffix != ".txt":
-            raise DataError(f"{class_map} is no class map.", "Give a text file (.txt) with a class a line.")
+            raise DataError(
+                f"{class_map} is no class map.", "Give a text file (.txt) with a class a line.",
+                exit_code=None if Path(class_map).exists() else ABSENT_EXIT_CODE,
+            )  # fmt: skip
         kwargs["class_map"] = str(class_map)
     folder = data_folder(name, root)
     if folder is not None and folder.is_dir():
@@ -223,9 +238,36 @@ def open_training_data(
     if folder is not None and folder.is_dir() and split is None and not _has_split(folder, "train"):
         raise DataError(
             f"{folder} has no folder 'train', so its images cannot be told apart for training and validation.",
-            "Put them in train/ and validation/ (each with a folder a class), or name splits: --train-split NAME.",
+            "Hold a part of them out: --holdout 0.2; or put them in train/ and validation/, or name --train-split.",
         )
     return open_data(name, split=split or "train", root=root, **options)
+
+
+def open_held_out(
+    name: str | Path, part: float, *, root: str | Path | None = None, **options: Any
+) -> tuple[ImageData, ImageData]:
+    """A folder of classes that has no splits, as training and validation images: see `ImageData.split`.
+
+    Args:
+        name, root, options: see `open_data`.
+        part: of each class's images that are held out, drawn by their names.
+
+    Raises:
+        DataError: (a ValueError) the data has splits, is no folder, or cannot be opened.
+    """
+    folder = data_folder(name, root)
+    if folder is None:
+        raise DataError(f"{name} has splits of its own, so no part is held out.", "Leave --holdout out.")
+    splits = [each for each in (*TRAIN_SPLITS, *VALIDATION_SPLITS) if (folder / each).is_dir()]
+    if splits:
+        raise DataError(f"{folder} has splits already ({', '.join(splits)}), so no part is held out.",
+                        "Leave --holdout out.")  # fmt: skip
+    data = open_data(name, root=root, **options)
+    return dataclasses.replace(data, name=str(name)).split(part, seed=None)
+
+
+def _unread_class_map(name: str | Path) -> DataError:
+    return DataError(f"nothing reads a class map of {name}, whose classes are given.", "Leave --class-map out.")
 
 
 def _has_split(folder: Path, split: str) -> bool:

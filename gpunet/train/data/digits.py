@@ -31,7 +31,7 @@ class Digits:
     def __init__(self, split: str) -> None:
         if split not in SPLITS:
             raise DataError(f"digits has the splits {' and '.join(SPLITS)}, but got {split!r}.")
-        loaded: Any = require("sklearn.datasets", "search", purpose="for the dataset 'digits'").load_digits()
+        loaded: Any = require("sklearn.datasets", "train", purpose="for the dataset 'digits'").load_digits()
         order = np.random.default_rng(_SEED).permutation(len(loaded.target))
         rows = order[:VALIDATION_IMAGES] if split == "validation" else order[VALIDATION_IMAGES:]
         self.images = np.rint(loaded.images[rows] * (255 / 16)).astype(np.uint8)

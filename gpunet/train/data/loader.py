@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
+from gpunet.core.signals import ignore_interrupts
 from gpunet.errors import DataError, TrainingError
 from gpunet.train.data.datasets import ImageData
 from gpunet.train.data.decoding import UNREADABLE, decoded
@@ -170,7 +171,7 @@ class Batches:
                 raise
             raise TrainingError(
                 f"a process that prepares images was ended from outside: {error}",
-                "Often there is too little memory, or too little shared memory (/dev/shm): take fewer workers. The "
+                "Often there is too little memory, or too little shared memory (/dev/shm): fewer --loader-workers. The "
                 "same command goes on from the last checkpoint.",
             ) from error
 
@@ -235,6 +236,7 @@ class TrainingLoader:
             "collate_fn": collate,
             "pin_memory": pin_memory,
             "persistent_workers": workers > 0,
+            "worker_init_fn": ignore_interrupts,
         }
         self._batches: EpochBatches | None = None
         self._stream: StreamedImages | None = None
@@ -291,7 +293,9 @@ def evaluation_loader(
     pin_memory: bool = False,
 ) -> Batches:
     """Batches of every image once, in order; one that cannot be read is left out and named."""
-    common: dict[str, Any] = {"num_workers": workers, "collate_fn": collate, "pin_memory": pin_memory}
+    common: dict[str, Any] = {
+        "num_workers": workers, "collate_fn": collate, "pin_memory": pin_memory, "worker_init_fn": ignore_interrupts
+    }  # fmt: skip
     if data.streamed:
         return Batches(DataLoader(StreamedImages(data, transform, num_classes, 0), batch_size=batch_size, **common))
     prepared = PreparedImages(data, transform, num_classes, 0, replace=False)

@@ -120,6 +120,22 @@ class Teacher:
                 counts += count(self.answer(batch.images.to(device)), batch.targets.to(device), self.num_classes)
         return counts.top1_percent or 0.0
 
+    def checked_top1_percent(self, validation: ImageData, least_percent: float, *, workers: int = 0) -> float:
+        """Its accuracy, where that is enough to learn from.
+
+        Raises:
+            InvalidArgumentError: (a ValueError) it is less than `least_percent`.
+            DataError: (a ValueError) the data has other classes.
+        """
+        reached = self.top1_percent(validation, workers=workers)
+        if reached < least_percent:
+            raise InvalidArgumentError(
+                f"the teacher reaches {reached:.2f} % on {validation.name}, less than the {least_percent:g} % "
+                "asked for.",
+                "Check its weights, its classes' order and its resolution; or ask for less (--min-teacher-top1).",
+            )
+        return reached
+
 
 def _column(values: tuple[float, ...]) -> Tensor:
     return torch.tensor(values, dtype=torch.float32)[None, :, None, None]

@@ -16,7 +16,7 @@ from gpunet.errors import DataError
 from gpunet.model.classes import class_numbers
 from gpunet.model.preprocessing import evaluation_transform, image_config
 from gpunet.train import open_data
-from gpunet.train.data.datasets import open_training_data
+from gpunet.train.data.datasets import open_held_out, open_training_data
 from gpunet.train.data.loader import TrainingLoader, evaluation_loader
 
 
@@ -108,6 +108,41 @@ def test_a_folder_without_splits_is_for_scoring_only(tmp_path: Path) -> None:
     write(tmp_path / "train", ("cat", "dog"))
     with pytest.raises(DataError, match="has a folder 'train', but none for 'validation'"):
         open_data(tmp_path, split="validation")
+
+
+def test_a_part_is_held_out_of_each_class_by_the_images_names(tmp_path: Path) -> None:
+    pets = write(tmp_path / "pets", ("cat", "dog"), 10)
+    rest, held_out = open_held_out(pets, 0.2)
+    assert (rest.name, held_out.name) == (f"{pets}, all but 0.2 of each class", f"{pets}, 0.2 of each class")
+    assert np.bincount(held_out.targets()).tolist() == [2, 2]
+    names = {held_out.file(index) for index in range(4)}
+    assert names.isdisjoint(rest.file(index) for index in range(16))
+    # The same wherever the folder lies, and an image that comes or goes moves no other from one part to the other.
+    pets.rename(tmp_path / "elsewhere")
+    for number in range(10, 15):
+        picture(number).save(tmp_path / "elsewhere" / "dog" / f"{number}.png")
+    _, again = open_held_out("elsewhere", 0.2, root=tmp_path)
+    both = {again.file(index) for index in range(len(again))}
+    assert np.bincount(again.targets()).tolist() == [2, 3]
+    assert {name for name in names if name.startswith("cat")} <= both
+    old = {name for name in both if int(Path(name).stem) < 10}
+    assert old <= names or names <= both
+
+
+def test_what_has_splits_is_not_split(tmp_path: Path) -> None:
+    write(tmp_path / "val", ("cat", "dog"))
+    with pytest.raises(DataError, match=r"has splits already \(val\), so no part is held out\.\nLeave --holdout out"):
+        open_held_out(tmp_path, 0.2)
+    with pytest.raises(DataError, match="digits has splits of its own"):
+        open_held_out("digits", 0.2)
+    with pytest.raises(DataError, match="must be above 0 and below 1, but got nan"):
+        open_held_out(write(tmp_path / "pets", ("cat", "dog")), float("nan"))
+
+
+@pytest.mark.parametrize("name", ["digits", "torch/cifar10"])
+def test_a_class_map_that_nothing_reads_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"nothing reads a class map of {name}"):
+        open_data(name, class_map=tmp_path / "classes.txt")
 
 
 def test_what_is_no_data(tmp_path: Path) -> None:
