@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gpunet.runtime.timing import Measurement
     from gpunet.runtime.trt.engine_key import load_engine
     from gpunet.zoo.benchmark import benchmark
+    from gpunet.zoo.prediction import Prediction, load_exported
 
 __version__ = "0.1.0"
 
@@ -29,9 +30,11 @@ _LAZY = {
     "ExportReport": "gpunet.exporters.onnx",
     "GPUNet": "gpunet.model.network",
     "Measurement": "gpunet.runtime.timing",
+    "Prediction": "gpunet.zoo.prediction",
     "benchmark": "gpunet.zoo.benchmark",
     "export": "gpunet.exporters.onnx",
     "load_engine": "gpunet.runtime.trt.engine_key",
+    "load_exported": "gpunet.zoo.prediction",
 }
 
 __all__ = [
@@ -44,6 +47,7 @@ __all__ = [
     "Match",
     "Measurement",
     "NetworkSpec",
+    "Prediction",
     "StageSpec",
     "StemSpec",
     "benchmark",
@@ -54,6 +58,7 @@ __all__ = [
     "list_models",
     "load",
     "load_engine",
+    "load_exported",
 ]
 
 __getattr__, __dir__ = lazily(__name__, _LAZY, also=__all__)

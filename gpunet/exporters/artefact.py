@@ -17,8 +17,9 @@ from gpunet.core.files import check_writable, sha256_of, unwritable
 from gpunet.core.folders import staging
 from gpunet.errors import RuntimeUnavailableError, VerificationError
 from gpunet.exporters.graph.types import check_precision
-from gpunet.exporters.metadata import PREPROCESSING
+from gpunet.exporters.metadata import CLASSES, PREPROCESSING, WEIGHTS_SHA256
 from gpunet.exporters.request import check_suffix
+from gpunet.exporters.second_opinion import polygraphy_line
 from gpunet.exporters.verify import TOLERANCES, Verification, compare, not_verified
 from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.formats import Format, WriteRequest, Written
@@ -112,6 +113,7 @@ def export_graph(
         if compared.outcome == "failed" and not keep:
             raise VerificationError(str(compared), "Nothing has been written. --keep leaves it for looking into it.")
         side = _sidecar(chosen, runtime, made, precision, model, batch, written, compared, about or {}, report)
+        side = dataclasses.replace(side, polygraphy=polygraphy_line(path.name, model, side))
         try:
             # The old sidecar goes first, never to lie beside a new file; the new one comes last.
             sidecar_path(path).unlink(missing_ok=True)
@@ -188,7 +190,9 @@ def _sidecar(
         runtime=runtime, runtime_version=written.runtime_version, gpu=written.gpu,
         compute_capabilities=written.compute_capabilities, os=platform.system(), machine=platform.machine(),
         verification={**compared.to_dict(), **about.get("verification", {})}, report=said or None,
+        other_files_sha256={each.suffix: sha256_of(each) for each in chosen.files(path) if each != hashed},
         preprocessing=json.loads(properties.get(PREPROCESSING, "null")),
+        classes=tuple(json.loads(properties.get(CLASSES, "[]"))), weights_sha256=properties.get(WEIGHTS_SHA256),
         gpunet_version=importlib.metadata.version("gpunet"), created=now_utc(),
         **{key: value for key, value in about.items() if key not in ("builder_flags", "verification")},
         builder_flags=flags,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gpunet.exporters.artefact import export_graph
 from gpunet.exporters.graph.opset import DEFAULT_OPSET
 from gpunet.exporters.images import Images
+from gpunet.exporters.metadata import classes_of
 from gpunet.exporters.request import check_request
 from gpunet.exporters.verified_graph import verified_graph
 from gpunet.exporters.verify import Verification
@@ -197,6 +198,7 @@ def deploy(
         name=request.path.stem,
         precision=precision,
         batch=request.batch,
+        labels=classes_of(model),
         device="cpu" if target == "onnx" and request.layout != "tensorrt" else None,
     )
     return dataclasses.replace(report, triton=served)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunet.core.arguments import is_integer
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -99,11 +99,13 @@ def image_shape(model: nn.Module, input_px: int | tuple[int, int] | None = None)
     return int(channels), int(sides[0]), int(sides[1])
 
 
-def image_set(model: nn.Module, image_shape: tuple[int, int, int], images: Images | None = None) -> ImageSet:
+def image_set(
+    model: nn.Module | Mapping[str, Any], image_shape: tuple[int, int, int], images: Images | None = None
+) -> ImageSet:
     """Images for a network, with two of noise at the end.
 
     Args:
-        model: says how a picture is prepared (timm's data configuration); ImageNet's where it does not.
+        model: says how a picture is prepared (timm's data configuration), or that itself; ImageNet's where it does not.
         image_shape: channels, height and width of its input. Other than three channels are made of the picture's
             mean (one) or of its three in turn.
         images: a picture, a folder (its first 64 pictures by name), several pictures; or an array `n x C x H x W` of
@@ -126,6 +128,21 @@ def image_set(model: nn.Module, image_shape: tuple[int, int, int], images: Image
     return ImageSet(np.concatenate([real, noise]), (kind,) * len(real) + ("random image",) * _RANDOM)
 
 
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder, by name; not those of folders in it.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) it holds none.
+    """
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    if not paths:
+        raise InvalidArgumentError(
+            f"images must be a folder with pictures, but {folder} holds none.",
+            f"Pictures end in {', '.join(_SUFFIXES)}.",
+        )
+    return paths
+
+
 def _shipped() -> Iterator[Path]:
     for package, folder, names in _SHIPPED:
         found = importlib.util.find_spec(package)
@@ -142,12 +159,7 @@ def _pictures(images: str | Path | Sequence[str | Path] | None) -> tuple[list[Im
     paths = [Path(images)] if isinstance(images, (str, Path)) else [Path(each) for each in images]
     if len(paths) == 1 and paths[0].is_dir():
         folder = paths[0]
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)[:_MOST_OF_A_FOLDER]
-        if not paths:
-            raise InvalidArgumentError(
-                f"images must be a folder with pictures, but {folder} holds none.",
-                f"Pictures end in {', '.join(_SUFFIXES)}.",
-            )
+        paths = pictures_in(folder)[:_MOST_OF_A_FOLDER]
     if not paths:
         raise InvalidArgumentError("images must name at least one picture, but the list is empty.")
     return [_read(path) for path in paths], "photograph"
@@ -161,16 +173,20 @@ def _read(path: Path) -> Image:
             return picture.convert("RGB")
     except (OSError, UnidentifiedImageError) as error:
         raise InvalidArgumentError(
-            f"{path}: cannot be read as a picture: {error}", "Pass images=FOLDER or a list of JPEG or PNG files."
-        ) from error
+            f"{path}: cannot be read as a picture: {error}", "Give a folder of pictures, or JPEG or PNG files.",
+            exit_code=ABSENT_EXIT_CODE if isinstance(error, FileNotFoundError) else None,
+        ) from error  # fmt: skip
 
 
-def _prepared(model: nn.Module, image_shape: tuple[int, int, int], pictures: list[Image]) -> np.ndarray:
-    from timm.data import resolve_model_data_config
+def _prepared(
+    model: nn.Module | Mapping[str, Any], image_shape: tuple[int, int, int], pictures: list[Image]
+) -> np.ndarray:
+    from timm.data import resolve_data_config, resolve_model_data_config
 
     from gpunet.model.preprocessing import evaluation_transform
 
-    transform = evaluation_transform({**resolve_model_data_config(model), "input_size": image_shape})
+    said = resolve_data_config(pretrained_cfg=model) if isinstance(model, Mapping) else resolve_model_data_config(model)
+    transform = evaluation_transform({**said, "input_size": image_shape})
     return np.stack([np.asarray(transform(picture), dtype=np.float32) for picture in pictures])
 
 

@@ -1,23 +1,29 @@
-"""What an ONNX file says of itself: which network, of which spec, and how pictures are prepared for it."""
+"""What an exported file says of itself: which network, of which spec, and how pictures are prepared for it."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.core.json_files import parsed_json
 from gpunet.errors import InvalidArgumentError
 from gpunet.runtime.batch import BatchProfile
+from gpunet.runtime.sidecar import Sidecar, read_sidecar, sidecar_path
 
 if TYPE_CHECKING:
     from torch import nn
 
 PREPROCESSING = "gpunet.preprocessing"
 """The property that says how a picture becomes the network's input."""
+CLASSES = "gpunet.classes"
+"""The property with the names of the classes, in order, where the network's entry says them."""
+WEIGHTS_SHA256 = "gpunet.weights_sha256"
+"""The property by which weights are known as those that a file was made of."""
 
 
 def properties_of(
@@ -42,9 +48,12 @@ def properties_of(
         version = importlib.metadata.version("gpunet")
     except importlib.metadata.PackageNotFoundError:
         version = "unknown"
-    values: dict[str, Any] = {"gpunet.version": version, "gpunet.model": str(name), "gpunet.batch": asdict(batch)}
+    values: dict[str, Any] = {"gpunet.version": version, "gpunet.model": str(name), "gpunet.batch": asdict(batch),
+                              WEIGHTS_SHA256: weights_sha256(model)}  # fmt: skip
     if entry is not None:
         values["gpunet.entry"] = entry.name
+    if classes := classes_of(model):
+        values[CLASSES] = list(classes)
     if spec is not None:
         values.update({"gpunet.spec": spec.to_json(), "gpunet.spec_sha256": spec.sha256})
     if entry is not None or spec is not None or cfg:
@@ -75,18 +84,85 @@ def preprocessing(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, An
     }
 
 
+def classes_of(model: nn.Module) -> tuple[str, ...] | None:
+    """Names of a network's classes in order, where its entry says them and it tells as many apart."""
+    from gpunet.model.preprocessing import num_classes_of
+
+    named = getattr(getattr(model, "entry", None), "classes", None)
+    return tuple(named) if named and len(named) == num_classes_of(model) else None
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """SHA-256 of a network's weights and statistics in float32, with their names and shapes, in hex."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        if tensor.is_floating_point():
+            digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What an exported file says of itself: by its sidecar, else by its own metadata (ONNX, OpenVINO IR).
+
+    Args:
+        sidecar: None where there is none.
+        model: name of the zoo's entry.
+        spec, spec_sha256: of the network, the spec as JSON; an engine's file has no room for it.
+        weights_sha256: see `weights_sha256`.
+        batch: the batch sizes that it takes.
+        preprocessing: how a picture becomes its input.
+        classes: their names, in order.
+    """
+
+    sidecar: Sidecar | None = None
+    model: str | None = None
+    spec: str | None = None
+    spec_sha256: str | None = None
+    weights_sha256: str | None = None
+    batch: BatchProfile | None = None
+    preprocessing: Mapping[str, Any] | None = None
+    classes: tuple[str, ...] = ()
+
+
+def facts_of_file(path: Path) -> FileFacts:
+    """What an exported file says of itself; nothing is checked but that it can be read.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) its sidecar cannot be read as one, or it is damaged.
+    """
+    sidecar = read_sidecar(path, check=False) if sidecar_path(path).is_file() else None
+    own = _own_metadata(path)
+    said = {name.removeprefix("gpunet."): value for name, value in own.items()}
+    batch = parsed_json(said.get("batch", "null"))
+    facts = FileFacts(
+        sidecar, said.get("entry"), said.get("spec"), said.get("spec_sha256"), said.get("weights_sha256"),
+        None if batch is None else BatchProfile(**batch), parsed_json(said.get("preprocessing", "null")),
+        tuple(parsed_json(said.get("classes", "[]"))),
+    )  # fmt: skip
+    if sidecar is None:
+        return facts
+    return FileFacts(
+        sidecar, sidecar.model or facts.model, facts.spec, sidecar.spec_sha256 or facts.spec_sha256,
+        sidecar.weights_sha256 or facts.weights_sha256, BatchProfile(*sidecar.batch),
+        sidecar.preprocessing or facts.preprocessing, sidecar.classes or facts.classes,
+    )  # fmt: skip
+
+
 def preprocessing_of_file(path: Path) -> dict[str, Any] | None:
-    """How an exported file takes pictures: by its sidecar, or its own metadata (ONNX); None where neither says."""
-    from gpunet.runtime.sidecar import read_sidecar, sidecar_path
+    """How an exported file takes pictures: by its sidecar, or its own metadata; None where neither says."""
+    said = facts_of_file(path).preprocessing
+    return None if said is None else dict(said)
 
-    if sidecar_path(path).is_file():
-        said = read_sidecar(path, check=False).preprocessing
-        if said is not None:
-            return dict(said)
+
+def _own_metadata(path: Path) -> dict[str, str]:
+    if path.suffix.lower() == ".xml":
+        from gpunet.runtime.openvino.format import metadata_of
+
+        return metadata_of(path)
     if path.suffix.lower() != ".onnx":
-        return None
-    import onnx
+        return {}
+    from gpunet.runtime.onnx_precision import read_onnx
 
-    properties = {each.key: each.value for each in onnx.load(path, load_external_data=False).metadata_props}
-    found: dict[str, Any] | None = parsed_json(properties.get(PREPROCESSING, "null"))
-    return found
+    return {each.key: each.value for each in read_onnx(path).metadata_props}

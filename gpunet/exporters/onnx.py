@@ -143,8 +143,9 @@ def onnx_from_network(
             nothing.
         input_px: side of the square input, or (height, width); None for the model's own.
         metadata: more metadata properties; a value that is no string is written as JSON. The model's own are
-            gpunet.version, gpunet.model, gpunet.batch, gpunet.preprocessing, and where they are known gpunet.entry,
-            gpunet.spec and gpunet.spec_sha256; one given here takes the place of one of these.
+            gpunet.version, gpunet.model, gpunet.batch, gpunet.weights_sha256, gpunet.preprocessing, and where they are
+            known gpunet.entry, gpunet.classes, gpunet.spec and gpunet.spec_sha256; one given here takes the place of
+            one of these.
         optimize: False leaves the graph as torch.onnx makes it: see `gpunet.exporters.graph.rewrite`.
 
     Returns:

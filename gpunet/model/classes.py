@@ -1,4 +1,4 @@
-"""Classes: what number a name has in a model."""
+"""Classes: what number a name has in a model, and what name a number."""
 
 from __future__ import annotations
 
@@ -16,3 +16,21 @@ def class_numbers(names: Sequence[str], num_classes: int) -> dict[str, int] | No
         if all(name in synsets for name in names):
             return {name: synsets[name] for name in names}
     return {name: number for number, name in enumerate(names)} if len(names) == num_classes else None
+
+
+def class_names(count: int, names: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The name of each class of a model.
+
+    Args:
+        count: of its classes.
+        names: those that are known; others than `count` are not the model's. None for ImageNet's where there are as
+            many (1,000, or those of its larger sets), else 'class 0', 'class 1', ...
+    """
+    if names and len(names) == count:
+        return tuple(names)
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    subset = infer_imagenet_subset({"num_classes": count})
+    if subset is None:
+        return tuple(f"class {number}" for number in range(count))
+    return tuple(map(str, ImageNetInfo(subset).label_descriptions()))

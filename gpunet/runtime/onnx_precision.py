@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -27,20 +27,32 @@ def graph_precision(source: bytes | Path) -> str:
     """
     import onnx
 
+    model = read_onnx(source)
+    if any(node.op_type in _INTEGER_LAYERS for node in model.graph.node) or any(quantized_layers(model)):
+        return "int8"
+    kinds = {weight.data_type for weight in model.graph.initializer if len(weight.dims) > 1}
+    return "fp16" if onnx.TensorProto.FLOAT16 in kinds else "fp32"
+
+
+def read_onnx(source: bytes | Path) -> ModelProto:
+    """An ONNX graph, from a file or its bytes.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) it is damaged.
+    """
+    import onnx
+
     data = source.read_bytes() if isinstance(source, Path) else source
     try:
-        model = onnx.load_model_from_string(data)
+        return onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's DecodeError, of whichever protobuf is installed
         if type(error).__name__ != "DecodeError":
             raise
         raise InvalidArgumentError(
             f"{source if isinstance(source, Path) else 'the network'} is not a whole ONNX file: {error}.",
-            "Write it anew: gpunet.export(model, path).",
+            "Write it anew: gpunet-export MODEL -o FILE.",
+            exit_code=FAILED_EXIT_CODE,
         ) from error
-    if any(node.op_type in _INTEGER_LAYERS for node in model.graph.node) or any(quantized_layers(model)):
-        return "int8"
-    kinds = {weight.data_type for weight in model.graph.initializer if len(weight.dims) > 1}
-    return "fp16" if onnx.TensorProto.FLOAT16 in kinds else "fp32"
 
 
 def require_int8(source: bytes | Path) -> None:

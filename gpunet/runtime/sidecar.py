@@ -19,6 +19,11 @@ from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, ChecksumError, Inv
 from gpunet.runtime import format_named
 
 SIDECAR_VERSION = 1
+# Fields that came later: absent from the sidecars of older versions.
+_LATER: Mapping[str, Any] = {
+    "preprocessing": None, "classes": [], "weights_sha256": None, "other_files_sha256": {}, "polygraphy": ""
+}  # fmt: skip
+_LISTS = ("batch", "compute_capabilities", "classes", "command")
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class Sidecar:
     Args:
         format: its name; see `gpunet.runtime.formats`.
         artefact_sha256, artefact_bytes: of the file itself (for OpenVINO IR, of its .bin).
+        other_files_sha256: of its other files (OpenVINO's .xml), by their suffix.
         onnx_sha256: of the ONNX it was made of; for an ONNX file, its own.
         precision: 'fp32', 'fp16' or 'int8'.
         batch: (least, optimal, most) images a run.
@@ -41,7 +47,11 @@ class Sidecar:
         verification: the outcome, as plain JSON types: {'outcome': 'verified' | 'not verified', ...}.
         report: what the builder said and proved; plain JSON types.
         preprocessing: how a picture becomes its input (input_size, mean, std, interpolation, crop_pct), where the
-            network says so; absent from early sidecars.
+            network says so.
+        classes: their names in order, where the network's entry says them.
+        weights_sha256: of the network's weights; see `gpunet.exporters.metadata.weights_sha256`.
+        polygraphy: the command line by which Polygraphy compares the file with ONNX Runtime, in the file's folder; ''
+            where it reads no such file.
         command: the command line that made it; () for a call from Python.
         gpunet_version: of this package.
         created: UTC, ISO 8601.
@@ -65,6 +75,10 @@ class Sidecar:
     verification: Mapping[str, Any] | None = field(default=None, hash=False)
     report: Mapping[str, Any] | None = field(default=None, hash=False)
     preprocessing: Mapping[str, Any] | None = field(default=None, hash=False)
+    classes: tuple[str, ...] = ()
+    weights_sha256: str | None = None
+    other_files_sha256: Mapping[str, str] = field(default_factory=dict, hash=False)
+    polygraphy: str = ""
     command: tuple[str, ...] = ()
     gpunet_version: str = ""
     created: str = ""
@@ -72,11 +86,17 @@ class Sidecar:
     def __post_init__(self) -> None:
         format_named(self.format, "a sidecar's format")
 
+    def hashes(self, artefact: Path) -> dict[Path, str]:
+        """The SHA-256 of each file of the artefact, as far as the sidecar says it."""
+        chosen = format_named(self.format)[1]
+        hashed = chosen.hashed(artefact)
+        others = {file: self.other_files_sha256.get(file.suffix) for file in chosen.files(artefact) if file != hashed}
+        return {hashed: self.artefact_sha256, **{file: known for file, known in others.items() if known}}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         body = {"sidecar_version": SIDECAR_VERSION, **asdict(self)}
-        return {**body, "batch": list(self.batch), "compute_capabilities": list(self.compute_capabilities),
-                "command": list(self.command)}  # fmt: skip
+        return {**body, **{name: list(body[name]) for name in _LISTS}}
 
     @classmethod
     def from_dict(cls, data: object, where: str = "") -> Sidecar:
@@ -86,12 +106,12 @@ class Sidecar:
             InvalidArgumentError: (a ValueError) it is of another version, or a key is unknown, missing or wrong.
         """
         body = body_of(data, "sidecar", "sidecar_version", SIDECAR_VERSION, error=InvalidArgumentError, where=where)
-        body.setdefault("preprocessing", None)
+        body = {**_LATER, **body}
         known = {each.name for each in fields(cls)}
         odd = sorted(set(body) ^ known)
         if odd:
             raise InvalidArgumentError(f"{where}: {odd[0]} is {'unknown' if odd[0] in body else 'missing'}.")
-        lists = {name: body[name] for name in ("batch", "compute_capabilities", "command")}
+        lists = {name: body[name] for name in _LISTS}
         texts = {
             name: body[name] for name in ("artefact_sha256", "onnx_sha256", "precision", "runtime", "runtime_version")
         }
@@ -140,9 +160,10 @@ def read_sidecar(artefact: str | Path, *, check: bool = True) -> Sidecar:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InvalidArgumentError(f"{path}: not JSON: {error}.", again, exit_code=FAILED_EXIT_CODE) from error
     sidecar = Sidecar.from_dict(data, str(path))
-    judged = format_named(sidecar.format)[1].hashed(artefact)
-    if check and (not judged.is_file() or sha256_of(judged) != sidecar.artefact_sha256):
-        raise ChecksumError(f"{judged} is not the file that {path.name} describes: its SHA-256 differs.", again)
+    if check:
+        for file, sha256 in sidecar.hashes(artefact).items():
+            if not file.is_file() or sha256_of(file) != sha256:
+                raise ChecksumError(f"{file} is not the file that {path.name} describes: its SHA-256 differs.", again)
     return sidecar
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gpunet import runtime as runtimes
-from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
+from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime import Session
 
 
@@ -51,6 +53,41 @@ def session_from_file(
     if session.precision != found and not in_float32:
         raise _other_precision(path, found, session.precision)
     return session
+
+
+def session_for_answers(path: Path, *, runtime: str | None = None, threads: int | None = None) -> Session:
+    """As `session_from_file`, for what a file computes and not how fast: half in float32 where half cannot be had."""
+    known = runtimes.format_of(path)
+    try:
+        return session_from_file(path, runtime=runtime, threads=threads)
+    except RuntimeUnavailableError:
+        if known[0][1].is_engine or known[0][1].precision_of(path) != "fp16":
+            raise
+        return session_from_file(path, runtime=runtime, precision="fp32", threads=threads)
+
+
+def image_config_of_file(path: Path, said: Mapping[str, Any] | None, session: Session) -> dict[str, Any]:
+    """How a file takes pictures: input_size, mean, std, interpolation, crop_pct.
+
+    Args:
+        path: the file.
+        said: what its sidecar or its metadata says of it; see `gpunet.exporters.metadata.facts_of_file`.
+        session: that runs it, whose sizes count.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) something is not said.
+    """
+    config = dict(said or {})
+    own = session.input_shape[1:]
+    if None not in own:
+        config["input_size"] = own
+    missing = [key for key in ("input_size", "mean", "std", "interpolation", "crop_pct") if key not in config]
+    if missing:
+        raise InvalidArgumentError(
+            f"{path} does not say how it takes images: {', '.join(missing)} unknown.",
+            "A file that gpunet-export writes says it, in its metadata or in FILE.json beside it.",
+        )
+    return {**config, "input_size": tuple(config["input_size"])}
 
 
 def _engine(path: Path, runtime: str | None, precision: str | None) -> Session:

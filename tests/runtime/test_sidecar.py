@@ -53,7 +53,8 @@ def test_every_version_stays_readable() -> None:
     """Version 1 as the first gpunet wrote it."""
     golden = (DATA / "sidecar_v1.json").read_text()
     assert Sidecar.from_dict(json.loads(golden)) == SIDECAR
-    assert {**json.loads(golden), "preprocessing": None} == SIDECAR.to_dict()  # a key that it did not have
+    later = {"preprocessing": None, "classes": [], "weights_sha256": None, "other_files_sha256": {}, "polygraphy": ""}
+    assert {**json.loads(golden), **later} == SIDECAR.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,23 @@ def test_a_sidecar_that_is_no_json_is_refused(artefact: Path) -> None:
     sidecar_path(artefact).write_text("{")
     with pytest.raises(InvalidArgumentError, match=r"gpunet_0\.onnx\.json: not JSON"):
         read_sidecar(artefact)
+
+
+def test_every_file_of_several_is_hashed(tmp_path: Path) -> None:
+    path = tmp_path / "net.xml"
+    path.write_bytes(b"graph")
+    path.with_suffix(".bin").write_bytes(b"weights")
+    whole = dataclasses.replace(
+        SIDECAR, format="openvino", artefact_sha256=sha256_of(path.with_suffix(".bin")),
+        other_files_sha256={".xml": sha256_of(path)},
+    )  # fmt: skip
+    write_sidecar(path, whole)
+    assert read_sidecar(path) == whole
+    path.write_bytes(b"Graph")
+    with pytest.raises(ChecksumError, match=r"net\.xml is not the file that net\.xml\.json describes"):
+        read_sidecar(path)
+    write_sidecar(path, dataclasses.replace(whole, other_files_sha256={}))  # as older versions wrote it
+    assert read_sidecar(path).precision == "fp16"
 
 
 def test_a_file_that_changed_is_refused(artefact: Path) -> None:

@@ -23,6 +23,7 @@ from gpunet.core.folders import atomic_folder
 from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, MissingDependencyError
 from gpunet.exporters.triton.config import QUEUE_DELAY_US, triton_config
 from gpunet.exporters.triton.pbtxt import config_text, parsed
+from gpunet.model.classes import class_names
 from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.formats import Format
 from gpunet.runtime.sidecar import sidecar_path
@@ -148,12 +149,7 @@ def class_labels(count: int, labels: Sequence[str] | None = None) -> list[str]:
         InvalidArgumentError: (a ValueError) there are not as many labels as classes, or one is not one line.
     """
     if labels is None:
-        if count != 1000:
-            return [f"class {number}" for number in range(count)]
-        from timm.data import ImageNetInfo
-
-        names = ImageNetInfo("imagenet-1k").label_descriptions()
-        return [str(name) for name in names]
+        return list(class_names(count))
     lines = [str(label) for label in labels]
     odd = next((line for line in lines if not line.strip() or len(line.splitlines()) != 1), None)
     if len(lines) != count or odd is not None:

@@ -141,6 +141,8 @@ class OpenVINOSession:
         self.input_shape: tuple[int | None, ...] = tuple(
             size.get_length() if size.is_static else None for size in sizes
         )
+        least, most = sizes[0].get_min_length(), sizes[0].get_max_length()
+        self.batch: tuple[int, int] | None = (least, most) if most > 0 else None
         self.conditions: Mapping[str, Any] = {
             "arithmetic": compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name(),
             "performance_hint": "latency",

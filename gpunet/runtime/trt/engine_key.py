@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpunet.core.gpu import Gpu, find_gpu
-from gpunet.errors import RuntimeUnavailableError
+from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime.sidecar import Sidecar, read_sidecar
 from gpunet.runtime.trt.library import LIBRARIES, library, version_numbers
 from gpunet.runtime.trt.options import OLDEST_PORTABLE, BuildOptions
 from gpunet.runtime.trt.session import TensorRTSession
+
+_NO_ENGINES = (".onnx", ".xml")
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,13 @@ def load_engine(path: str | Path) -> TensorRTSession:
             to build it again.
     """
     path = Path(path)
-    sidecar = read_sidecar(path)
-    built_by = library(sidecar.runtime if sidecar.format in LIBRARIES else sidecar.format)
+    sidecar = None if path.suffix.lower() in _NO_ENGINES else read_sidecar(path)
+    if sidecar is None or sidecar.format not in LIBRARIES:
+        raise InvalidArgumentError(
+            f"{path} is no engine{'' if sidecar is None else f', but {sidecar.format}'}.",
+            "gpunet.load_exported(path) opens ONNX and OpenVINO files too.",
+        )
+    built_by = library(sidecar.runtime)
     machine = this_machine(built_by.name)
     found = differences(sidecar, machine)
     if found:

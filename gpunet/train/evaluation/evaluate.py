@@ -207,18 +207,21 @@ def runner_from_model(model: nn.Module, *, device: str | None = None, channels_l
 def runner_from_session(session: Session) -> tuple[Runner, int | None]:
     """A loaded file as a function of arrays, and the batch size that it fixes (None for any).
 
-    A batch that is smaller than the fixed one is filled up with its last image, whose answers are dropped.
+    A batch that is larger than the file takes is cut; one that is smaller is filled up with its last image, whose
+    answers are dropped.
     """
     fixed = session.input_shape[0]
+    # Engines and OpenVINO say between what sizes an open batch may be.
+    limits: tuple[int, ...] | None = getattr(session, "batch", None) if fixed is None else (fixed, fixed)
 
     def run(images: np.ndarray) -> np.ndarray:
         images = np.ascontiguousarray(images)
-        if fixed is None:
+        if limits is None:
             return session.run(images)
         parts = []
-        for start in range(0, len(images), fixed):
-            part = images[start : start + fixed]
-            filled = np.concatenate([part, np.repeat(part[-1:], fixed - len(part), axis=0)])
+        for start in range(0, len(images), limits[-1]):
+            part = images[start : start + limits[-1]]
+            filled = np.concatenate([part, np.repeat(part[-1:], max(0, limits[0] - len(part)), axis=0)])
             parts.append(session.run(filled)[: len(part)])
         return np.concatenate(parts)
 

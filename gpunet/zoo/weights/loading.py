@@ -84,6 +84,15 @@ def find_weights(entry: Entry, weights: str | Path | None = None, *, progress: b
     )
 
 
+def weights_are_here(entry: Entry) -> bool:
+    """Whether `find_weights` finds the entry's weights without a network."""
+    source = entry.weights
+    if source is None:
+        return False
+    own = source.file is not None and ((entry.folder or Path()) / source.file).is_file()
+    return own or cache_path(entry).exists() or zip_path(entry).is_file()
+
+
 def cache_path(entry: Entry) -> Path:
     """Where the cache keeps the weights of `entry`, once it has them; entries of one name in two zoos do not meet."""
     source = entry.weights
