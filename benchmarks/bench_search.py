@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 from gpunet.core import console
 from gpunet.core.files import write_text
+from gpunet.errors import FAILED_EXIT_CODE, PREEMPTED_EXIT_CODE
 
 # Of --simulate, --faults and --compare.
 _DEFAULTS = {"workers": (300, 3, 0), "epochs": (10, 4, 2), "heartbeat_s": (30.0, 1.0, 0.0), "trials": (1000, 0, 60)}
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for fault in faults:
         print(f"FAIL: {fault}")
     if faults:
-        raise SystemExit(console.FAILED_EXIT_CODE)
+        raise SystemExit(FAILED_EXIT_CODE)
 
 
 def _mode(args: argparse.Namespace) -> Callable[[argparse.Namespace], tuple[dict[str, Any], list[str]]]:
@@ -105,7 +106,7 @@ def positive(text: str) -> int:
 
 
 def _leave(*_: Any) -> NoReturn:
-    sys.exit(console.PREEMPTED_EXIT_CODE)
+    sys.exit(PREEMPTED_EXIT_CODE)
 
 
 def _finite(value: Any) -> Any:

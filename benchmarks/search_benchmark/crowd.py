@@ -90,10 +90,10 @@ class TimedStorage(StudyStorage):
 
     calls_s: dict[str, list[float]]
 
-    def _patiently(self, call: Callable[..., Any], told: bool = False) -> Any:
+    def _patiently(self, call: Callable[..., Any], told: bool = False, refused_s: float | None = None) -> Any:
         began_s = time.perf_counter()
         try:
-            return super()._patiently(call, told)
+            return super()._patiently(call, told, refused_s)
         finally:
             self.calls_s[sys._getframe(1).f_code.co_name].append(time.perf_counter() - began_s)
 
