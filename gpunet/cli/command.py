@@ -39,7 +39,12 @@ class Command(TyperCommand):
         short = type(self).shorthands
         known = short() if short is not None else {}
         whole = [word for arg in self._renewed(args) for word in known.get(arg, [arg])]
-        return super().parse_args(ctx, list(self._spread(whole)))
+        try:
+            return super().parse_args(ctx, list(self._spread(whole)))
+        except typer.TyperException as error:
+            if getattr(error, "ctx", None) is None:
+                error.ctx = ctx  # type: ignore[attr-defined]  # of which command, for the message
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         """As typer's; errors of the library name the command's options in place of its arguments."""
@@ -160,6 +165,16 @@ def group(name: str, places: Mapping[str, str], help: str, *, panel: str | None 
     app.callback()(lambda: None)
     made: Any = typer.main.get_command(app)
     return made
+
+
+def leaves(group: Group, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Command, str]]:
+    """Every command of a tree: the words that name it, itself, and its place."""
+    for name, place in group.places.items():
+        below = group.get_command(None, name)
+        if isinstance(below, Group):
+            yield from leaves(below, (*words, name))
+        else:
+            yield (*words, name), below, place
 
 
 def run_command(command: Any, name: str, arguments: Sequence[str] | None) -> None:

@@ -13,8 +13,9 @@ from gpunet.cli import export
 from gpunet.cli.main import command, main
 from gpunet.errors import UsageError
 
-# What is not an answer: a search's processes, and what works until it is done.
-WITHOUT_JSON = {("search", "worker"), ("search", "proxy")}
+# What gives no answer: it works until something is done, and says how far it is.
+WITHOUT_JSON = {("table", "build"), ("table", "shards"), ("search", "create"), ("search", "extend"),
+                ("search", "worker"), ("search", "proxy")}  # fmt: skip
 
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -117,7 +118,7 @@ def test_hints_name_options():
 def test_a_broken_zoo_is_a_known_error_that_names_the_file(tmp_path):
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     done = _run("list", "--zoo", str(tmp_path))
-    assert done.returncode == 2
+    assert done.returncode == 6
     assert f"error: {tmp_path / 'broken.json'}: cannot be read as JSON" in done.stderr
 
 

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import typer
 
-from gpunet.cli.command import Group
+from gpunet.cli.command import Group, leaves
 from gpunet.cli.main import command
 
 
-def _leaves(group: Group, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, str]]:
-    for name, place in group.places.items():
-        below = group.get_command(None, name)
-        if isinstance(below, Group):
-            yield from _leaves(below, (*words, name))
-        else:
-            yield (*words, name), below, place
-
-
-LEAVES: dict[tuple[str, ...], Any] = {words: below for words, below, _ in _leaves(command())}
-PLACES = [place for _, _, place in _leaves(command())]
+LEAVES: dict[tuple[str, ...], Any] = {words: below for words, below, _ in leaves(command())}
+PLACES = [place for _, _, place in leaves(command())]
 
 
 def parse(arguments: Sequence[str]) -> None:
