@@ -29,6 +29,7 @@ from torch.nn import functional
 
 from gpunet.core import console
 from gpunet.core.files import write_text
+from gpunet.errors import FAILED_EXIT_CODE
 from gpunet.model.network import GPUNet
 from gpunet.model.preprocessing import image_config
 from gpunet.model.small import SMALL
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.json:
         write_text(args.json, json.dumps(found, indent=2) + "\n")
     if args.check and not held:
-        raise SystemExit(console.FAILED_EXIT_CODE)
+        raise SystemExit(FAILED_EXIT_CODE)
 
 
 # ----------------------------------------------------------------------- steps
