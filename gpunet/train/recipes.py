@@ -65,7 +65,7 @@ _RECIPES = (
         "finetune",
         epochs=10,
         batch_size=64,
-        optimization=Optimization("adamw", 5e-4, 64, weight_decay=0.02),
+        optimization=Optimization("adamw", 1e-3, 64, weight_decay=0.02),
         schedule=Schedule("cosine", by_update=True),
         augmentation=Augmentation(scale=(0.35, 1.0), color_jitter=0.2),
         dropout=0.2,
