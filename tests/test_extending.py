@@ -146,7 +146,7 @@ class TestAStorageBackendIsAClassAndARegistration(StorageContract):
 def test_a_command_is_a_file_and_a_line() -> None:
     """A file under `@command` that no group knows is a command forgotten."""
     folder = ROOT / "gpunet" / "cli"
-    files = {path.relative_to(folder).with_suffix("") for path in folder.rglob("*.py") if path.name != "command.py"}
+    files = {path.relative_to(folder).with_suffix("") for path in folder.rglob("*.py") if path != folder / "command.py"}
     written = {
         path for path in files if "\n@command(" in (folder / path).with_suffix(".py").read_text(encoding="utf-8")
     }

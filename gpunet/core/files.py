@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from gpunet.errors import ExportError, MissingDependencyError
 
@@ -54,19 +52,6 @@ def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
-
-
-def read_json(path: str | Path) -> Any:
-    """What a JSON file holds.
-
-    Raises:
-        OSError: it is not there, or cannot be read.
-        ValueError: it is no JSON, no UTF-8, or nested too deep.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
 
 
 @contextlib.contextmanager

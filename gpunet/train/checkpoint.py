@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gpunet.core.files import read_json
+from gpunet.core.json_files import parsed_json
 from gpunet.core.versions import body_of
 from gpunet.errors import FAILED_EXIT_CODE, GpunetError, TrainingError
 
@@ -107,7 +107,7 @@ class Checkpoints:
         """
         folder = self.path(position)
         with self.reading(position):
-            values = read_json(folder / _VALUES)
+            values = parsed_json((folder / _VALUES).read_bytes())
             tensors = load_file(folder / _TENSORS)
         values = body_of(values, "checkpoint", "state_version", STATE_VERSION, error=TrainingError, where=str(folder))
         return tensors, values

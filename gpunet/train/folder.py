@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpunet.core.files import read_json
+from gpunet.core.json_files import parsed_json
 from gpunet.errors import FAILED_EXIT_CODE, FolderInUseError, TrainingError
 from gpunet.train.checkpoint import CHECKPOINTS, Position, positions_in
 from gpunet.train.identity import differing
@@ -116,7 +116,7 @@ def read_result(out: Path) -> TrainingResult:
 
 def _read(path: Path, kind: type) -> Any:
     try:
-        data = read_json(path)
+        data = parsed_json(Path(path).read_bytes())
     except (OSError, ValueError) as error:
         raise _damaged(path, str(error)) from None
     if not isinstance(data, kind):

@@ -15,7 +15,7 @@ from gpunet.errors import UsageError
 
 # What gives no answer: it works until something is done, and says how far it is.
 WITHOUT_JSON = {("table", "build"), ("table", "shards"), ("search", "create"), ("search", "extend"),
-                ("search", "worker"), ("search", "proxy")}  # fmt: skip
+                ("search", "export"), ("search", "worker"), ("search", "proxy")}  # fmt: skip
 
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,6 @@ import typer
 from gpunet.cli.command import Group, leaves
 from gpunet.cli.main import command
 
-
 LEAVES: dict[tuple[str, ...], Any] = {words: below for words, below, _ in leaves(command())}
 PLACES = [place for _, _, place in leaves(command())]
 
