@@ -50,14 +50,17 @@ class GPUNet(nn.Module):
     Initialisation is that of timm's EfficientNets: normal convolutions of variance 2 / fan-out, a uniform classifier.
     """
 
-    entry: Entry | None = None
-    match: Match | None = None
-    drop_rate: float
-    conv_head: nn.Module
-    bn2: nn.Module
-    conv_hidden: nn.Conv2d | None
-    num_features: int
-    head_hidden_size: int
+    if TYPE_CHECKING:  # TorchScript reads the annotations of a class, and knows few types
+        entry: Entry | None
+        match: Match | None
+        drop_rate: float
+        conv_head: nn.Module
+        bn2: nn.Module
+        conv_hidden: nn.Conv2d | None
+        num_features: int
+        head_hidden_size: int
+    else:
+        entry = match = None
 
     def __init__(
         self,

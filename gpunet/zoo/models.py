@@ -90,7 +90,7 @@ def gpunet_from_spec(
         variant,
         model_kwargs.pop("pretrained", False),
         pretrained_cfg=given or dict(cfg or own),
-        feature_cfg={"feature_cls": "getter", "out_indices": _all_levels(spec)},
+        feature_cfg={"feature_cls": "getter", "out_indices": _all_levels(spec), **model_kwargs.pop("feature_cfg", {})},
         **model_kwargs,
     )
 

@@ -52,7 +52,9 @@ def bench(
     precision: Annotated[
         options.PrecisionName | None, opt("--precision", "-p", help="default: fp32; of a file, what it holds")
     ] = None,
-    batch_size: options.BatchSize = 1,
+    batch_size: Annotated[
+        int | None, opt("--batch-size", "-b", metavar="N", help="images a run (default: 1; of a log, what it says)")
+    ] = None,
     threads: options.Threads = None,
     rounds: Annotated[
         int, opt("--rounds", metavar="N", min=1, help=f"rounds of {RUNS_PER_ROUND} runs each (default: 10)")
@@ -77,6 +79,9 @@ def bench(
     version: Annotated[
         str | None, opt("--version", metavar="X.Y", panel=_TRTEXEC, help="TensorRT's, where the log does not say it")
     ] = None,
+    accept: Annotated[
+        bool, opt("--accept", panel=_TRTEXEC, help="where the log says another GPU, batch or precision, record that")
+    ] = False,
     zoo: options.Zoo = None,
     as_json: options.Json = False,
 ) -> None:  # fmt: skip
@@ -87,12 +92,12 @@ def bench(
     does not depend on the weights), nothing is kept, and accuracies are the published ones. A NAME may be a file: ONNX,
     OpenVINO's .xml, or an engine with its sidecar; it is measured as it is, by what can run it.
     """
-    by = RunsBy(runtime, precision, batch_size, threads)
+    by = RunsBy(runtime, precision, 1 if batch_size is None else batch_size, threads)
     if print_trtexec and import_trtexec is not None:
         raise UsageError("--trtexec and --import-trtexec do not go together.", "Leave one out.")
     if import_trtexec is None:
-        for option, value in (("--device", device), ("--board", board), ("--version", version)):
-            if value is not None:
+        for option, value in (("--device", device), ("--board", board), ("--version", version), ("--accept", accept)):
+            if value:
                 raise UsageError(f"{option} goes with --import-trtexec.", "What is measured here is of this machine.")
     if print_trtexec:
         if out is not None:
@@ -101,8 +106,8 @@ def bench(
         return
     if import_trtexec is not None:
         trtexec.import_log(
-            import_trtexec, trtexec.model_named(names, zoo), by, device=device, board=board, version=version, out=out,
-            as_json=as_json,
+            import_trtexec, trtexec.model_named(names, zoo), out=out, as_json=as_json, device=device, board=board,
+            batch_size=batch_size, precision=precision, version=version, zoo=zoo, accept=accept,
         )  # fmt: skip
         return
     chosen = subjects(names or (), by, baselines=baselines, zoo=zoo)

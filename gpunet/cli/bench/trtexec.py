@@ -49,16 +49,14 @@ def print_commands(name: str, by: RunsBy, *, as_json: bool) -> None:
     print(f"# back here\ngpunet bench {name} --import-trtexec trtexec.log --device CHIP --precision {precision}")
 
 
-def import_log(
-    log: Path, name: str, by: RunsBy, *, device: str | None, board: str | None, version: str | None, out: Path | None,
-    as_json: bool,
-) -> None:  # fmt: skip
-    """Print the record in a log of trtexec's, and add it to a CSV.
+def import_log(log: Path, name: str, *, device: str | None, out: Path | None, as_json: bool, **how: Any) -> None:
+    """Print the record in a log of trtexec's, and add it to a CSV; `how`: see record_from_trtexec.
 
     Raises:
         InvalidArgumentError: there is no such log, or it cannot be read as one.
         EntryError: the CSV that is there cannot be read as latency records.
     """
+    from gpunet.runtime.trt.trtexec_log import decoded
     from gpunet.zoo.catalog import append_records
     from gpunet.zoo.trtexec import record_from_trtexec
 
@@ -67,19 +65,11 @@ def import_log(
             "--import-trtexec needs the chip it ran on, but --device is not given.", "Such as: --device a100"
         )
     try:
-        text = log.read_text(encoding="utf-8", errors="replace")
+        text = decoded(log.read_bytes())
     except OSError as error:
         message = f"{log} cannot be read: {error.strerror}."
         raise InvalidArgumentError(message, "Keep what trtexec prints: | tee LOG", exit_code=ABSENT_EXIT_CODE) from None
-    how: dict[str, Any] = {"board": board, "precision": by.precision, "version": version}
-    record = record_from_trtexec(
-        text,
-        model=name,
-        device=device,
-        batch_size=None if by.batch_size == 1 else by.batch_size,
-        source=f"trtexec, from {log.name}",
-        **how,
-    )
+    record = record_from_trtexec(text, model=name, device=device, source=f"trtexec, from {log.name}", **how)
     if out is not None:
         append_records(out, [record])
     if as_json:

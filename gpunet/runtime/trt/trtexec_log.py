@@ -1,13 +1,14 @@
 """trtexec's logs, and the JSON of its --exportTimes, as figures: GPU compute time and the switches it was taken under.
 
 A machine with TensorRT but without this package can so measure for the zoo. Source of the formats: trtexec's own
-(sampleReporting.cpp and sampleOptions.cpp of TensorRT 8.0 to 11).
+(sampleReporting.cpp and sampleOptions.cpp of TensorRT 7 to 11).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -34,7 +35,9 @@ class TrtexecResult:
         version: TensorRT's, e.g. '10.2.0'.
         device: name of the GPU.
         compute_capability: of the GPU.
+        multiprocessors: of the GPU, or of the part of it that the run had.
         batch_size: images a query.
+        input_shape: (N, C, H, W) of the first input; (C, H, W) of an engine with an implicit batch.
         precision: 'fp32', 'fp16' or 'int8' where the build options say; a strongly typed build does not say.
         command: the command line.
     """
@@ -53,13 +56,15 @@ class TrtexecResult:
     version: str | None
     device: str | None
     compute_capability: str | None
+    multiprocessors: int | None
     batch_size: int | None
+    input_shape: tuple[int, ...] | None
     precision: str | None
     command: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return asdict(self)
+        return asdict(self) | {"input_shape": None if self.input_shape is None else list(self.input_shape)}
 
 
 def import_trtexec(
@@ -78,6 +83,7 @@ def import_trtexec(
         InvalidArgumentError: (a ValueError) it is neither, the run failed, used several streams, or says nothing of its
             switches.
     """
+    text = _ANSI.sub("", text.removeprefix("\ufeff"))
     if not re.match(r"\s*\[\s*[{\]]", text):  # a log begins with '&&&& RUNNING' or '[06/17/2025-18:44:33] [I]'
         return _from_log(text, switches, version)
     try:
@@ -108,6 +114,8 @@ def _from_times(queries: Any, switches: Switches | None, version: str | None, wa
     if not kept:
         raise _unreadable(f"it holds {len(queries)} queries, none of them after a warm-up of {warm_up_ms:g} ms")
     compute = sorted(float(each["computeMs"]) for each in kept)
+    if not all(0 < each < math.inf for each in compute):
+        raise _unreadable("it holds times that are no numbers above 0")
     switches = switches or Switches.of_trtexec(version or "")
     return TrtexecResult(
         latency_ms=_median(compute), mean_ms=sum(compute) / len(compute), min_ms=compute[0], max_ms=compute[-1],
@@ -115,15 +123,21 @@ def _from_times(queries: Any, switches: Switches | None, version: str | None, wa
         end_to_end_ms=_median_of(kept, lambda each: each["latencyMs"]),
         enqueue_ms=_median_of(kept, lambda each: each["endEnqMs"] - each["startEnqMs"]),
         throughput_qps=None, iterations=len(kept), switches=switches, version=version, device=None,
-        compute_capability=None, batch_size=None, precision=None, command=None,
+        compute_capability=None, multiprocessors=None, batch_size=None, input_shape=None, precision=None, command=None,
     )  # fmt: skip
 
 
 def _from_log(text: str, switches: Switches | None, version: str | None) -> TrtexecResult:
-    found = _said(text)
+    lines = [_body(line) for line in text.splitlines()]
+    found = _said(lines)
     if "&&&& FAILED" in text:
         raise _unreadable("this run failed, its log says '&&&& FAILED'")
-    summaries = text.count("=== Performance summary ===")
+    summaries = len(re.findall("=== Performance (?:summary|statistics) ===", text))
+    if not summaries and re.search(r"--(dump|export)Profile|=== Profile \(", text):
+        raise InvalidArgumentError(
+            "this run profiled its layers, and trtexec then prints no summary: profiling slows the network.",
+            "Run it again with --separateProfileRun, or without --dumpProfile and --exportProfile.",
+        )
     if summaries != 1 or "compute" not in found:
         raise _unreadable(
             f"it holds {summaries} performance summaries" if summaries != 1 else "no GPU compute time in it"
@@ -136,6 +150,11 @@ def _from_log(text: str, switches: Switches | None, version: str | None) -> Trte
         )
     version = found.get("version") or _version_of_banner(found.get("banner", "")) or version
     compute = _figures(found["compute"])
+    if not {"min", "max", "mean", "median"} <= set(compute) or not all(
+        0 < each < math.inf for each in compute.values()
+    ):
+        raise _unreadable("its line of the GPU compute time is cut off, or holds times that are no numbers above 0")
+    shape = _shape_of(found)
     return TrtexecResult(
         latency_ms=compute["median"], mean_ms=compute["mean"], min_ms=compute["min"], max_ms=compute["max"],
         p90_ms=compute.get("90"), p99_ms=compute.get("99"),
@@ -145,7 +164,9 @@ def _from_log(text: str, switches: Switches | None, version: str | None) -> Trte
         iterations=int(found["iterations"]) if "iterations" in found else None,
         switches=_switches_of(found, switches, ignored_graph="--useCudaGraph flag has been ignored" in text),
         version=version, device=found.get("device"), compute_capability=found.get("capability"),
-        batch_size=_batch_of(found), precision=_precision_of(found, version), command=found.get("command"),
+        multiprocessors=int(found["multiprocessors"]) if "multiprocessors" in found else None,
+        batch_size=_batch_of(found, shape), input_shape=shape, precision=_precision_of(found, version),
+        command=found.get("command"),
     )  # fmt: skip
 
 
@@ -156,6 +177,8 @@ _LINES = {
     "version": r"TensorRT version: ([\d.]+)",
     "device": r"Selected Device: (.+)",
     "capability": r"Compute Capability: ([\d.]+)",
+    "multiprocessors": r"SMs: (\d+)",
+    "implicit_batch": r"Batch: (\d+)$",
     "precision": r"Precision: (\S+)",
     "streams": r"(?:Inference )?Streams: (\d+)",
     "transfers": r"Data transfers: (Enabled|Disabled)",
@@ -171,10 +194,34 @@ _LINES = {
 _PRECISIONS = {"FP32": "fp32", "FP32+FP16": "fp16", "FP32+INT8": "int8", "FP32+FP16+INT8": "int8"}
 
 
-def _said(text: str) -> dict[str, str]:
-    found = {}
-    for line in text.splitlines():
-        body = re.sub(r"^\[[^\]]*\] (\[[IWEV]\] )?", "", line).strip()
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_DATED = re.compile(r"\[\d\d/\d\d/\d{4}-\d\d:\d\d:\d\d\] (?:\[[A-Z]\] )?(.*)|(&&&& .*)|(?:^|\s)\[[IWEVF]\] (.*)")
+_SECTIONS = {"GPU Compute": "compute", "Host Latency": "latency", "Enqueue Time": "enqueue"}  # of TensorRT 7
+
+
+def decoded(data: bytes) -> str:
+    """A log as text: UTF-8, or UTF-16, which PowerShell's `>` and Tee-Object write."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", errors="replace")
+    if b"\0" in data[:200]:
+        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le", errors="replace")
+    return data.decode("utf-8-sig", errors="replace")
+
+
+def _body(line: str) -> str:
+    """What trtexec said in a line, without its date and level and whatever docker, kubectl or journald put before."""
+    match = _DATED.search(line)
+    return (next(part for part in match.groups() if part is not None) if match else line).strip()
+
+
+def _said(lines: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    section = None
+    for body in lines:
+        section = _SECTIONS.get(body, section)
+        if section and (old := re.match(r"(min|max|mean|median|percentile): ([\d.e+-]+) ms(?: at ([\d.]+)%)?", body)):
+            name = old[1] if old[3] is None else f"percentile({old[3]}%)"
+            found[section] = f"{found.get(section, '')}{name} = {old[2]} ms, "
         for name, pattern in _LINES.items():
             match = re.match(pattern, body)
             if match:
@@ -215,12 +262,19 @@ def _precision_of(found: Mapping[str, str], version: str | None) -> str | None:
     return None if graph_decides else _PRECISIONS.get(found.get("precision", ""))
 
 
-def _batch_of(found: Mapping[str, str]) -> int | None:
+def _shape_of(found: Mapping[str, str]) -> tuple[int, ...] | None:
     shape = found.get("input_shape")
     if shape is None:
         asked = re.search(r"--shapes=[^ :]*:(\d+(?:x\d+)+)", found.get("command", ""))
         shape = asked[1] if asked else None
-    return None if shape is None else int(shape.partition("x")[0])
+    return None if shape is None else tuple(int(side) for side in shape.split("x"))
+
+
+def _batch_of(found: Mapping[str, str], shape: tuple[int, ...] | None) -> int | None:
+    """The first of four dimensions; of an engine with an implicit batch, which has three, what the options say."""
+    if shape is not None and len(shape) == 4:
+        return shape[0]
+    return int(found["implicit_batch"]) if "implicit_batch" in found else None
 
 
 def _median_of(queries: Sequence[Mapping[str, Any]], value: Any) -> float | None:

@@ -7,18 +7,21 @@ bounded before memory is taken.
 from __future__ import annotations
 
 import argparse
+import collections
 import io
 import re
 import zipfile
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gpunet.errors import CheckpointError
+from gpunet.zoo.weights.unwrap import CONTAINERS, contained, unwrapped
 
 LIMIT_BYTES = 2 << 30
 MAX_RATIO = 100  # of unpacked to packed; trained weights hardly shrink at all
@@ -30,9 +33,10 @@ def read_checkpoint(
 ) -> dict[str, Tensor]:
     """The state dict in a `.pth.tar` or `.pth` file, or in the `member` of a zip; on the CPU, names as in the file.
 
-    Of a training checkpoint `state_dict_ema` is taken, else `state_dict`; a bare state dict is taken as it is. The
-    prefixes 'module.' and '_orig_mod.' (DataParallel, torch.compile) are dropped. `argparse.Namespace` may be in the
-    file; anything else that is not a tensor or a plain value is refused, and no code of the file runs.
+    Of a training checkpoint the averaged weights are taken, else the plain ones, from under any of the names in
+    `gpunet.zoo.weights.unwrap`; a bare state dict is taken as it is. Names of wrappers (DataParallel, torch.compile,
+    Lightning) are dropped. Paths, NumPy's scalars and an `argparse.Namespace` may stand beside the weights; anything
+    else that is not a tensor or a plain value is refused, and no code of the file runs.
 
     Args:
         path: the file; PyTorch's zip format or its older one.
@@ -123,20 +127,50 @@ def _read_member(where: str, file: IO[bytes], member: str | None) -> tuple[str, 
 def _load(where: str, file: IO[bytes]) -> Any:
     file.seek(0)
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals(_harmless()):
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or hostile file makes of the unpickler is the file's fault
         refused = re.search(r"GLOBAL (\S+) was not an allowed|whose module (\S+) is blocked", str(error))
         if refused:
-            name = refused[1] or refused[2]
-            raise CheckpointError(
-                f"{where} was not loaded: it wants to run code ({name}); a checkpoint holds tensors and plain values.",
-                _HOSTILE,
-            ) from None
+            raise _refused(where, refused[1] or refused[2]) from None
         raise CheckpointError(
             f"{where} is not a PyTorch checkpoint of tensors and plain values, or is damaged: {_reason(error)}.",
             "No code of it was run. Fetch it again.",
         ) from error
+
+
+def _harmless() -> list[Any]:
+    """What may stand beside the weights, by the names that pickles have for it; made without running its code.
+
+    A path becomes one that no system call knows, so that a file from Windows is read on Linux.
+    """
+    scalar, array = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0]
+    paths = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+    numbers = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
+    return [
+        argparse.Namespace, collections.defaultdict, np.dtype, np.ndarray, *numbers,
+        *((scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+        *((array, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+        *((PurePosixPath, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name in paths),
+    ]  # fmt: skip
+
+
+# Modules that a pickle names only to run something.
+_DANGEROUS = {"builtins", "__builtin__", "os", "posix", "nt", "subprocess", "sys", "runpy", "importlib", "shutil",
+              "socket", "ctypes", "code", "pty", "pickle", "webbrowser", "operator", "functools"}  # fmt: skip
+
+
+def _refused(where: str, name: str) -> CheckpointError:
+    """A function is called to do something, a class to be beside the weights: its name is written with a capital."""
+    if name.partition(".")[0] in _DANGEROUS or not name.rpartition(".")[2].lstrip("_")[:1].isupper():
+        return CheckpointError(
+            f"{where} was not loaded: it wants to run code ({name}); a checkpoint holds tensors and plain values.",
+            _HOSTILE,
+        )
+    return CheckpointError(
+        f"{where} holds an object of the class {name}, and only tensors and plain values are read; none of it was run.",
+        "Where you have its code, load it there and save the weights alone: torch.save(model.state_dict(), FILE).",
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -150,20 +184,21 @@ def _reason(error: Exception) -> str:
 def _state_dict(where: str, content: Any, limit_bytes: int) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{where} holds a {type(content).__name__}, not a state dict.")
-    for key in ("state_dict_ema", "state_dict"):
-        if isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
+    content = contained(content)
+    wrong = [key for key, value in content.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
+    if wrong:
+        kind = type(content[wrong[0]]).__name__
+        raise CheckpointError(
+            f"{where} holds a {kind} under {wrong[0]!r}; a state dict holds tensors by name.",
+            f"The weights are looked for under {', '.join(CONTAINERS)}, or by themselves.",
+        )
+    try:
+        named = unwrapped(content)
+    except KeyError as error:
+        raise CheckpointError(f"{where} holds {error} twice, with and without a prefix.") from None
     state: dict[str, Tensor] = {}
     size = 0
-    for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{where} holds a {type(value).__name__} under {key!r}; a state dict holds tensors by name."
-            )
-        name = re.sub(r"^((module|_orig_mod)\.)+", "", key)
-        if name in state:
-            raise CheckpointError(f"{where} holds {name!r} twice, with and without a prefix.")
+    for name, value in named.items():
         plain = value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized
         if not plain or value.is_complex():
             raise CheckpointError(

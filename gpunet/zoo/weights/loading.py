@@ -24,6 +24,7 @@ from gpunet.zoo.weights.cache import check_header, check_sha256, read_safetensor
 from gpunet.zoo.weights.checkpoint import read_checkpoint
 from gpunet.zoo.weights.download import fetch, fetch_from_hub, ngc_address
 from gpunet.zoo.weights.nvidia import convert_state_dict, expected_shapes, faults, is_nvidia
+from gpunet.zoo.weights.unwrap import COUNTER, unwrapped
 
 if TYPE_CHECKING:
     from gpunet.model.entry import Entry
@@ -124,7 +125,7 @@ def load_weights(model: nn.Module, source: Entry | str | Path, *, progress: bool
         WeightsError: see find_weights.
     """
     path = Path(source).expanduser() if isinstance(source, (str, Path)) else find_weights(source, progress=progress)
-    state, wanted = read_safetensors(path), model.state_dict()
+    state, wanted = _named_as(model.state_dict(), read_safetensors(path), path), model.state_dict()
     config = getattr(model, "pretrained_cfg", None) or {}
     for name in _names(config.get("first_conv", "conv_stem")):
         _adapt_input(state, wanted, f"{name}.weight", path)
@@ -138,6 +139,12 @@ def load_weights(model: nn.Module, source: Entry | str | Path, *, progress: bool
                     fresh[leaf] = wanted[leaf]
             _log.info("%s: %s is not taken, it has another number of classes", path.name, name)
     state.update(fresh)
+    empty = [name for name, value in state.items() if value.is_floating_point() and value.isnan().any()]
+    if empty:
+        raise CheckpointError(
+            f"{path} holds values that are no numbers (NaN) in {empty[0]} and {len(empty) - 1} other tensors.",
+            "The training that wrote it had failed by then: take an earlier checkpoint.",
+        )
     wrong = faults({k: tuple(v.shape) for k, v in state.items()}, {k: tuple(v.shape) for k, v in wanted.items()})
     kinds = [k for k, v in state.items() if k in wanted and v.is_floating_point() != wanted[k].is_floating_point()]
     if wrong or kinds:
@@ -240,10 +247,21 @@ def _check_network(entry: Entry, state: Mapping[str, Tensor], path: Path) -> Non
     """Refuse weights that are not wholly those of the entry's network."""
     if entry.spec is None:
         return
-    expected = expected_shapes(entry.spec, num_classes=entry.num_classes, in_chans=entry.in_chans)
+    shapes = expected_shapes(entry.spec, num_classes=entry.num_classes, in_chans=entry.in_chans)
+    expected = {name: shape for name, shape in shapes.items() if name in state or not name.endswith(COUNTER)}
     wrong = faults({name: tuple(tensor.shape) for name, tensor in state.items()}, expected)
     if wrong:
         raise CheckpointError(f"{path} is not of {entry.name}: {wrong}.", "Is it the file of another model?")
+
+
+def _named_as(wanted: Mapping[str, Tensor], state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """`state` under the model's names, with the counters of BatchNorm that some training scripts leave out."""
+    if not set(state) <= set(wanted):
+        try:
+            state = unwrapped(state)
+        except KeyError as error:
+            raise CheckpointError(f"{path} holds {error} twice, with and without a prefix.") from None
+    return {**{name: value for name, value in wanted.items() if name.endswith(f".{COUNTER}")}, **state}
 
 
 def _adapt_input(state: dict[str, Tensor], wanted: Mapping[str, Tensor], name: str, path: Path) -> None:

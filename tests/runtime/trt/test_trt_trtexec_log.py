@@ -10,7 +10,7 @@ from helpers import DATA
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.runtime.trt.timing import Switches
-from gpunet.runtime.trt.trtexec_log import import_trtexec
+from gpunet.runtime.trt.trtexec_log import decoded, import_trtexec
 
 OLD, NEW = Switches(), Switches(cuda_graph=True, spin_wait=True, transfers=False)
 
@@ -96,6 +96,74 @@ def test_a_log_without_its_head_needs_the_switches() -> None:
 def test_what_is_no_measurement_is_refused(change, message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
         import_trtexec(change(_log("8_6")))
+
+
+@pytest.mark.parametrize("keep", [25, 40, 70, 92])
+def test_a_log_that_is_cut_off_in_the_line_of_the_compute_time_is_refused(keep: int) -> None:
+    text = _log("8_6")
+    with pytest.raises(InvalidArgumentError, match="is cut off"):
+        import_trtexec(text[: text.index("GPU Compute Time: min") + keep])
+
+
+@pytest.mark.parametrize("bad", ["nan", "-0.6", "inf", "0"])
+def test_times_that_are_none_are_refused(bad: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="no numbers above 0"):
+        import_trtexec(_log("8_6").replace("median = 0.618408 ms", f"median = {bad} ms"))
+
+
+@pytest.mark.parametrize("option", ["--dumpProfile", "--exportProfile=layers.json"])
+def test_a_profile_in_place_of_a_summary_names_the_switch(option: str) -> None:
+    text = _log("8_6").replace("--fp16", f"--fp16 {option}")
+    with pytest.raises(InvalidArgumentError, match="prints no summary") as error:
+        import_trtexec(text[: text.index("=== Performance")])
+    assert "--separateProfileRun" in error.value.hint
+
+
+# ------------------------------------------------------------ as logs arrive
+
+_PREFIXES = {
+    "docker compose": "trt-1  | ",
+    "kubectl": "[pod/trt-7f9c/trtexec] ",
+    "kubectl --timestamps": "2024-03-28T07:10:11.123456789Z ",
+    "journald": "Mar 28 07:10:11 node7 trtexec[4711]: ",
+    "GitLab": "\x1b[0;m",
+}
+
+
+@pytest.mark.parametrize("prefix", _PREFIXES.values(), ids=_PREFIXES)
+@pytest.mark.parametrize("name", ["8_6", "10_2", "11_1"])
+def test_what_stands_before_each_line_is_passed_over(prefix: str, name: str) -> None:
+    lines = _log(name).splitlines()
+    assert import_trtexec("\n".join(prefix + line for line in lines)) == import_trtexec(_log(name))
+
+
+def test_colours_and_line_ends_are_passed_over() -> None:
+    coloured = "\r\n".join(f"\x1b[32m{line}\x1b[0m" for line in _log("8_6").splitlines())
+    assert import_trtexec(coloured) == import_trtexec(_log("8_6"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_encodings_that_shells_write(encoding: str) -> None:
+    assert decoded(_log("8_6").encode(encoding)).lstrip("\ufeff") == _log("8_6")
+
+
+def test_a_log_of_7() -> None:
+    """In the layout of trtexec 7.0 to 7.2: a figure a line."""
+    old = _log("8_6")
+    head = (
+        old[: old.index("=== Performance summary ===")]
+        .replace("v8603", "v7202")
+        .replace("version: 8.6.3", "version: 7.2.2")
+    )
+    blocks = {"Host Latency": 0.70, "Enqueue Time": 0.43, "GPU Compute": 0.62}
+    lines = ["=== Performance summary ==="]
+    for title, ms in blocks.items():
+        lines += [title, f"min: {ms - 0.01} ms (end to end 0.9 ms)", f"max: {ms + 0.1} ms", f"mean: {ms + 0.01} ms",
+                  f"median: {ms} ms", f"percentile: {ms + 0.05} ms at 99%"]  # fmt: skip
+    found = import_trtexec(head + "\n".join(f"[I] {line}" for line in lines))
+    assert (found.latency_ms, found.mean_ms, found.p99_ms) == (0.62, 0.63, pytest.approx(0.67))
+    assert found.end_to_end_ms == 0.70
+    assert found.version == "7.2.2"
 
 
 # -------------------------------------------------------------- --exportTimes
