@@ -27,9 +27,9 @@ def test_the_commands_are_printed_for_each_version(capsys):
 def test_a_log_feeds_a_zoo(tmp_path, capsys):
     csv = tmp_path / "zoo" / "latency.csv"
     words = ["--import-trtexec", str(LOG), "--device", "a100", "--precision", "fp16", "-o", str(csv)]
-    main(["bench", "gpunet_0", *words])
+    main(["bench", "gpunet_p0", *words])
     assert "measured (median)" in capsys.readouterr().out
-    match = next(m for m in gpunet.find("a100", batch_size=8, zoo=csv.parent) if m.name == "gpunet_0")
+    match = next(m for m in gpunet.find("a100", batch_size=8, zoo=csv.parent) if m.name == "gpunet_p0")
     assert any(record.source == "trtexec, from trtexec_10_2.log" for record in match.records)
 
 

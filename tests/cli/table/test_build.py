@@ -196,5 +196,5 @@ def test_what_cannot_be_asked_for_is_refused_before_anything_is_made(tmp_path: P
 def test_a_table_of_other_conditions_is_refused(space: str, tmp_path: Path):
     table = str(tmp_path / "table.sqlite")
     built(table, "--space", space, *QUICK, "--max-layers", "1")
-    with pytest.raises(TableError, match="batch_size 1, not 2"):
+    with pytest.raises(TableError, match="--batch-size 1, not 2"):
         built(table, "--space", space, *QUICK, "--batch-size", "2")
