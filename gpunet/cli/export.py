@@ -59,7 +59,7 @@ def _format_help() -> str:
     return f"onnx (the default), {', '.join(known)}"
 
 
-def batch_size(text: str) -> int | tuple[int, int, int]:
+def parsed_batch_size(text: str) -> int | tuple[int, int, int]:
     """'8' -> 8; '1:8:64' -> (1, 8, 64), least, optimal and most.
 
     Raises:
@@ -95,7 +95,7 @@ def export(
     formats: Annotated[list[str] | None, opt("--format", metavar="NAME", help=_format_help())] = None,
     triton: Annotated[Path | None, opt("--triton", metavar="DIR", help=_TRITON_HELP)] = None,
     precision: Annotated[options.PrecisionName, opt("--precision", "-p", help=_PRECISION_HELP)] = "fp32",
-    batch: Annotated[str, opt("--batch-size", "-b", metavar="N|MIN:OPT:MAX", help=_BATCH_SIZE_HELP)] = "1",
+    batch_size: Annotated[str, opt("--batch-size", "-b", metavar="N|MIN:OPT:MAX", help=_BATCH_SIZE_HELP)] = "1",
     io_fp16: Annotated[bool, opt("--io-fp16", help="with fp16: half at input and output too")] = False,
     calibration: Annotated[str | None, opt(metavar="FOLDER|DATASET", help=_CALIBRATION_HELP)] = None,
     int8_layout: Annotated[str | None, opt(metavar="|".join(runtimes.layouts()), help=_INT8_LAYOUT_HELP)] = None,
@@ -149,7 +149,7 @@ def export(
     how: dict[str, Any] = {
         "target": target,
         "precision": precision,
-        "batch_size": batch_size(batch),
+        "batch_size": parsed_batch_size(batch_size),
         "io_fp16": io_fp16,
         "calibration": calibration,
         "int8_layout": int8_layout,

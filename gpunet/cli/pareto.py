@@ -94,14 +94,17 @@ def _facts(match: Match, point: Point, points: list[Point]) -> dict[str, Any]:
 def _report(matches: list[Match], points: list[Point]) -> str:
     sources = console.Footnotes()
     rows = []
-    for match, point in zip(matches, points, strict=True):
+    # Two of the frontier that read alike would seem to beat each other.
+    latencies = console.milliseconds_each(match.latency_ms for match in matches)
+    accuracies = console.percent_each(match.top1_percent for match in matches)
+    for match, point, latency, accuracy in zip(matches, points, latencies, accuracies, strict=True):
         better = dominator(point, points)
         rows.append(
             (
                 match.name,
                 match.entry.role if match.entry.buildable else f"{match.entry.role}, figures only",
-                console.milliseconds(match.latency_ms),
-                console.percent(match.top1_percent),
+                latency,
+                accuracy,
                 "yes" if better is None else f"no: {better.name} dominates",
                 match.record.kind,
                 match.record.board,

@@ -70,9 +70,14 @@ def _print_error(error: GpunetError) -> None:
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()
         print_json({"error": kind, "message": error.message, "hint": error.hint, "nearest": list(error.nearest)})
         return
-    print(f"error: {error.message}", file=sys.stderr)
+    print(f"error: {_printable(error.message)}", file=sys.stderr)
     if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+        print(f"hint: {_printable(error.hint)}", file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would obey: names and values that others chose stand in messages."""
+    return "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)
 
 
 def print_json(value: Any) -> None:
@@ -167,6 +172,11 @@ def percent(value: float | None) -> str | None:
 def percent2(value: float | None) -> str | None:
     """97.2222 -> '97.22': for what was counted, not published."""
     return None if value is None else f"{value:.2f}"
+
+
+def percent_each(values: Iterable[float | None]) -> list[str | None]:
+    """As `percent`; of those that would read alike, two digits: 80.52, 80.54."""
+    return told_apart(values, percent, percent2)
 
 
 def percent2_each(values: Iterable[float | None]) -> list[str | None]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from gpunet.cli.export import batch_size, export, main
+from gpunet.cli.export import export, main, parsed_batch_size
 from gpunet.errors import DownloadError, InvalidArgumentError, UnknownModelError
 
 
@@ -82,16 +82,16 @@ def test_a_name_that_is_no_onnx_file_is_an_error(zoo, tmp_path: Path):
 
 @pytest.mark.parametrize(("text", "value"), [("1", 1), ("64", 64), ("1:8:64", (1, 8, 64))])
 def test_batch_size(text, value):
-    assert batch_size(text) == value
+    assert parsed_batch_size(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "one", "1:8", "1:2:3:4", "1.5"])
 def test_a_batch_size_that_is_none_is_a_known_error(text):
     with pytest.raises(InvalidArgumentError, match="is neither a number nor MIN:OPT:MAX"):
-        batch_size(text)
+        parsed_batch_size(text)
 
 
-@pytest.mark.parametrize(("text", "message"), [("0", "batch_size"), ("8:4:1", "batch_size")])
+@pytest.mark.parametrize(("text", "message"), [("0", "--batch-size"), ("8:4:1", "--batch-size")])
 def test_a_batch_size_out_of_range_is_a_known_error(zoo, tmp_path: Path, text, message):
     with pytest.raises(InvalidArgumentError, match=message):
         main(["small", "-o", str(tmp_path / "x.onnx"), "--no-pretrained", "--batch-size", text, "--zoo", str(zoo)])

@@ -53,7 +53,7 @@ def test_a_refusal_of_the_machine_is_a_known_error(tmp_path, capsys):
 
     with pytest.raises(SystemExit) as stopped:
         console.run(lambda: (tmp_path / "file" / "inside").mkdir())
-    assert stopped.value.code == 2
+    assert stopped.value.code == 4
     message, hint = capsys.readouterr().err.splitlines()
     assert message.startswith("error: ")
     assert str(tmp_path / "file" / "inside") in message

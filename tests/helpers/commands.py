@@ -25,6 +25,8 @@ def parse(arguments: Sequence[str]) -> None:
     while isinstance(node, Group) and rest and not rest[0].startswith("-"):
         node = node.get_command(None, rest.pop(0))
     assert node is not None, f"there is no command {' '.join(arguments)}"
+    if rest[:1] == ["--install-completion"]:  # would change the shell's start-up file
+        return
     with contextlib.suppress(typer.Exit):  # --help
         node.make_context("gpunet", rest)
 

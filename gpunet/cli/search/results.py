@@ -44,8 +44,11 @@ def _show(study: Study, trials: list[TrialRecord], as_json: bool) -> None:
     if as_json:
         console.print_json([each.to_dict() for each in trials])
         return
+    top1 = console.percent2_each(each.top1_percent for each in trials)
+    estimated = console.milliseconds_each(each.estimated_ms for each in trials)
+    measured = console.milliseconds_each(each.measured_ms for each in trials)
     rows = [
-        (each.number, console.percent2(each.top1_percent), console.milliseconds(each.estimated_ms),
-         console.milliseconds(each.measured_ms), each.epochs, study.trial_folder(each.number)) for each in trials
-    ]  # fmt: skip
+        (each.number, *figures, each.epochs, study.trial_folder(each.number))
+        for each, *figures in zip(trials, top1, estimated, measured, strict=True)
+    ]
     print(console.table(["trial>", "top-1 %>", "estimated ms>", "measured ms>", "epochs>", "folder"], rows))

@@ -38,6 +38,11 @@ def is_hopeless(reason: str) -> bool:
     return bool(_HOPELESS.search(reason))
 
 
+def is_damaged(reason: str) -> bool:
+    """Whether the file is no database, or no whole one."""
+    return bool(re.search("malformed|not a database", reason, re.IGNORECASE))
+
+
 def is_busy(reason: str) -> bool:
     """Whether it serves others meanwhile, or is about to serve: waiting is right, even before anything was made."""
     return bool(_BUSY.search(reason))
@@ -50,6 +55,6 @@ def advice(reason: str) -> str:
         return "Make it writable and run the same command again: everything recorded is kept."
     if "full" in lower or "no space" in lower:
         return "Make room on its disk and run the same command again: everything recorded is kept."
-    if "malformed" in lower or "not a database" in lower:
+    if is_damaged(reason):
         return "The file is damaged or something else; restore it from a copy."
     return "When it answers again, run the same command: everything recorded is kept."

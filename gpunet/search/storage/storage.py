@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gpunet.core.files import require
 from gpunet.errors import FAILED_EXIT_CODE, StudyError, StudyUnavailableError
 from gpunet.search.storage.backends import backend_of, full_url, shown
-from gpunet.search.storage.faults import advice, is_busy, is_hopeless, passing_reason
+from gpunet.search.storage.faults import advice, is_busy, is_damaged, is_hopeless, passing_reason
 from gpunet.search.storage.grpc import experimental_is_fine
 
 if TYPE_CHECKING:
@@ -259,7 +259,9 @@ class StudyStorage:
                 most_s = self.patience_s if refused_s is None or is_busy(reason) else min(refused_s, self.patience_s)
                 if is_hopeless(reason) or self.clock() - began_s + wait_s > most_s:
                     raise StudyUnavailableError(
-                        f"the study's storage {shown(self.url)} does not serve: {reason}", advice(reason)
+                        f"the study's storage {shown(self.url)} does not serve: {reason}",
+                        advice(reason),
+                        exit_code=FAILED_EXIT_CODE if is_damaged(reason) else None,
                     ) from error
                 if not again and self.on_wait is not None:
                     self.on_wait(f"waiting for the study's storage {shown(self.url)}: {reason}")

@@ -103,7 +103,7 @@ def _files_of(folder: Path) -> tuple[PushFile, ...]:
     if missing:
         raise PublishError(
             f"{folder} is no published entry: it has no {missing[0]}.",
-            "gpunet populate writes one.",
+            "gpunet populate writes one, and so does gpunet.zoo.publish_entry.",
             exit_code=ABSENT_EXIT_CODE,
         )
     files = tuple(PushFile(name, (folder / name).stat().st_size, sha256_of(folder / name)) for name in sorted(LAYOUT))

@@ -478,7 +478,7 @@ def test_what_a_proxy_cannot_serve(file_place: Place) -> None:
     assert caught.value.hint == "Give the database's URL."
     with pytest.raises(StudyError, match=r"no-such-host\.invalid:1 cannot be listened on") as caught:
         serve(file_place.url, "no-such-host.invalid", 1)
-    assert caught.value.hint == "Choose another port: --port"
+    assert "--port" in caught.value.hint
 
 
 # ------------------------------------------------------------------------------- URLs
