@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import gpunet
 from gpunet.cli.main import main
 
 SEVEN = ["gpunet_0", "gpunet_1", "gpunet_2", "gpunet_d1", "gpunet_d2", "gpunet_p0", "gpunet_p1"]
@@ -53,3 +55,24 @@ def test_list_devices_json_counts_every_published_record(capsys):
     assert "v100" in next(device["aliases"] for device in devices if device["chip"] == "gv100")
     baselines = 25
     assert sum(device["records"] for device in devices) == 137 + baselines
+
+
+def test_names_by_wildcard(capsys):
+    main(["list", "gpunet_p*", "gpunet_d?", "--json"])
+    assert [each["name"] for each in json.loads(capsys.readouterr().out)] == [
+        name for name in gpunet.list_models() if name[7] in "pd"
+    ]
+    assert gpunet.list_models("gpunet_p*") == ["gpunet_p0", "gpunet_p1"]
+    assert gpunet.list_models(["gpunet_p*", "gpunet_0"]) == ["gpunet_0", "gpunet_p0", "gpunet_p1"]
+    assert gpunet.list_models("nothing*") == []
+
+
+def test_the_folder_of_an_entry_is_a_model(zoo: Path, tmp_path: Path, capsys):
+    run = tmp_path / "run0"
+    run.mkdir()
+    (zoo / "small.json").rename(run / "entry.json")
+    main(["info", str(run), "--json"])
+    assert json.loads(capsys.readouterr().out)["name"] == "small"
+    assert gpunet.load(run, pretrained=False).entry.name == "small"
+    main(["list", "small", "--zoo", str(run), "--json"])
+    assert len(json.loads(capsys.readouterr().out)) == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import warnings
@@ -152,3 +153,30 @@ def test_figures_that_would_read_alike_get_a_digit_more():
     ]
     assert console.percent2_each([97.2222, 97.2222]) == ["97.22", "97.22"]
     assert console.milliseconds_each([0.631, 0.634, 12.34]) == ["0.631", "0.634", "12.3"]
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("columns", [20, 30, 45])
+def test_a_table_is_shortened_on_a_narrow_terminal_and_whole_in_a_pipe(columns: int, monkeypatch: pytest.MonkeyPatch):
+    rows = [("a network of a long name", "12.5", "a place that is far away"), ("short", "3", "near")]
+    whole = console.table(("model", "ms>", "where"), rows)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert console.table(("model", "ms>", "where"), rows) == whole
+    monkeypatch.setattr("sys.stdout", _Terminal())
+    shown = console.table(("model", "ms>", "where"), rows)
+    assert max(map(len, shown.splitlines())) <= max(columns, 7 + 2 + 4 + 2 + 7)
+    assert "12.5" in shown
+    assert "…" in shown
+
+
+def test_what_a_terminal_would_obey_is_not_printed(capsys: pytest.CaptureFixture[str]):
+    def fail() -> None:
+        raise InvalidArgumentError("a name \x1b[31mred\x1b[0m", "one line\nand another")
+
+    with pytest.raises(SystemExit):
+        console.run(fail)
+    assert capsys.readouterr().err == "error: a name \\x1b[31mred\\x1b[0m\nhint: one line\nand another\n"
