@@ -30,16 +30,19 @@ class PostgreSQL:
             return url
         try:
             _ = urlsplit(url).port
-        except ValueError as error:
+        except ValueError:  # its text may hold a part of the password
             raise StudyError(
-                f"{self.shown(url)} is no URL: {error}", "E.g. postgresql://USER@HOST:5432/DATABASE"
+                f"{self.shown(url)} is no URL: what stands for its port is no number.",
+                "E.g. postgresql://USER@HOST:5432/DATABASE; in a password / ? # @ % are written %2F %3F %23 %40 %25.",
             ) from None
         return f"postgresql+psycopg://{rest}"
 
     def shown(self, url: str) -> str:
         """See `Backend.shown`."""
         url = url.replace("postgresql+psycopg://", "postgresql://", 1)
-        return re.sub(r"(?i)([?&](?:ssl)?password=)[^&]*", r"\1***", re.sub(r"(//[^:/@]*):[^/]*@", r"\1:***@", url))
+        url = re.sub(r"(?s)(//[^:/@]*):.*@", r"\1:***@", url)  # to the last @: a password may hold anything
+        url = re.sub(r"(?s)(//[^:/@]*):(?!\d*(?:[/?]|$))[^@]*$", r"\1:***", url)  # no @: what is no port
+        return re.sub(r"(?i)([?&](?:ssl)?password=)[^&]*", r"\1***", url)
 
     def path(self, url: str) -> Path | None:
         """See `Backend.path`."""

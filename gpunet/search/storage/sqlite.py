@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import unquote
 
 from gpunet.core.files import lock, require
 from gpunet.errors import ABSENT_EXIT_CODE, StudyError, StudyUnavailableError
@@ -25,23 +26,23 @@ class Sqlite:
         """See `Backend.full_url`: a path, or 'sqlite:///PATH'."""
         if not url:
             raise StudyError("a study's storage must be named.", "A SQLite file will do: search.sqlite")
-        _, _, rest = url.partition("://") if "://" in url else ("", "", f"/{url}")
-        path = rest.removeprefix("/")
-        if not rest.startswith("/") or not path or path == ":memory:":
+        path = _file_of(url)
+        if not path or "://" in path or path == ":memory:":
             raise StudyError(f"{url} names no file.", "E.g. sqlite:///search.sqlite")
-        return f"{_PREFIX}{Path(path).expanduser().absolute()}"
+        whole = str(Path(path).expanduser().absolute())
+        return f"{_PREFIX}{whole.replace('%', '%25').replace('?', '%3F')}"
 
     def shown(self, url: str) -> str:
         """See `Backend.shown`: the file."""
-        return url.removeprefix(_PREFIX)
+        return _file_of(url)
 
     def path(self, url: str) -> Path | None:
         """See `Backend.path`."""
-        return Path(url.removeprefix(_PREFIX))
+        return Path(_file_of(url))
 
     def open(self, optuna: ModuleType, url: str, *, reading: bool, make: bool, wait_s: float) -> Any:
         """See `Backend.open`."""
-        path = Path(url.removeprefix(_PREFIX))
+        path = Path(_file_of(url))
         if os.path.isdir(path):
             raise StudyError(f"{path} is a folder.", "Name a file in it: --study FOLDER/search.sqlite")
         if not make and not os.path.exists(path):
@@ -76,6 +77,11 @@ class Sqlite:
     def close(self, raw: Any) -> None:
         """See `Backend.close`."""
         close_engine(raw)
+
+
+def _file_of(url: str) -> str:
+    """The file of a URL, in which % and ? are written %25 and %3F, or a path, in which they mean themselves."""
+    return unquote(url.removeprefix(_PREFIX)) if url.startswith(_PREFIX) else url
 
 
 def close_engine(raw: Any) -> None:

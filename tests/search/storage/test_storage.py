@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -538,3 +539,28 @@ def test_what_passes_and_what_is_an_answer() -> None:
     assert passing_reason(duplicated) is None
     assert passing_reason(ConnectionError("no answer")) == "no answer"
     assert passing_reason(ValueError("a bug")) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["what?.sqlite", "50%25.sqlite", "100%.sqlite", "a b.sqlite", "a#b.sqlite", "é.sqlite"]
+)
+def test_a_files_name_means_itself(name: str, tmp_path: Path):
+    path = tmp_path / name
+    url = full_url(path)
+    assert (full_url(url), shown(url), file_of(url)) == (url, str(path), path)
+    optuna.create_study(storage=url, study_name="some")
+    assert [each.name for each in tmp_path.iterdir() if each.suffix == ".sqlite"] == [name]
+
+
+@pytest.mark.parametrize("password", ["secret", "se/cret", "se@cret", "se:cr@et/x", "se?cr#et", "sec%2Fret"])
+def test_a_password_is_never_shown(password: str):
+    for scheme in ("postgresql", "postgresql+psycopg"):
+        url = f"{scheme}://worker:{password}@db/gpunet"
+        assert shown(url) == "postgresql://worker:***@db/gpunet"
+        try:
+            said = full_url(url)
+        except StudyError as error:
+            said = str(error)
+            assert not any(part in said for part in re.split(r"\W+", password) if len(part) > 2)
+    assert "cret" not in shown("postgresql://worker:secret")
+    assert shown("postgresql://worker@db:5432/gpunet") == "postgresql://worker@db:5432/gpunet"
