@@ -17,6 +17,8 @@ import numpy as np
 
 from gpunet.core.arguments import is_integer
 from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
+from gpunet.model.decoding import UNREADABLE, decoded
+from gpunet.model.image_folder import read_image_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 Images = str | Path | Sequence[str | Path] | np.ndarray
 
 SEED = 0
-_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _MOST_OF_A_FOLDER = 64
 _MOST_SHIPPED = 4
 _SYNTHETIC, _RANDOM = 3, 2
@@ -129,18 +130,18 @@ def image_set(
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, by name; not those of folders in it.
+    """The pictures below a folder, by name.
 
     Raises:
         InvalidArgumentError: (a ValueError) it holds none.
     """
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
-    if not paths:
+    found = read_image_folder(folder, flat=True)
+    if not found.samples:
         raise InvalidArgumentError(
             f"images must be a folder with pictures, but {folder} holds none.",
-            f"Pictures end in {', '.join(_SUFFIXES)}.",
+            f"{found}." if found.left_out else "It is empty.",
         )
-    return paths
+    return [Path(file) for file, _ in found.samples]
 
 
 def _shipped() -> Iterator[Path]:
@@ -166,12 +167,10 @@ def _pictures(images: str | Path | Sequence[str | Path] | None) -> tuple[list[Im
 
 
 def _read(path: Path) -> Image:
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
+        with open(path, "rb") as file:
+            return decoded(file, "RGB")
+    except UNREADABLE as error:
         raise InvalidArgumentError(
             f"{path}: cannot be read as a picture: {error}", "Give a folder of pictures, or JPEG or PNG files.",
             exit_code=ABSENT_EXIT_CODE if isinstance(error, FileNotFoundError) else None,

@@ -7,8 +7,18 @@ from collections.abc import Sequence
 IMAGENET_CLASSES = 1000
 
 
-def class_numbers(names: Sequence[str], num_classes: int) -> dict[str, int] | None:
-    """Number of each class in a model: by WordNet name for ImageNet's, by order where all are there, else None."""
+def class_numbers(names: Sequence[str], num_classes: int, known: Sequence[str] | None = None) -> dict[str, int] | None:
+    """Number of each class in a model; None where that cannot be told.
+
+    Args:
+        names: of the classes, in order.
+        num_classes: of the model.
+        known: names of the model's own classes; they decide. Else WordNet's do for ImageNet's, else the order, where
+            there are as many.
+    """
+    if known and len(known) == num_classes:
+        places = {name: number for number, name in enumerate(known)}
+        return {name: places[name] for name in names} if set(names) <= set(places) else None
     if num_classes == IMAGENET_CLASSES:
         from timm.data import ImageNetInfo
 

@@ -185,7 +185,7 @@ def predictor_of(model: nn.Module, *, on: str | None = None, threads: int | None
 def _read(path: Path) -> Any:
     from PIL import UnidentifiedImageError
 
-    from gpunet.train.data.decoding import UNREADABLE, decoded
+    from gpunet.model.decoding import UNREADABLE, decoded
 
     if not path.exists():
         raise InvalidArgumentError(f"{path}: there is no such picture.", exit_code=ABSENT_EXIT_CODE)

@@ -7,6 +7,7 @@ model's classes, and only then: a subset's folders, numbered from 0, would name 
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +18,10 @@ import numpy as np
 
 from gpunet.core.arguments import checked_integer
 from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
-from gpunet.exporters.images import _SUFFIXES, _prepared, _read
+from gpunet.exporters.images import _prepared, _read
 from gpunet.model.classes import class_numbers
+from gpunet.model.decoding import UNREADABLE, decoded
+from gpunet.model.image_folder import read_image_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 Calibration = str | Path | Sequence[str | Path] | np.ndarray | Any
 
 LIMIT = 128
+_MOST_UNREADABLE = 0.1  # of the pictures that were drawn
+_SHOWN = 3
+_log = logging.getLogger("gpunet")
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,8 @@ def calibration_images(
         return _from_dataset(images, f"a {type(images).__name__}", _classes(model), chosen, limit, prepare)
     folder = Path(images).expanduser()
     if folder.is_dir():
-        return _from_folder(folder, _classes(model), chosen, prepare)
+        names = getattr(getattr(model, "entry", None), "classes", None)
+        return _from_folder(folder, _classes(model), names, chosen, prepare)
     dataset = _timm_dataset(str(images), root, split)
     return _from_dataset(dataset, f"{images} ({split})", _classes(model), chosen, limit, prepare)
 
@@ -124,27 +131,56 @@ def _from_array(
 def _files(
     paths: Sequence[Path], chosen: Callable[[int], list[int]], prepare: Callable[[Any], np.ndarray]
 ) -> tuple[Callable[[], np.ndarray], ...]:
-    def load(path: Path) -> np.ndarray:
-        return prepare(_read(path))
-
-    return tuple(partial(load, paths[place]) for place in chosen(len(paths)))
+    return tuple(partial(_prepared_file, paths[place], prepare) for place in chosen(len(paths)))
 
 
 def _from_folder(
-    folder: Path, classes: int, chosen: Callable[[int], list[int]], prepare: Callable[[Any], np.ndarray]
+    folder: Path,
+    classes: int,
+    names: Sequence[str] | None,
+    chosen: Callable[[int], list[int]],
+    prepare: Callable[[Any], np.ndarray],
 ) -> CalibrationImages:
-    """A folder: flat, or with a folder a class."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
-    if not paths:
+    """A folder: flat, or with a folder a class. Pictures that cannot be read are left out, and named."""
+    found = read_image_folder(folder)
+    if not found.samples:
         raise InvalidArgumentError(
             f"the calibration folder must hold pictures, but {folder} holds none.",
-            f"Pictures end in {', '.join(_SUFFIXES)}; hundreds like those that the network will see are best.",
+            "Hundreds like those that the network will see are best.",
         )
-    loaders = _files(paths, chosen, prepare)
-    owners = [path.relative_to(folder).parts[0] if path.parent != folder else "" for path in paths]
-    numbers = None if "" in owners else class_numbers(sorted(set(owners)), classes)
-    labels = None if numbers is None else np.array([numbers[owners[place]] for place in chosen(len(paths))])
-    return CalibrationImages(f"{len(loaders)} of the {len(paths)} pictures in {folder}", labels, loaders)
+    places = chosen(len(found.samples))
+    bad = {place: reason for place in places if (reason := _fault(Path(found.samples[place][0])))}
+    kept = [place for place in places if place not in bad]
+    named = "; ".join(f"{found.samples[place][0]}: {reason}" for place, reason in [*bad.items()][:_SHOWN])
+    if len(bad) > _MOST_UNREADABLE * len(places) and len(bad) > 1:
+        raise InvalidArgumentError(
+            f"{len(bad)} of {len(places)} pictures in {folder} cannot be read: {named}.", "Mend or remove them."
+        )
+    if bad:
+        _log.warning("left out of the calibration: %s", named)
+    numbers = class_numbers(found.classes, classes, names) if found.classes else None
+    labels = None
+    if numbers is not None:
+        labels = np.array([numbers[found.classes[found.samples[place][1]]] for place in kept])
+    loaders = tuple(partial(_prepared_file, Path(found.samples[place][0]), prepare) for place in kept)
+    unread = f", {len(bad)} more unreadable" if bad else ""
+    return CalibrationImages(
+        f"{len(loaders)} of the {len(found.samples)} pictures in {folder}{unread}", labels, loaders
+    )
+
+
+def _prepared_file(path: Path, prepare: Callable[[Any], np.ndarray]) -> np.ndarray:
+    return prepare(_read(path))
+
+
+def _fault(path: Path) -> str:
+    """Why a picture cannot be read; '' where it can."""
+    try:
+        with open(path, "rb") as file:
+            decoded(file, "RGB")
+    except UNREADABLE as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _timm_dataset(name: str, root: str | Path | None, split: str) -> Any:

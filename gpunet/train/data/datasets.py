@@ -18,6 +18,7 @@ import numpy as np
 
 from gpunet.errors import ABSENT_EXIT_CODE, DataError
 from gpunet.model.classes import class_numbers
+from gpunet.train.data.folder_images import FolderImages
 
 TRAIN_SPLITS = ("train", "training")
 VALIDATION_SPLITS = ("validation", "val", "valid", "eval", "test")
@@ -140,6 +141,8 @@ class ImageData:
             return self
         if len(self.classes) != num_classes:
             numbers = class_numbers(self.classes, num_classes)
+            if classes is not None and len(classes) == num_classes and set(self.classes) <= set(classes):
+                numbers = {name: number for number, name in enumerate(classes)}
             if numbers is not None:
                 return dataclasses.replace(self, numbers=tuple(numbers[name] for name in self.classes))
             shown = ", ".join(self.classes[:5]) + (", ..." if len(self.classes) > 5 else "")
@@ -148,6 +151,9 @@ class ImageData:
                 "Train it for these classes: gpunet train --finetune; or, for a part of the model's classes, name "
                 "them with a class map (--class-map FILE, a class a line).",
             )
+        if classes is not None and tuple(classes) != self.classes and set(classes) == set(self.classes):
+            places = {name: number for number, name in enumerate(classes)}
+            return dataclasses.replace(self, numbers=tuple(places[name] for name in self.classes))
         if classes is not None and tuple(classes) != self.classes:
             other = next(k for k, (a, b) in enumerate(zip(classes, self.classes, strict=True)) if a != b)
             raise DataError(
@@ -205,7 +211,7 @@ def open_data(
         kwargs["class_map"] = str(class_map)
     folder = data_folder(name, root)
     if folder is not None and folder.is_dir():
-        dataset = _create("", folder, split, {**kwargs, "search_split": _has_split(folder, split)})
+        dataset: Any = FolderImages(split_folder(folder, split), class_map)
     elif folder is not None:
         raise DataError(f"{folder}: there is no such folder.", f"Data is {_KINDS}.", exit_code=ABSENT_EXIT_CODE)
     else:
@@ -235,7 +241,7 @@ def open_training_data(
 ) -> ImageData:
     """The training split: as `open_data`; a folder must have one, so that nobody trains on the validation images."""
     folder = data_folder(name, root)
-    if folder is not None and folder.is_dir() and split is None and not _has_split(folder, "train"):
+    if folder is not None and folder.is_dir() and split is None and split_folder(folder, "train") == folder:
         raise DataError(
             f"{folder} has no folder 'train', so its images cannot be told apart for training and validation.",
             "Hold a part of them out: --holdout 0.2; or put them in train/ and validation/, or name --train-split.",
@@ -270,21 +276,25 @@ def _unread_class_map(name: str | Path) -> DataError:
     return DataError(f"nothing reads a class map of {name}, whose classes are given.", "Leave --class-map out.")
 
 
-def _has_split(folder: Path, split: str) -> bool:
-    """Whether timm finds a subfolder for a split, which may have other names than it was asked for."""
+def split_folder(folder: Path, split: str) -> Path:
+    """The subfolder of a split, which may have another name than it was asked for; the folder where it has no splits.
+
+    Raises:
+        DataError: (a ValueError) it has others, but not this one.
+    """
     for synonyms, others in ((TRAIN_SPLITS, VALIDATION_SPLITS), (VALIDATION_SPLITS, TRAIN_SPLITS)):
         if split in synonyms:
-            found = any((folder / each).is_dir() for each in synonyms)
+            found = [folder / each for each in (split, *synonyms) if (folder / each).is_dir()]
             wrong = [each for each in others if (folder / each).is_dir()]
             if wrong and not found:
                 raise DataError(
                     f"{folder} has a folder {wrong[0]!r}, but none for {split!r}.",
                     f"Add one of {', '.join(synonyms)}; or name the folder with the classes itself.",
                 )
-            return found
+            return found[0] if found else folder
     if not (folder / split).is_dir():
         raise DataError(f"{folder} has no folder {split!r}.", "Name one that it has; or train, or validation.")
-    return True
+    return folder / split
 
 
 def _create(name: str, root: str | Path | None, split: str, kwargs: dict[str, Any]) -> Any:

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 
 from gpunet.core.signals import ignore_interrupts
 from gpunet.errors import DataError, TrainingError
+from gpunet.model.decoding import UNREADABLE, decoded
 from gpunet.train.data.datasets import ImageData
-from gpunet.train.data.decoding import UNREADABLE, decoded
 from gpunet.train.randomness import IMAGE, ORDER, seed_images, seed_of
 
 MOST_NEIGHBOURS = 50  # images tried in place of one that cannot be read

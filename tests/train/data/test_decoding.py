@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpunet.train.data.decoding import UNREADABLE, decoded
+from gpunet.model.decoding import UNREADABLE, decoded
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 COLOUR = np.stack([GREY, 255 - GREY, np.full_like(GREY, 7)], axis=-1)
