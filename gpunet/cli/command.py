@@ -18,13 +18,14 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from gpunet.core import console
-from gpunet.errors import GpunetError, UsageError
+from gpunet.errors import USAGE_EXIT_CODE, GpunetError, UsageError
 
 
 class Command(TyperCommand):
     """A command. An option that may be repeated also takes several values at once, up to the next option."""
 
     renamed: ClassVar[Mapping[str, str]] = {}
+    said_as: ClassVar[Mapping[str, str]] = {}
     shorthands: ClassVar[Callable[[], Mapping[str, Sequence[str]]] | None] = None
 
     def __init__(self, name: str | None, **how: Any) -> None:
@@ -52,20 +53,22 @@ class Command(TyperCommand):
             return super().invoke(ctx)
         except GpunetError as error:
             error.message, error.hint = self._in_options(error.message), self._in_options(error.hint)
+            if not error.hint and error.exit_code == USAGE_EXIT_CODE:
+                error.hint = f"'{ctx.command_path} --help' says what it takes."
             error.args = (error.message, error.hint)
             raise
 
     def _in_options(self, text: str) -> str:
         """'Pass weights=FILE' -> 'Pass --weights FILE', 'max_ms must be' -> '--max-ms must be'."""
-        for each in self.params:
-            long = [name for name in each.opts if name.startswith("--")]
-            if not long:
-                continue
-            name, option = each.name or "", long[0]
-            text = re.sub(rf"\b{name}=True\b|\b{name.removeprefix('no_')}=False\b", option, text)
+        named = {each.name or "": name for each in self.params for name in each.opts[:1] if name.startswith("--")}
+        for name, option in {**named, **self.said_as}.items():
+            text = re.sub(rf"\b{name}=True\b", option, text)
+            if name.startswith("no_"):
+                text = re.sub(rf"\b{name.removeprefix('no_')}=False\b", option, text)
+            text = re.sub(rf"\b{name}=False\b", f"leaving {option} out", text)
             text = re.sub(rf"\b(?<!--){name}=(['\"]?)([^\s'\",;)]+)\1", rf"{option} \2", text)
             words = r"must|goes|needs|is|are|cannot|takes|has" if "_" not in name else r""
-            subject = rf"(?<![\w.-]){name}\b" if "_" in name else rf"^{name}(?= (?:{words})\b)"
+            subject = rf"(?<![\w.-])(?<!, ){name}\b" if "_" in name else rf"^{name}(?= (?:{words})\b)"
             text = re.sub(subject, option, text)
         return text
 
@@ -126,6 +129,7 @@ def command(
     panel: str | None = None,
     examples: Sequence[str] = (),
     renamed: Mapping[str, str] | None = None,
+    said_as: Mapping[str, str] | None = None,
     shorthands: Callable[[], Mapping[str, Sequence[str]]] | None = None,
     completion: bool = False,
 ) -> Callable[[Callable[..., None]], Command]:
@@ -136,11 +140,14 @@ def command(
         panel: the group of commands in the help above that it stands in.
         examples: whole command lines.
         renamed: options' old spellings, each with the one that stands for it now; they are taken with a warning.
+        said_as: options of the library's arguments that are called otherwise, for its errors: 'path' is '--out'.
         shorthands: says what a word stands for: '--trt' for '--format tensorrt'.
         completion: give it --install-completion and --show-completion, for one that stands alone.
     """
     short = None if shorthands is None else staticmethod(shorthands)
-    kind = type("Command", (Command,), {"renamed": dict(renamed or {}), "shorthands": short})
+    kind = type(
+        "Command", (Command,), {"renamed": dict(renamed or {}), "said_as": dict(said_as or {}), "shorthands": short}
+    )
     shown = "\n\n".join(["Examples:", *(f"  {each}" for each in examples)]) if examples else None
 
     def made(function: Callable[..., None]) -> Command:
@@ -164,6 +171,7 @@ def group(name: str, places: Mapping[str, str], help: str, *, panel: str | None 
     )  # fmt: skip
     app.callback()(lambda: None)
     made: Any = typer.main.get_command(app)
+    made.rich_help_panel = panel
     return made
 
 
@@ -195,7 +203,9 @@ def run_command(command: Any, name: str, arguments: Sequence[str] | None) -> Non
     except typer.TyperException as error:
         at = getattr(error, "ctx", None)
         path = name if at is None else at.command_path
-        raise UsageError(f"{path}: {error.format_message()}", f"'{path} --help' says what it takes.") from None
+        said = error.format_message()
+        meant = re.findall("'([^']+)'", said.partition("Did you mean")[2])
+        raise UsageError(f"{path}: {said}", f"'{path} --help' says what it takes.", nearest=meant) from None
 
 
 def _is_number(text: str) -> bool:

@@ -55,12 +55,12 @@ class _Images:
 
 
 @command(
-    "eval", panel="Train",
+    "eval", said_as={"device": "--on"}, panel="Train",
     examples=["gpunet eval digits_small --data digits", "gpunet eval run0 run0.onnx --data pets --json"],
     renamed={"--device": "--on", "--workers": "--loader-workers"},
 )  # fmt: skip
 def evaluate(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help=_MODELS, autocompletion=complete_model)],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help=_MODELS, autocompletion=complete_model)],
     data: options.Data,
     data_root: options.DataRoot = None,
     class_map: options.ClassMap = None,

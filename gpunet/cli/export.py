@@ -53,6 +53,10 @@ def _shorthands() -> dict[str, list[str]]:
     return {each.option[0]: ["--format", each.name] for each in runtimes.file_formats().values() if each.option[0]}
 
 
+def _complete_format(incomplete: str) -> list[str]:
+    return sorted(each.name for each in runtimes.file_formats().values() if each.name.startswith(incomplete))
+
+
 def _format_help() -> str:
     known = [f"{each.name} ({each.option[0]}: {each.option[1]})" for each in runtimes.file_formats().values()
              if each.option[0]]  # fmt: skip
@@ -81,6 +85,7 @@ def parsed_batch_size(text: str) -> int | tuple[int, int, int]:
     examples=["gpunet export gpunet_1 -o gpunet_1.onnx", "gpunet export --device gv100 --max-ms 0.8 --trt",
               "gpunet export run0 --openvino --precision int8 --calibration photos/"],
     renamed={"--batch": "--batch-size", "--output": "--out"},
+    said_as={"path": "--out", "target": "--format", "options": "the options of engines"},
 )  # fmt: skip
 def export(
     ctx: typer.Context,
@@ -92,7 +97,9 @@ def export(
     ] = None,
     max_ms: Annotated[float | None, opt(metavar="MS", help="with --device: the latency budget")] = None,
     out: Annotated[Path | None, opt("--out", "-o", metavar="FILE", help=_OUT_HELP)] = None,
-    formats: Annotated[list[str] | None, opt("--format", metavar="NAME", help=_format_help())] = None,
+    formats: Annotated[
+        list[str] | None, opt("--format", metavar="NAME", help=_format_help(), complete=_complete_format)
+    ] = None,
     triton: Annotated[Path | None, opt("--triton", metavar="DIR", help=_TRITON_HELP)] = None,
     precision: Annotated[options.PrecisionName, opt("--precision", "-p", help=_PRECISION_HELP)] = "fp32",
     batch_size: Annotated[str, opt("--batch-size", "-b", metavar="N|MIN:OPT:MAX", help=_BATCH_SIZE_HELP)] = "1",
@@ -133,6 +140,7 @@ def export(
     from gpunet.exporters.request import check_request
     from gpunet.runtime.trt.options import BuildOptions
 
+    _check_named(model, device, max_ms)
     if not 0 < workspace_gib < math.inf:
         raise InvalidArgumentError(f"--workspace-gib must be a number above 0, but got {workspace_gib}.")
     if len(formats or ()) > 1:
@@ -183,23 +191,23 @@ def export(
         raise SystemExit(FAILED_EXIT_CODE)
 
 
-def _network(
-    model: str | None, device: str | None, max_ms: float | None, zoo: list[Path] | None, how: dict[str, Any]
-) -> nn.Module:
-    """The network that the command line names.
-
-    Raises:
-        InvalidArgumentError: it names none, or two.
-    """
+def _check_named(model: str | None, device: str | None, max_ms: float | None) -> None:
+    """Raise InvalidArgumentError where the command line names no network, or two."""
     if (model is None) == (device is None):
         raise InvalidArgumentError(
             "name a network: either MODEL or --device, " + ("but both are given." if model else "but got neither."),
             "For example: gpunet-export gpunet_1, or gpunet-export --device gv100 --max-ms 0.8.",
         )
+    if device is None and max_ms is not None:
+        raise InvalidArgumentError("--max-ms goes with --device, but MODEL is given.", "Leave one of them out.")
+
+
+def _network(
+    model: str | None, device: str | None, max_ms: float | None, zoo: list[Path] | None, how: dict[str, Any]
+) -> nn.Module:
+    """The network that the command line names."""
     if device is not None:
         return gpunet.create(device, max_ms=max_ms, zoo=zoo, **how)
-    if max_ms is not None:
-        raise InvalidArgumentError("--max-ms goes with --device, but MODEL is given.", "Leave one of them out.")
     return network_named(str(model), zoo=zoo, **how)
 
 

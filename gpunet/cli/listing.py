@@ -18,7 +18,7 @@ from gpunet.errors import NothingFitsError
 @command("list", panel="Ask", examples=["gpunet list 'gpunet_p*'", "gpunet list --devices"])
 def list_models(
     patterns: Annotated[
-        list[str] | None, typer.Argument(metavar="PATTERN...", help="names, with * and ? for any letters")
+        list[str] | None, typer.Argument(metavar="PATTERN", help="names, with * and ? for any letters")
     ] = None,
     devices: Annotated[bool, opt("--devices", help="the devices with latency figures instead")] = False,
     baselines: Annotated[bool, opt("--baselines", help="the paper's baselines too")] = False,

@@ -25,17 +25,17 @@ _MODEL_HELP = (
 
 
 @command(
-    "predict", panel="Deploy",
+    "predict", said_as={"device": "--on"}, panel="Deploy",
     examples=["gpunet predict gpunet_1 cat.jpg", "gpunet predict gpunet_1.onnx photos/ --top-k 1 --json"],
 )  # fmt: skip
 def predict(
     model: Annotated[
         str, typer.Argument(metavar="MODEL|FILE|RUN", help=_MODEL_HELP, autocompletion=options.complete_model)
     ],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="pictures, or folders of pictures")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="pictures, or folders of pictures")],
     top_k: Annotated[int, opt("--top-k", "-k", metavar="N", min=1, help="classes of each picture (default: 5)")] = 5,
     weights: options.Weights = None,
-    untrained: Annotated[bool, opt("--no-pretrained", help="ask the untrained network")] = False,
+    no_pretrained: Annotated[bool, opt("--no-pretrained", help="ask the untrained network")] = False,
     runtime: Annotated[
         str | None,
         opt(
@@ -59,7 +59,7 @@ def predict(
     """
     paths = _pictures(images)
     predictor = _predictor(
-        model, weights=weights, pretrained=not untrained, runtime=runtime, threads=threads, on=on, zoo=zoo
+        model, weights=weights, pretrained=not no_pretrained, runtime=runtime, threads=threads, on=on, zoo=zoo
     )
     found: dict[Path, list[Prediction]] = {}
     unreadable: dict[Path, str] = {}
@@ -81,7 +81,7 @@ def predict(
         )  # fmt: skip
     if unreadable:
         console.note(f"{len(unreadable)} of {len(paths)} pictures could not be read.")
-    if untrained and weights is None:
+    if no_pretrained and weights is None:
         console.note("The weights are untrained: the answers mean nothing.")
     if as_json:
         console.print_json(_report(model, predictor, found, unreadable))

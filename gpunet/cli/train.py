@@ -52,7 +52,7 @@ _LOG_EVERY = "of metrics.jsonl (default: 50)"
 
 
 @command(
-    "train", panel="Train",
+    "train", said_as={"device": "--on"}, panel="Train",
     examples=[
         "gpunet train --data digits -o digits_small",
         "gpunet train gpunet_p0 --finetune --data pets --holdout 0.2",

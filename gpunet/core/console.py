@@ -11,11 +11,15 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
+import textwrap
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO
 
+from gpunet.core.signals import PLAIN, heed_interrupt
 from gpunet.core.text import told_apart
 from gpunet.errors import ABSENT_EXIT_CODE, INTERRUPTED_EXIT_CODE, GpunetError
 
@@ -43,6 +47,10 @@ def run(command: Callable[[], None]) -> NoReturn:
             show_others(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
+    before = signal.getsignal(signal.SIGINT)
+    plain = threading.current_thread() is threading.main_thread() and before in PLAIN
+    if plain:
+        signal.signal(signal.SIGINT, heed_interrupt)
     try:
         command()
         sys.stdout.flush()
@@ -59,17 +67,24 @@ def run(command: Callable[[], None]) -> NoReturn:
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
-        hint = "GPUNET_HOME chooses the folder where gpunet keeps its files."
+        own = "GPUNET_HOME chooses the folder where gpunet keeps its own files."
+        hint = f"Make room or choose another place. {own}" if error.filename else "Make room where it writes."
         _print_error(GpunetError(str(error), hint))
         sys.exit(ABSENT_EXIT_CODE)
+    finally:
+        if plain:
+            signal.signal(signal.SIGINT, before)
     sys.exit(0)
 
 
 def _print_error(error: GpunetError) -> None:
     if "--json" in sys.argv[1:]:
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()
-        print_json({"error": kind, "message": error.message, "hint": error.hint, "nearest": list(error.nearest)})
-        return
+        said = {"error": kind, "message": error.message, "hint": error.hint, "nearest": list(error.nearest)}
+        with contextlib.suppress(OSError):  # where standard output itself is what cannot be written
+            print_json(said)
+            sys.stdout.flush()
+            return
     print(f"error: {_printable(error.message)}", file=sys.stderr)
     if error.hint:
         print(f"hint: {_printable(error.hint)}", file=sys.stderr)
@@ -135,9 +150,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, indent: s
 
 
 def _shorten(widths: list[int], columns: int) -> None:
-    """Take from the widest column, a letter at a time, until all fit or none can give more."""
-    while sum(widths) + 2 * (len(widths) - 1) > columns and max(widths, default=0) > _LEAST_WIDTH:
-        widths[widths.index(max(widths))] -= 1
+    """Take from the widest column but the first, a letter at a time, until all fit or none can give more.
+
+    The first names the row.
+    """
+    while sum(widths) + 2 * (len(widths) - 1) > columns and max(widths[1:], default=0) > _LEAST_WIDTH:
+        widths[1 + widths[1:].index(max(widths[1:]))] -= 1
 
 
 class Footnotes:
@@ -151,7 +169,11 @@ class Footnotes:
         return f"[{self._numbers.setdefault(text, len(self._numbers) + 1)}]"
 
     def __str__(self) -> str:
-        return "\n".join(f"[{number}] {text}" for text, number in self._numbers.items())
+        lines = [f"[{number}] {text}" for text, number in self._numbers.items()]
+        if sys.stdout.isatty():
+            columns = max(20, shutil.get_terminal_size().columns)
+            lines = [textwrap.fill(line, columns, subsequent_indent="    ") for line in lines]
+        return "\n".join(lines)
 
 
 def millions(count: int | None) -> str | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from gpunet.errors import InvalidArgumentError, UnknownDeviceError
 
 LOCAL = "local"
-_MEASURE = "To measure this machine instead: gpunet.create('local', max_ms=...), or 'gpunet bench' on the command line."
+_MEASURE = "To measure this machine instead, name the device 'local'."
 
 
 @dataclass(frozen=True)

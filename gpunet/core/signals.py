@@ -9,6 +9,21 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from gpunet.errors import INTERRUPTED_EXIT_CODE
+
+
+def heed_interrupt(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C of a command: KeyboardInterrupt, but while a module loads the end at once: extensions may not bear it."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            os.write(2, b"interrupted\n")
+            os._exit(INTERRUPTED_EXIT_CODE)
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+PLAIN = (signal.default_int_handler, heed_interrupt)  # handlers that do no more than interrupt
+
 
 @contextlib.contextmanager
 def sigterm_asked() -> Iterator[Callable[[], bool]]:
@@ -49,15 +64,15 @@ def interrupt_asked(said: str) -> Iterator[Callable[[], bool]]:
         echoed = "\n" if os.isatty(2) else ""  # behind the terminal's ^C
         os.write(2, f"{echoed}{said}\n".encode())  # print would be refused in the midst of another one
 
-    default = threading.current_thread() is threading.main_thread()
-    default = default and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    before = signal.getsignal(signal.SIGINT)
+    default = threading.current_thread() is threading.main_thread() and before in PLAIN
     if default:
         signal.signal(signal.SIGINT, ask)
     try:
         yield asked.is_set
     finally:
         if default:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, before)
 
 
 def ignore_interrupts(*_: object) -> None:

@@ -12,11 +12,11 @@ from timm.data import create_transform, resolve_model_data_config
 from timm.models import build_model_with_cfg
 from torch import nn
 
+from gpunet.core.hub import asking_hub_once
 from gpunet.errors import ABSENT_EXIT_CODE, GpunetError, InvalidArgumentError, UnknownModelError, WeightsError
 from gpunet.model.entry import Entry
 from gpunet.model.network import GPUNet
 from gpunet.model.spec import NetworkSpec
-from gpunet.zoo.weights.download import asking_hub_once
 from gpunet.zoo.weights.loading import find_weights, load_weights
 
 

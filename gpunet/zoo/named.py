@@ -79,7 +79,7 @@ def _is_timm(name: str) -> bool:
 def _from_timm(name: str, pretrained: bool, weights: Path | None, model_kwargs: dict[str, Any]) -> nn.Module:
     import timm
 
-    from gpunet.zoo.weights.download import asking_hub_once
+    from gpunet.core.hub import asking_hub_once
     from gpunet.zoo.weights.loading import load_weights
 
     try:

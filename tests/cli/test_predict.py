@@ -80,7 +80,7 @@ def test_untrained_weights_are_said(made: Path, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "error", "message", "exit_code"),
     [
-        (["a.onnx"], UsageError, "Missing argument 'IMAGE...'", 2),
+        (["a.onnx"], UsageError, "Missing argument 'IMAGE'", 2),
         (["a.onnx", "none.png"], InvalidArgumentError, r"none\.png: there is no such picture or folder", 4),
         (["a.onnx", "zoo"], InvalidArgumentError, "images must be a folder with pictures, but zoo holds none", 2),
         (["none.onnx", "pictures"], InvalidArgumentError, r"none\.onnx: there is no such file", 4),

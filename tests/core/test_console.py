@@ -168,7 +168,7 @@ def test_a_table_is_shortened_on_a_narrow_terminal_and_whole_in_a_pipe(columns: 
     assert console.table(("model", "ms>", "where"), rows) == whole
     monkeypatch.setattr("sys.stdout", _Terminal())
     shown = console.table(("model", "ms>", "where"), rows)
-    assert max(map(len, shown.splitlines())) <= max(columns, 7 + 2 + 4 + 2 + 7)
+    assert max(map(len, shown.splitlines())) <= max(columns, 24 + 2 + 4 + 2 + 7)
     assert "12.5" in shown
     assert "…" in shown
 

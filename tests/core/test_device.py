@@ -46,7 +46,7 @@ def test_an_unknown_device_gets_the_close_names_and_how_to_measure() -> None:
     names = caught.value.hint.partition(".")[0].removeprefix("Close names: ").split(", ")
     assert names[0] == "gv100"
     assert len(set(names)) == len(names)
-    assert "gpunet.create('local'" in caught.value.hint
+    assert "the device 'local'" in caught.value.hint
     with pytest.raises(LookupError, match="Chips with a name: gv100"):
         resolve("zzzzzz", RECORDED)
 

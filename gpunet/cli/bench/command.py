@@ -44,7 +44,7 @@ _OUT_HELP = "write what was measured as JSON; with --import-trtexec, a zoo's lat
 def bench(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME|FILE...", show_default=False, autocompletion=options.complete_model,
+        typer.Argument(metavar="NAME|FILE", show_default=False, autocompletion=options.complete_model,
                        help=_NAMES_HELP),
     ] = None,
     baselines: options.Baselines = False,

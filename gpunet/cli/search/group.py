@@ -19,5 +19,5 @@ SEARCH = group(
     "Search a latency tier with one worker or hundreds: create, worker, status, best.\n\n"
     "A study is one of Optuna's: in a SQLite file, in PostgreSQL or behind Optuna's gRPC proxy. Workers come and go at "
     "any time, and nothing is lost with them.",
-    panel="Fill the zoo",
+    panel="Search",
 )

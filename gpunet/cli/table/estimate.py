@@ -22,7 +22,7 @@ def estimate(
     table: Table,
     models: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL...", show_default=False, autocompletion=options.complete_model,
+        typer.Argument(metavar="MODEL", show_default=False, autocompletion=options.complete_model,
                        help="zoo entries or specs' JSON files"),
     ],
     classes: Classes = 1000,

@@ -17,7 +17,7 @@ from gpunet.core import console
 def merge(
     target: Annotated[Path, typer.Argument(metavar="TARGET", show_default=False, help="made if it is not there")],
     sources: Annotated[
-        list[Path], typer.Argument(metavar="SOURCE...", show_default=False, help="tables of the same conditions")
+        list[Path], typer.Argument(metavar="SOURCE", show_default=False, help="tables of the same conditions")
     ],
     as_json: options.Json = False,
 ) -> None:

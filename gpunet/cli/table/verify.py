@@ -17,7 +17,7 @@ _SHOWN = 20
 
 @command("verify", examples=["gpunet table verify here.sqlite shard-*.sqlite"])
 def verify(
-    tables: Annotated[list[Path], typer.Argument(metavar="TABLE...", show_default=False, help="latency tables")],
+    tables: Annotated[list[Path], typer.Argument(metavar="TABLE", show_default=False, help="latency tables")],
     as_json: options.Json = False,
 ) -> None:
     """Read every page and every row of tables.

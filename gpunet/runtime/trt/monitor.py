@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from types import FrameType, ModuleType
 from typing import Any
 
+from gpunet.core.signals import PLAIN
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -127,10 +129,8 @@ def interruptible(tracker: Tracker) -> Iterator[None]:
     Python's own handler would raise inside a callback of TensorRT, which prints the exception and builds on. A handler
     that the application has set itself, and threads other than the main one, are left alone.
     """
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    ):
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before not in PLAIN:
         yield
         return
     interrupted = False
@@ -143,6 +143,6 @@ def interruptible(tracker: Tracker) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)
         if interrupted:
             raise KeyboardInterrupt

@@ -6,6 +6,7 @@ cannot be read is counted, named and skipped.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from collections import defaultdict
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from gpunet.core.hub import asking_hub_once
 from gpunet.errors import ABSENT_EXIT_CODE, DataError
 from gpunet.model.classes import class_numbers
 from gpunet.train.data.folder_images import FolderImages
@@ -301,12 +303,14 @@ def _create(name: str, root: str | Path | None, split: str, kwargs: dict[str, An
     from timm.data import create_dataset
 
     try:
-        return create_dataset(name, root=None if root is None else str(root), split=split, **kwargs)
+        with asking_hub_once() if name.lower().startswith(("hfds/", "hfids/")) else contextlib.nullcontext():
+            return create_dataset(name, root=None if root is None else str(root), split=split, **kwargs)
     except (AssertionError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         shown = f"the dataset {name!r} (root {root}, split {split!r})" if name else f"the folder {root}"
         raise DataError(
             f"timm cannot open {shown}: {type(error).__name__}: {error}",
             f"Data is {_KINDS}; a named one takes its root (--data-root) and split as timm.data.create_dataset does.",
+            exit_code=ABSENT_EXIT_CODE if isinstance(error, OSError) else None,
         ) from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import logging
 import os
 import urllib.error
 import urllib.request
@@ -14,12 +13,12 @@ from typing import IO
 from urllib.parse import urlsplit, urlunsplit
 
 from gpunet.core.files import atomic_path
+from gpunet.core.hub import CONNECT_S
 from gpunet.core.progress import ProgressBar
 from gpunet.errors import DownloadError, InvalidArgumentError
 
 NGC_VARIABLE = "GPUNET_NGC_URL"
 TIMEOUT_S = 30.0
-CONNECT_S = 5.0  # a server that is there has answered by then
 LIMIT_BYTES = 2 << 30
 _BLOCK_BYTES = 1 << 18
 
@@ -110,32 +109,6 @@ def fetch_from_hub(repository: str, filename: str) -> Path:
         said = str(failure or error).strip().splitlines()
         reason = said[0] if said else type(failure or error).__name__
         raise DownloadError(f"Hugging Face repository {repository}: {filename} cannot be had: {reason}") from error
-
-
-@contextmanager
-def asking_hub_once() -> Iterator[None]:
-    """Within: the hub's client prints no attempts, and where the hub cannot be reached takes what its cache has.
-
-    By itself it tries each file six times, for half a minute.
-    """
-    from huggingface_hub import constants, get_hf_file_metadata
-    from huggingface_hub.errors import HfHubHTTPError
-
-    offline, logger = constants.HF_HUB_OFFLINE, logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        if not offline:
-            get_hf_file_metadata(os.environ.get("HF_ENDPOINT") or constants.ENDPOINT, timeout=CONNECT_S)
-    except HfHubHTTPError:
-        pass  # it answered
-    except Exception:  # its HTTP library's errors have no public name that covers all of the hub's releases
-        constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = offline
-        logger.setLevel(level)
 
 
 class _Connecting(http.client.HTTPConnection):

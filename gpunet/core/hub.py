@@ -1,0 +1,42 @@
+"""The Hugging Face hub where there is no network: its client alone would try for half a minute, and print each try."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CONNECT_S = 5.0  # a server that is there has answered by then
+
+
+@contextmanager
+def asking_hub_once() -> Iterator[None]:
+    """Within: the hub's client prints no attempts, and where the hub cannot be reached takes what its cache has.
+
+    By itself it tries each file six times, for half a minute.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata
+    from huggingface_hub.errors import HfHubHTTPError
+
+    offline, logger = constants.HF_HUB_OFFLINE, logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        if not offline:
+            get_hf_file_metadata(os.environ.get("HF_ENDPOINT") or constants.ENDPOINT, timeout=CONNECT_S)
+    except HfHubHTTPError:
+        pass  # it answered
+    except Exception:  # its HTTP library's errors have no public name that covers all of the hub's releases
+        constants.HF_HUB_OFFLINE = True
+    datasets = sys.modules.get("datasets")  # takes the constant over when it is imported
+    if datasets is not None:
+        datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = offline
+        if (datasets := sys.modules.get("datasets")) is not None:
+            datasets.config.HF_HUB_OFFLINE = offline
+        logger.setLevel(level)
