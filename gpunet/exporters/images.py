@@ -139,7 +139,7 @@ def pictures_in(folder: Path) -> list[Path]:
     if not found.samples:
         raise InvalidArgumentError(
             f"images must be a folder with pictures, but {folder} holds none.",
-            f"{found}." if found.left_out else "It is empty.",
+            f"Pictures end in .jpg, .png or whatever else Pillow opens. {found}".strip(),
         )
     return [Path(file) for file, _ in found.samples]
 

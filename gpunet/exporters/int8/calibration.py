@@ -152,7 +152,7 @@ def _from_folder(
     bad = {place: reason for place in places if (reason := _fault(Path(found.samples[place][0])))}
     kept = [place for place in places if place not in bad]
     named = "; ".join(f"{found.samples[place][0]}: {reason}" for place, reason in [*bad.items()][:_SHOWN])
-    if len(bad) > _MOST_UNREADABLE * len(places) and len(bad) > 1:
+    if not kept or (len(bad) > _MOST_UNREADABLE * len(places) and len(bad) > 1):
         raise InvalidArgumentError(
             f"{len(bad)} of {len(places)} pictures in {folder} cannot be read: {named}.", "Mend or remove them."
         )
