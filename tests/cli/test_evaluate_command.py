@@ -99,7 +99,7 @@ def test_wrong_numbers(trained: Path) -> None:
         ("--runtime", "openvino", "--runtime is of a file, but none is named"),
         ("--threads", "1", "--threads is of a file, but none is named"),
         ("--class-map", "x.txt", "nothing reads a class map of digits"),
-        ("--on", "tpu", "device must be cpu, cuda or cuda:N, but got 'tpu'"),
+        ("--on", "tpu", "--on must be cpu, cuda or cuda:N, but got 'tpu'"),
         ("--holdout", "0.2", "digits has splits of its own"),
     ):
         with pytest.raises(GpunetError, match=re.escape(said)):

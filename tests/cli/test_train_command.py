@@ -114,7 +114,7 @@ def test_the_recipe_is_printed_with_its_changes(capsys: pytest.CaptureFixture[st
         (["--class-map", "classes.txt"], DataError, "nothing reads a class map of digits"),
         (["--holdout", "0.2"], DataError, "digits has splits of its own"),
         (["--holdout", "0.2", "--train-split", "x"], InvalidArgumentError, "--holdout makes the splits"),
-        (["--on", "tpu"], TrainingError, "device must be cpu, cuda or cuda:N, but got 'tpu'"),
+        (["--on", "tpu"], TrainingError, "--on must be cpu, cuda or cuda:N, but got 'tpu'"),
         (["-o", "/proc/x"], TrainingError, "/proc/x cannot be the folder of a run"),
         (["-o", "gpunet_p0"], EntryError, "the zoo has a network 'gpunet_p0' already.*\nGive another: --name NAME"),
         (["--name", "../../evil"], EntryError, "'../../evil' is no name for a network"),
