@@ -20,6 +20,8 @@ from typer.core import TyperCommand, TyperGroup
 from gpunet.core import console
 from gpunet.errors import USAGE_EXIT_CODE, GpunetError, UsageError
 
+_BARE = r"""(?<![\w.'"/?&=-])"""  # not within a name, a path, an address or what a user gave
+
 
 class Command(TyperCommand):
     """A command. An option that may be repeated also takes several values at once, up to the next option."""
@@ -66,9 +68,9 @@ class Command(TyperCommand):
             if name.startswith("no_"):
                 text = re.sub(rf"\b{name.removeprefix('no_')}=False\b", option, text)
             text = re.sub(rf"\b{name}=False\b", f"leaving {option} out", text)
-            text = re.sub(rf"\b(?<!--){name}=(['\"]?)([^\s'\",;)]+)\1", rf"{option} \2", text)
-            words = r"must|goes|needs|is|are|cannot|takes|has" if "_" not in name else r""
-            subject = rf"(?<![\w.-])(?<!, ){name}\b" if "_" in name else rf"^{name}(?= (?:{words})\b)"
+            text = re.sub(rf"{_BARE}{name}=(['\"]?)([^\s'\",;)]+)\1", rf"{option} \2", text)
+            words = "must|goes|needs|is|are|cannot|takes|has"
+            subject = rf"{_BARE}(?<!, ){name}\b" if "_" in name else rf"^{name}(?= (?:{words})\b)"
             text = re.sub(subject, option, text)
         return text
 

@@ -85,7 +85,7 @@ def parsed_batch_size(text: str) -> int | tuple[int, int, int]:
     examples=["gpunet export gpunet_1 -o gpunet_1.onnx", "gpunet export --device gv100 --max-ms 0.8 --trt",
               "gpunet export run0 --openvino --precision int8 --calibration photos/"],
     renamed={"--batch": "--batch-size", "--output": "--out"},
-    said_as={"path": "--out", "target": "--format", "options": "the options of engines"},
+    said_as={"path": "--out", "target": "--format"},
 )  # fmt: skip
 def export(
     ctx: typer.Context,

@@ -12,7 +12,7 @@ from gpunet.cli import options
 from gpunet.cli.command import command
 from gpunet.cli.options import opt
 from gpunet.core import console
-from gpunet.errors import NothingFitsError
+from gpunet.errors import NothingFitsError, UsageError
 
 
 @command("list", panel="Ask", examples=["gpunet list 'gpunet_p*'", "gpunet list --devices"])
@@ -27,6 +27,8 @@ def list_models(
 ) -> None:
     """The zoo's models with accuracy, size and resolution, or the devices it has figures for."""
     if devices:
+        if patterns:
+            raise UsageError(f"--devices lists all, but {patterns[0]!r} is given too.", "Leave one of them out.")
         _devices(zoo, as_json=as_json)
         return
     from gpunet.zoo.catalog import catalog, names_like

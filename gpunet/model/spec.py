@@ -97,7 +97,9 @@ class NetworkSpec:
         try:
             data = parsed_json(text)
         except json.JSONDecodeError as error:
-            raise fault("spec", f"not JSON: {error}") from None
+            raise SpecError(
+                f"spec: not JSON: {error}", "Mend the file, or write it anew.", exit_code=FAILED_EXIT_CODE
+            ) from None
         return cls.from_dict(data)
 
     @classmethod

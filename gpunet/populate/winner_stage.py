@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.populate.context import Context
@@ -20,9 +20,6 @@ from gpunet.populate.tier_stage import TierFound
 from gpunet.populate.workbench import Workbench
 from gpunet.runtime.measurement import Measurement
 from gpunet.search.study.trials import TrialRecord, ranked
-
-if TYPE_CHECKING:
-    pass
 
 _TRIES = 3  # of a measurement while the machine is not quiet
 _ROUNDS = 3  # through the tiers that such measurements have left without a winner

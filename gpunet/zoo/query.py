@@ -6,6 +6,7 @@ Nominal figures, a tier's label for example, count only when asked for.
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import math
 import re
@@ -17,6 +18,7 @@ from gpunet.core.device import LOCAL, THIS_MACHINE, Device, resolve
 from gpunet.errors import InvalidArgumentError, NothingFitsError, UnknownDeviceError
 from gpunet.model.entry import Entry, LatencyRecord, Match
 from gpunet.runtime import canonical
+from gpunet.runtime import names as runtime_names
 from gpunet.zoo.catalog import Zoo, catalog
 
 TENSORRT_FAMILY = ("tensorrt", "onnxruntime-tensorrt", "tensorrt_rtx")
@@ -245,6 +247,17 @@ def _local_records(entries: list[Entry], query: Query, *, refresh: bool) -> dict
     return found
 
 
+def _check_runtime(name: str | None, recorded: set[str]) -> None:
+    """Raise InvalidArgumentError for a name that is no runtime's, with the close ones; with a version it may end."""
+    known = {*recorded, *runtime_names()}
+    if name is None or canonical(re.sub(r"-\d.*$", "", name)) in known:
+        return
+    close = difflib.get_close_matches(name, known)
+    raise InvalidArgumentError(
+        f"runtime {name!r} is not known.", f"There are {', '.join(sorted(known))}.", nearest=close
+    )
+
+
 def _nothing_fits(query: Query, everything: list[Match], zoo: Zoo) -> NothingFitsError:
     bounds = {
         "at most {:g} ms": query.max_ms,
@@ -258,6 +271,7 @@ def _nothing_fits(query: Query, everything: list[Match], zoo: Zoo) -> NothingFit
     if not everything:
         device = device_named(query.device, zoo)
         records = [r for e in catalog(zoo).values() for r in e.records if device.covers(r.chip, r.board)]
+        _check_runtime(query.runtime, {r.runtime for r in records})
         sizes = ", ".join(str(size) for size in sorted({r.batch_size for r in records}))
         runtimes = ", ".join(sorted({r.runtime for r in records}))
         precisions = ", ".join(sorted({r.precision for r in records}))
@@ -279,4 +293,5 @@ def _nothing_fits(query: Query, everything: list[Match], zoo: Zoo) -> NothingFit
 
     nearest = sorted(everything, key=shortfall)[:3]
     lines = "\n".join(f"  {match}" for match in nearest)
-    return NothingFitsError(f"no network fits {where} with {asked}.", f"The nearest:\n{lines}")
+    names = [match.name for match in nearest]
+    return NothingFitsError(f"no network fits {where} with {asked}.", f"The nearest:\n{lines}", nearest=names)

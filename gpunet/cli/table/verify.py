@@ -38,9 +38,13 @@ def verify(
             for fault in faults[:_SHOWN]:
                 print(f"  {fault}")
     if as_json:
-        console.print_json(told)
-    for hint in hints:
-        console.note(f"hint: {hint}")
+        wrong = [each["table"] for each in told if not each["sound"]]
+        said = {"error": "table", "message": f"not sound: {', '.join(map(str, wrong))}", "hint": " ".join(hints),
+                "nearest": [], "tables": told}  # fmt: skip
+        console.print_json(said if wrong else told)
+    else:
+        for hint in hints:
+            console.note(f"hint: {hint}")
     if code:
         raise SystemExit(code)
 
