@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunet.core.arguments import is_integer
-from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
-from gpunet.model.decoding import UNREADABLE, decoded
+from gpunet.errors import InvalidArgumentError
+from gpunet.model.decoding import read_picture
 from gpunet.model.image_folder import read_image_folder
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _pictures(images: str | Path | Sequence[str | Path] | None) -> tuple[list[Im
     if images is None:
         shipped = shipped_photographs()
         if shipped:
-            return [_read(path) for path in shipped], "photograph"
+            return [read_picture(path, error=InvalidArgumentError) for path in shipped], "photograph"
         return [synthetic_picture(seed) for seed in range(_SYNTHETIC)], "synthetic picture"
     paths = [Path(images)] if isinstance(images, (str, Path)) else [Path(each) for each in images]
     if len(paths) == 1 and paths[0].is_dir():
@@ -163,18 +163,7 @@ def _pictures(images: str | Path | Sequence[str | Path] | None) -> tuple[list[Im
         paths = pictures_in(folder)[:_MOST_OF_A_FOLDER]
     if not paths:
         raise InvalidArgumentError("images must name at least one picture, but the list is empty.")
-    return [_read(path) for path in paths], "photograph"
-
-
-def _read(path: Path) -> Image:
-    try:
-        with open(path, "rb") as file:
-            return decoded(file, "RGB")
-    except UNREADABLE as error:
-        raise InvalidArgumentError(
-            f"{path}: cannot be read as a picture: {error}", "Give a folder of pictures, or JPEG or PNG files.",
-            exit_code=ABSENT_EXIT_CODE if isinstance(error, FileNotFoundError) else None,
-        ) from error  # fmt: skip
+    return [read_picture(path, error=InvalidArgumentError) for path in paths], "photograph"
 
 
 def _prepared(

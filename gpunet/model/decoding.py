@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+
+from gpunet.errors import ABSENT_EXIT_CODE, DataError, GpunetError
 
 UNREADABLE: tuple[type[Exception], ...] = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error, Image.DecompressionBombError,
@@ -30,6 +33,25 @@ def decoded(file: Any, mode: str) -> Image.Image:
         if opened.mode == "P" and "transparency" in opened.info:
             return opened.convert("RGBA").convert(mode)  # the same colours, without Pillow's warning
         return opened.convert(mode)
+
+
+def read_picture(path: Path, *, error: type[GpunetError] = DataError) -> Image.Image:
+    """The picture in a file, in RGB.
+
+    Raises:
+        GpunetError: (DataError, or `error`) there is no such file, or it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return decoded(file, "RGB")
+    except UNREADABLE as fault:
+        absent = isinstance(fault, FileNotFoundError)
+        unknown = isinstance(fault, UnidentifiedImageError)
+        reason = "there is no such file" if absent else "no kind of picture that is known" if unknown else str(fault)
+        raise error(
+            f"{path} cannot be read as a picture: {reason}.", "JPEG, PNG, WebP and others can.",
+            exit_code=ABSENT_EXIT_CODE if absent else None,
+        ) from fault  # fmt: skip
 
 
 def _deep(image: Image.Image) -> bool:

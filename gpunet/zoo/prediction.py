@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunet.core.arguments import checked_integer
-from gpunet.errors import ABSENT_EXIT_CODE, DataError, InvalidArgumentError
+from gpunet.errors import InvalidArgumentError
 from gpunet.exporters.metadata import facts_of_file
 from gpunet.model.classes import class_names
 from gpunet.zoo.file_session import image_config_of_file, session_for_answers
@@ -78,13 +78,15 @@ class Predictor:
                 W`, that is prepared already.
 
         Raises:
-            InvalidArgumentError: (a ValueError) it is none of these, or there is no such file.
-            DataError: (a ValueError) the file cannot be read as a picture.
+            InvalidArgumentError: (a ValueError) it is none of these.
+            DataError: (a ValueError) there is no such file, or it cannot be read as a picture.
         """
         from PIL import Image
 
+        from gpunet.model.decoding import read_picture
+
         if isinstance(image, (str, Path)):
-            picture = _read(Path(image).expanduser())
+            picture = read_picture(Path(image).expanduser())
         elif isinstance(image, Image.Image):
             picture = image.convert("RGB")
         else:
@@ -180,18 +182,3 @@ def predictor_of(model: nn.Module, *, on: str | None = None, threads: int | None
 
     session = runtimes.get("pytorch").load(model.eval().to(device_named(on)), threads=threads)
     return Predictor(session, image_config(model), classes_of(model))
-
-
-def _read(path: Path) -> Any:
-    from PIL import UnidentifiedImageError
-
-    from gpunet.model.decoding import UNREADABLE, decoded
-
-    if not path.exists():
-        raise InvalidArgumentError(f"{path}: there is no such picture.", exit_code=ABSENT_EXIT_CODE)
-    try:
-        with open(path, "rb") as file:
-            return decoded(file, "RGB")
-    except UNREADABLE as error:
-        reason = "no kind of picture that is known" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DataError(f"{path} cannot be read as a picture: {reason}.", "JPEG, PNG, WebP and others can.") from error

@@ -18,9 +18,9 @@ import numpy as np
 
 from gpunet.core.arguments import checked_integer
 from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
-from gpunet.exporters.images import _prepared, _read
+from gpunet.exporters.images import _prepared
 from gpunet.model.classes import class_numbers
-from gpunet.model.decoding import UNREADABLE, decoded
+from gpunet.model.decoding import UNREADABLE, decoded, read_picture
 from gpunet.model.image_folder import read_image_folder
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _from_folder(
 
 
 def _prepared_file(path: Path, prepare: Callable[[Any], np.ndarray]) -> np.ndarray:
-    return prepare(_read(path))
+    return prepare(read_picture(path, error=InvalidArgumentError))
 
 
 def _fault(path: Path) -> str:
