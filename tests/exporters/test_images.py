@@ -95,7 +95,7 @@ def test_arrays_of_another_shape_are_refused(model, given):
 def test_pictures_that_cannot_be_read_are_refused(model, tmp_path):
     with pytest.raises(InvalidArgumentError, match=r"missing\.png cannot be read as a picture") as caught:
         image_set(model, SHAPE, tmp_path / "missing.png")
-    assert "JPEG or PNG" in caught.value.hint
+    assert "JPEG, PNG" in caught.value.hint
     (tmp_path / "fake.jpg").write_text("no picture")
     with pytest.raises(InvalidArgumentError, match=r"fake\.jpg: cannot be read as a picture: cannot identify"):
         image_set(model, SHAPE, tmp_path)
