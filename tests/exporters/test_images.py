@@ -97,7 +97,7 @@ def test_pictures_that_cannot_be_read_are_refused(model, tmp_path):
         image_set(model, SHAPE, tmp_path / "missing.png")
     assert "JPEG, PNG" in caught.value.hint
     (tmp_path / "fake.jpg").write_text("no picture")
-    with pytest.raises(InvalidArgumentError, match=r"fake\.jpg: cannot be read as a picture: cannot identify"):
+    with pytest.raises(InvalidArgumentError, match=r"fake\.jpg cannot be read as a picture: no kind of picture"):
         image_set(model, SHAPE, tmp_path)
 
 
