@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def _check_fine_tuning(context: Context) -> None:
     if given.teacher is not None and ":" in given.teacher:  # of a hub: it is known when it is fetched
         recipe = dataclasses.replace(recipe, distillation=None)
     elif given.teacher is not None:
-        teacher = lambda: teacher_of(plan, pretrained=False)  # noqa: E731
+        teacher = functools.partial(teacher_of, plan, pretrained=False)
     RecipeTrainer(plan.space, recipe, plan.search.data, teacher=teacher).check_fine_tuning(recipe)
 
 

@@ -16,6 +16,7 @@ from gpunet.search.study.definition import Pruning, StudyDefinition, defined
 from gpunet.search.study.opening import open_study
 from gpunet.search.study.study import Study
 from gpunet.search.study.tables import estimator_from_table
+from gpunet.search.tiers.tier import LatencyEstimates
 from gpunet.search.work.creation import create_study
 
 _READING_PATIENCE_S = 10.0
@@ -127,10 +128,12 @@ def _opened(context: Context, name: str, *, reading: bool = False) -> Study:
     )
 
 
-def _definition(context: Context, tier: TierFound, estimator: object, trials: int, *, random: bool) -> StudyDefinition:
+def _definition(
+    context: Context, tier: TierFound, estimator: LatencyEstimates, trials: int, *, random: bool
+) -> StudyDefinition:
     plan = context.plan
     return defined(
-        plan.space, estimator, tier.low_ms, float("inf") if tier.high_ms is None else tier.high_ms,  # type: ignore[arg-type]
+        plan.space, estimator, tier.low_ms, float("inf") if tier.high_ms is None else tier.high_ms,
         candidates=tier.candidates, trainer=context.trainer.to_dict(), epochs=plan.search.recipe.epochs,
         max_trials=trials, num_classes=context.num_classes, table=str(context.place.table),
         optimizer="random" if random else plan.search.optimizer, seed=plan.search.seed,
