@@ -21,7 +21,13 @@ _DECISION = re.compile(r"\b(?:docs/)?decisions/(\d{4})|\bdecision (\d+)\b")
 _DOTTED = re.compile(r"(?<![\w./\"'-])gpunet(?:\.[A-Za-z_]\w*)+(?![\w/-]|\.\w)")
 # Properties of an ONNX file; and of the record that says why it is no more.
 _OTHERS_NAMES = {f"gpunet.{each}" for each in ("version", "batch", "preprocessing", "entry", "spec", "spec_sha256")}
-_OTHERS_NAMES |= {"gpunet.classes", "gpunet.weights_sha256", "gpunet.export.deploy"}
+_OTHERS_NAMES |= {
+    "gpunet.classes",
+    "gpunet.weights",
+    "gpunet.weights_sha256",
+    "gpunet.reparameterized",
+    "gpunet.export.deploy",
+}
 
 
 def _text(path: Path) -> str:

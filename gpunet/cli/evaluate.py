@@ -15,9 +15,10 @@ from gpunet.cli.options import complete_model, complete_runtime, opt
 from gpunet.core import console
 from gpunet.core.arguments import checked_number
 from gpunet.core.progress import ProgressBar
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError
 
 if TYPE_CHECKING:
+    from gpunet.train.data.datasets import ImageData
     from gpunet.train.evaluation.evaluate import Evaluation, Runner
 
 _MODELS = (
@@ -74,6 +75,7 @@ def evaluate(
     runtime: Annotated[
         str | None, opt("--runtime", "-r", metavar="NAME", complete=complete_runtime, help=_RUNTIME)
     ] = None,
+    precision: options.FilePrecision = None,
     threads: options.Threads = None,
     on: options.On = None,
     worst: Annotated[int, opt("--worst", metavar="N", min=0, help="classes and confusions shown (default: 10)")] = 10,
@@ -106,31 +108,40 @@ def evaluate(
     _check_read(
         {"--weights": weights, "--no-pretrained": no_pretrained, "--on": on}, len(files) < len(models), "network"
     )
-    _check_read({"--runtime": runtime, "--threads": threads}, bool(files), "file")
+    _check_read({"--runtime": runtime, "--precision": precision, "--threads": threads}, bool(files), "file")
 
     from gpunet.train.evaluation.evaluate import evaluate as evaluated
 
-    how = {"root": data_root, "class_map": class_map, "batch_size": batch_size}
-    labelled = _labelled(data, split, holdout, how)
+    opened = {"root": data_root, "class_map": class_map, "batch_size": batch_size}
+    labelled = _labelled(data, split, holdout, opened)
+    how: dict[str, dict[str, Any]] = {}
     found: dict[str, Evaluation] = {}
     for name in models:
-        runner, config, num_classes, classes = (
-            _loaded_file(files[name], images, runtime, threads) if name in files else
+        loaded = (
+            _loaded_file(files[name], images, runtime, precision, threads) if name in files else
             _loaded(name, images, on, zoo=zoo, pretrained=not no_pretrained, weights=weights)
         )  # fmt: skip
+        count = loaded.num_classes or _columns(loaded.run, loaded.config)
+        _note_doubts(name, loaded, count, labelled)
+        how[name] = loaded.how
         with ProgressBar(name, len(labelled)) as bar:
             found[name] = evaluated(
-                runner, labelled, config, num_classes or _columns(runner, config), batch_size=batch_size,
-                workers=loader_workers, max_unreadable=max_unreadable, classes=classes, on_progress=bar.update,
+                loaded.run, labelled, loaded.config, count, batch_size=batch_size, workers=loader_workers,
+                max_unreadable=max_unreadable, classes=loaded.classes, on_progress=bar.update,
             )  # fmt: skip
     if as_json:
-        console.print_json({name: each.to_dict() for name, each in found.items()})
+        console.print_json({name: {**how[name], **each.to_dict()} for name, each in found.items()})
         return
     rows = [
-        (name, f"{each.top1_percent:.2f}", console.percent2(each.top5_percent), each.images,
+        (name, how[name]["runtime"], how[name]["precision"], f"{each.top1_percent:.2f}",
+         console.percent2(each.top5_percent), each.images,
          f"{each.run_images_per_s:.0f}", f"{each.images_per_s:.0f}") for name, each in found.items()
     ]  # fmt: skip
-    print(console.table(["model", "top-1 %>", "top-5 %>", "images>", "images/s>", "with loading>"], rows))
+    print(
+        console.table(
+            ["model", "runtime", "precision", "top-1 %>", "top-5 %>", "images>", "images/s>", "with loading>"], rows
+        )
+    )
     for name, each in found.items():
         if worst:
             print(f"\n{name}\n{_details(each, worst)}" if len(found) > 1 else f"\n{_details(each, worst)}")
@@ -173,30 +184,57 @@ def _details(found: Evaluation, worst: int) -> str:
     return f"{shown}{classes}\n\n{confusions}"
 
 
-_Loaded = tuple["Runner", dict[str, Any], int | None, Sequence[str] | None]
-"""What runs a network or file, how it takes images, its classes and their names, where they are known."""
+@dataclass(frozen=True)
+class _Loaded:
+    """A network or file that is ready to be scored.
+
+    Args:
+        run: images to logits.
+        config: how it takes images.
+        num_classes: that it tells apart; None to ask it.
+        classes: their names, where they are known.
+        how: runtime, runtime_version, precision that is computed in; of a file the one that it holds.
+        untrained: its weights are said to be drawn at random.
+    """
+
+    run: Runner
+    config: dict[str, Any]
+    num_classes: int | None
+    classes: Sequence[str] | None
+    how: dict[str, Any]
+    untrained: bool
 
 
 def _loaded(name: str, images: _Images, on: str | None, **chosen: Any) -> _Loaded:
+    from gpunet import runtime as runtimes
+    from gpunet.model.classes import classes_of
+    from gpunet.model.origin import UNTRAINED, origin_of
     from gpunet.model.preprocessing import image_config, num_classes_of
     from gpunet.train.evaluation.evaluate import runner_from_model
     from gpunet.zoo.named import network_named
 
     model = network_named(name, timm_too=True, **chosen)
-    classes = getattr(getattr(model, "entry", None), "classes", None)
+    untrained = origin_of(model).state == UNTRAINED
     config = images.changed(image_config(model, images.input_px))
-    return runner_from_model(model, device=on), config, num_classes_of(model), classes
+    torch = runtimes.get("pytorch")
+    how = {"runtime": torch.name, "runtime_version": torch.version(), "precision": "fp32"}
+    run = runner_from_model(model, device=on)
+    return _Loaded(run, config, num_classes_of(model), classes_of(model), how, untrained)
 
 
-def _loaded_file(path: Path, images: _Images, runtime: str | None, threads: int | None) -> _Loaded:
-    from gpunet.exporters.metadata import preprocessing_of_file
+def _loaded_file(
+    path: Path, images: _Images, runtime: str | None, precision: str | None, threads: int | None
+) -> _Loaded:
+    from gpunet.exporters.metadata import facts_of_file
+    from gpunet.model.origin import UNTRAINED
     from gpunet.train.evaluation.evaluate import runner_from_session
     from gpunet.zoo.file_session import session_from_file
 
-    session = session_from_file(path, runtime=runtime, threads=threads)
+    session = session_from_file(path, runtime=runtime, precision=precision, threads=threads)
+    facts = facts_of_file(path, agreeing=True)
     runner, _ = runner_from_session(session)
     channels, *sides = session.input_shape[1:]
-    known = dict(preprocessing_of_file(path) or {})
+    known = dict(facts.preprocessing or {})
     if None not in sides and channels is not None:
         known["input_size"] = (channels, *sides)
     elif images.input_px is not None:
@@ -209,7 +247,9 @@ def _loaded_file(path: Path, images: _Images, runtime: str | None, threads: int 
             "Pass " + ", ".join(f"--{'input-px' if key == 'input_size' else key.replace('_', '-')}" for key in missing),
         )
     config["input_size"] = tuple(config["input_size"])
-    return runner, config, None, None
+    how = {"runtime": session.runtime, "runtime_version": session.runtime_version, "precision": session.precision,
+           "file_precision": session.conditions["file_precision"]}  # fmt: skip
+    return _Loaded(runner, config, None, facts.classes or None, how, facts.weights.state == UNTRAINED)
 
 
 def _columns(runner: Runner, config: dict[str, Any]) -> int:
@@ -217,3 +257,25 @@ def _columns(runner: Runner, config: dict[str, Any]) -> int:
     import numpy as np
 
     return int(runner(np.zeros((1, *config["input_size"]), np.float32)).shape[1])
+
+
+def _note_doubts(name: str, loaded: _Loaded, count: int, data: ImageData) -> None:
+    """Say once what nothing can check, whose numbers the classes have; and what else a figure would not tell."""
+    from gpunet.model.classes import numbers_by_name
+
+    if loaded.classes is not None and len(loaded.classes) != count:
+        raise InvalidArgumentError(
+            f"{name} names {len(loaded.classes)} classes, but answers with {count} numbers.",
+            "Its metadata is another network's: export it again.",
+            exit_code=FAILED_EXIT_CODE,
+        )
+    if data.classes is None:
+        console.note(f"{data.name} does not name its classes: their numbers are taken for those of {name}.")
+    elif loaded.classes is None and len(data.classes) == count and not numbers_by_name(data.classes, count):
+        shown = ", ".join(data.classes[:3]) + (", ..." if count > 3 else "")
+        console.note(f"{name} does not name its classes: they are taken to be those of {data.name} in order ({shown}).")
+    held, computed = loaded.how.get("file_precision"), loaded.how["precision"]
+    if held not in (None, computed):
+        console.note(f"{name} holds {held}, which is computed in {computed} here.")
+    if loaded.untrained:
+        console.note(f"The weights of {name} are untrained: its accuracy means nothing.")

@@ -102,6 +102,10 @@ Runtime = Annotated[
 Precision = Annotated[
     PrecisionName | None, opt("--precision", "-p", help="default: all that are recorded; on 'local' fp32")
 ]
+FilePrecision = Annotated[
+    PrecisionName | None,
+    opt("--precision", "-p", help="for a file: to compute in (default: what it holds; half in fp32 where it must be)"),
+]
 Threads = Annotated[
     int | None, opt("--threads", "-t", metavar="N", min=1, help="threads that compute (default: all available)")
 ]

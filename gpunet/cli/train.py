@@ -174,14 +174,14 @@ def train(
         else:
             console.note(f"training {stem} {source} into {out}: {what}")
 
+    classes = _classes(network, images) if trained and not finetune else None
     with interrupt_asked("leaving with a checkpoint; Ctrl-C once more leaves at once") as interrupted:
         try:
             result = engine.train(
                 network, chosen, images, out, validation=validation, teacher=taught_by, seed=seed, device=on,
                 workers=loader_workers, resume=not no_resume, keep=keep, checkpoint_minutes=checkpoint_minutes,
                 log_every_steps=log_every, max_unreadable=max_unreadable, tensorboard=tensorboard,
-                classes=_classes(network, images) if trained and not finetune else None, progress=not quiet,
-                on_start=say, should_stop=interrupted,
+                classes=classes, progress=not quiet, on_start=say, should_stop=interrupted,
             )  # fmt: skip
         except PreemptedError as left:
             if interrupted():
@@ -191,7 +191,7 @@ def train(
             hint = f"The same command goes on from the last checkpoint: {out}."
             raise PreemptedError("the run was interrupted.", hint, exit_code=INTERRUPTED_EXIT_CODE) from None
     if os.environ.get("RANK", "0") == "0":
-        _write_entry(name, network, chosen, images, validation, out, result, seed)
+        _write_entry(name, network, chosen, images, classes, validation, out, result, seed)
         _report(out, result, as_json)
 
 
@@ -281,7 +281,9 @@ def _source(network: nn.Module) -> str:
 
 def _classes(network: nn.Module, images: ImageData) -> Sequence[str] | None:
     """Names of the classes that a trained classifier tells apart; None where they are not known, or it is new."""
-    classes = getattr(getattr(network, "entry", None), "classes", None)
+    from gpunet.model.classes import classes_of
+
+    classes = classes_of(network)
     return classes if classes is not None and len(classes) == len(images.classes or ()) else None
 
 
@@ -310,10 +312,11 @@ def _teacher(
 
 
 def _write_entry(
-    name: str, network: nn.Module, recipe: Recipe, images: ImageData, validation: ImageData, out: Path,
-    result: TrainingResult, seed: int,
+    name: str, network: nn.Module, recipe: Recipe, images: ImageData, classes: Sequence[str] | None,
+    validation: ImageData, out: Path, result: TrainingResult, seed: int,
 ) -> None:  # fmt: skip
     from gpunet.model.entry import Accuracy
+    from gpunet.model.preprocessing import num_classes_of
     from gpunet.zoo.own import write_entry
 
     best = result.best
@@ -322,7 +325,9 @@ def _write_entry(
         how = f"gpunet train, recipe {recipe.name}, seed {seed}, epoch {best.epoch} of {best.epochs} (the best on "
         accuracy = Accuracy(best.top1_percent, validation.name, f"{how}these images)", best.top5_percent)
     note = f"Trained on {images.name} ({len(images)} images)."
-    write_entry(out, name, network, result.weights, accuracy=accuracy, classes=images.classes, note=note)
+    count = num_classes_of(network)
+    named = images.for_model(count, classes).classes_by_number(count)
+    write_entry(out, name, network, result.weights, accuracy=accuracy, classes=named, note=note)
 
 
 def _report(out: Path, result: TrainingResult, as_json: bool) -> None:

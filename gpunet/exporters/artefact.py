@@ -17,9 +17,10 @@ from gpunet.core.files import check_writable, sha256_of, unwritable
 from gpunet.core.folders import staging
 from gpunet.errors import RuntimeUnavailableError, VerificationError
 from gpunet.exporters.graph.types import check_precision
-from gpunet.exporters.metadata import CLASSES, PREPROCESSING, WEIGHTS_SHA256
+from gpunet.exporters.metadata import CLASSES, PREPROCESSING
 from gpunet.exporters.request import check_suffix
 from gpunet.exporters.second_opinion import polygraphy_line
+from gpunet.exporters.usage import deployment_facts
 from gpunet.exporters.verify import TOLERANCES, Verification, compare, not_verified
 from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.formats import Format, WriteRequest, Written
@@ -180,19 +181,23 @@ def _sidecar(
 ) -> Sidecar:
     properties = {each.key: each.value for each in model.metadata_props}
     hashed = chosen.hashed(path)
+    sizes = written.batch or (BatchProfile.parse(1) if batch is None else batch).sizes
+    facts = deployment_facts(
+        model, chosen, path, precision=precision, batch=sizes, version=written.runtime_version
+    )  # fmt: skip
     flags = {**about.get("builder_flags", {}), **written.flags}
     said = {**(written.report or {}), **(report or {})}
     return Sidecar(
         format=chosen.name, artefact_sha256=sha256_of(hashed),
         artefact_bytes=sum(each.stat().st_size for each in chosen.files(path)),
         onnx_sha256=written.onnx_sha256, precision=precision,
-        batch=written.batch or (BatchProfile.parse(1) if batch is None else batch).sizes,
+        batch=sizes,
         runtime=runtime, runtime_version=written.runtime_version, gpu=written.gpu,
         compute_capabilities=written.compute_capabilities, os=platform.system(), machine=platform.machine(),
         verification={**compared.to_dict(), **about.get("verification", {})}, report=said or None,
         other_files_sha256={each.suffix: sha256_of(each) for each in chosen.files(path) if each != hashed},
         preprocessing=json.loads(properties.get(PREPROCESSING, "null")),
-        classes=tuple(json.loads(properties.get(CLASSES, "[]"))), weights_sha256=properties.get(WEIGHTS_SHA256),
+        classes=tuple(json.loads(properties.get(CLASSES, "[]"))), **facts,
         gpunet_version=importlib.metadata.version("gpunet"), created=now_utc(),
         **{key: value for key, value in about.items() if key not in ("builder_flags", "verification")},
         builder_flags=flags,

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from gpunet.exporters.artefact import export_graph
 from gpunet.exporters.graph.opset import DEFAULT_OPSET
 from gpunet.exporters.images import Images
-from gpunet.exporters.metadata import classes_of
 from gpunet.exporters.request import check_request
 from gpunet.exporters.verified_graph import verified_graph
 from gpunet.exporters.verify import Verification
+from gpunet.model.classes import classes_of
 from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.sidecar import Sidecar, sidecar_path
 from gpunet.runtime.trt.monitor import Progress

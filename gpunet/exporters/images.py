@@ -66,16 +66,13 @@ def shipped_photographs() -> list[Path]:
 def image_shape(model: nn.Module, input_px: int | tuple[int, int] | None = None) -> tuple[int, int, int]:
     """Channels, height and width of a model's input.
 
-    Channels: the model's `in_chans`, else what its first convolution takes. Sides: `input_px`, else timm's
-    pretrained_cfg, else the spec.
+    As `gpunet.model.preprocessing.image_config` says, but for the sides where `input_px` gives them.
 
     Raises:
         InvalidArgumentError: (a ValueError) nothing says it, or input_px is out of range.
     """
-    from torch import nn
+    from gpunet.model.preprocessing import image_config, says_its_images
 
-    own = (getattr(model, "pretrained_cfg", None) or {}).get("input_size")
-    spec = getattr(model, "spec", None)
     sides: tuple[Any, ...]
     if input_px is not None:
         sides = tuple(input_px) if isinstance(input_px, (tuple, list)) else (input_px, input_px)
@@ -83,21 +80,15 @@ def image_shape(model: nn.Module, input_px: int | tuple[int, int] | None = None)
             raise InvalidArgumentError(
                 f"input_px must be an integer of 1 or more, or (height, width), but got {input_px!r}."
             )
-    elif own is not None:
-        sides = tuple(own[1:])
-    elif spec is not None:
-        sides = (spec.resolution_px, spec.resolution_px)
+    elif says_its_images(model):
+        sides = tuple(image_config(model)["input_size"][1:])
     else:
         raise InvalidArgumentError(
             f"the input size of this {type(model).__qualname__} is not known: it has neither a spec nor timm's "
             "pretrained_cfg.",
             "Pass input_px=..., e.g. 224.",
         )
-    channels = getattr(model, "in_chans", None)
-    if channels is None:
-        first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
-        channels = first.in_channels if first is not None else (own or (3,))[0]
-    return int(channels), int(sides[0]), int(sides[1])
+    return image_config(model)["input_size"][0], int(sides[0]), int(sides[1])
 
 
 def image_set(
@@ -169,11 +160,9 @@ def _pictures(images: str | Path | Sequence[str | Path] | None) -> tuple[list[Im
 def _prepared(
     model: nn.Module | Mapping[str, Any], image_shape: tuple[int, int, int], pictures: list[Image]
 ) -> np.ndarray:
-    from timm.data import resolve_data_config, resolve_model_data_config
+    from gpunet.model.preprocessing import evaluation_transform, image_config
 
-    from gpunet.model.preprocessing import evaluation_transform
-
-    said = resolve_data_config(pretrained_cfg=model) if isinstance(model, Mapping) else resolve_model_data_config(model)
+    said = image_config(model)
     transform = evaluation_transform({**said, "input_size": image_shape})
     return np.stack([np.asarray(transform(picture), dtype=np.float32) for picture in pictures])
 

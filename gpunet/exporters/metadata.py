@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.core.json_files import parsed_json
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError
+from gpunet.model.classes import classes_of
+from gpunet.model.origin import NOT_SAID, WeightsOrigin, origin_of
 from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.sidecar import Sidecar, read_sidecar, sidecar_path
 
@@ -24,6 +26,12 @@ CLASSES = "gpunet.classes"
 """The property with the names of the classes, in order, where the network's entry says them."""
 WEIGHTS_SHA256 = "gpunet.weights_sha256"
 """The property by which weights are known as those that a file was made of."""
+
+
+WEIGHTS = "gpunet.weights"
+"""The property that says whether they are trained, from where, and their licence: `gpunet.model.origin`."""
+REPARAMETERIZED = "gpunet.reparameterized"
+"""The property of a network whose branches are fused: 'true'."""
 
 
 def properties_of(
@@ -49,7 +57,7 @@ def properties_of(
     except importlib.metadata.PackageNotFoundError:
         version = "unknown"
     values: dict[str, Any] = {"gpunet.version": version, "gpunet.model": str(name), "gpunet.batch": asdict(batch),
-                              WEIGHTS_SHA256: weights_sha256(model)}  # fmt: skip
+                              WEIGHTS: origin_of(model).to_dict(), WEIGHTS_SHA256: weights_sha256(model)}  # fmt: skip
     if entry is not None:
         values["gpunet.entry"] = entry.name
     if classes := classes_of(model):
@@ -71,25 +79,18 @@ def properties_of(
 
 
 def preprocessing(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, Any]:
-    """How a picture becomes this network's input, as timm's data configuration says it; plain JSON types."""
-    from timm.data import resolve_model_data_config
+    """How a picture becomes this network's input, see `gpunet.model.preprocessing.image_config`; plain JSON types."""
+    from gpunet.model.preprocessing import image_config
 
-    config = resolve_model_data_config(model)
+    config = image_config(model)
     return {
         "input_size": list(shape),
         "mean": [float(value) for value in config["mean"]],
         "std": [float(value) for value in config["std"]],
         "interpolation": config["interpolation"],
         "crop_pct": config["crop_pct"],
+        "crop_mode": config["crop_mode"],
     }
-
-
-def classes_of(model: nn.Module) -> tuple[str, ...] | None:
-    """Names of a network's classes in order, where its entry says them and it tells as many apart."""
-    from gpunet.model.preprocessing import num_classes_of
-
-    named = getattr(getattr(model, "entry", None), "classes", None)
-    return tuple(named) if named and len(named) == num_classes_of(model) else None
 
 
 def weights_sha256(model: nn.Module) -> str:
@@ -110,6 +111,7 @@ class FileFacts:
         sidecar: None where there is none.
         model: name of the zoo's entry.
         spec, spec_sha256: of the network, the spec as JSON; an engine's file has no room for it.
+        weights: whether they are trained, from where, and their licence.
         weights_sha256: see `weights_sha256`.
         batch: the batch sizes that it takes.
         preprocessing: how a picture becomes its input.
@@ -120,40 +122,59 @@ class FileFacts:
     model: str | None = None
     spec: str | None = None
     spec_sha256: str | None = None
+    weights: WeightsOrigin = NOT_SAID
     weights_sha256: str | None = None
     batch: BatchProfile | None = None
     preprocessing: Mapping[str, Any] | None = None
     classes: tuple[str, ...] = ()
 
 
-def facts_of_file(path: Path) -> FileFacts:
-    """What an exported file says of itself; nothing is checked but that it can be read.
+def facts_of_file(path: Path, *, agreeing: bool = False) -> FileFacts:
+    """What an exported file says of itself.
+
+    Args:
+        path: the file.
+        agreeing: what it says itself of its images and classes must be what its sidecar says.
 
     Raises:
-        InvalidArgumentError: (a ValueError) its sidecar cannot be read as one, or it is damaged.
+        InvalidArgumentError: (a ValueError) its sidecar cannot be read as one, it is damaged, or both do not agree.
     """
     sidecar = read_sidecar(path, check=False) if sidecar_path(path).is_file() else None
     own = _own_metadata(path)
     said = {name.removeprefix("gpunet."): value for name, value in own.items()}
     batch = parsed_json(said.get("batch", "null"))
+    weights = parsed_json(said.get("weights", "null")) or {}
     facts = FileFacts(
-        sidecar, said.get("entry"), said.get("spec"), said.get("spec_sha256"), said.get("weights_sha256"),
-        None if batch is None else BatchProfile(**batch), parsed_json(said.get("preprocessing", "null")),
-        tuple(parsed_json(said.get("classes", "[]"))),
+        sidecar, said.get("entry"), said.get("spec"), said.get("spec_sha256"), WeightsOrigin(**weights),
+        said.get("weights_sha256"), None if batch is None else BatchProfile(**batch),
+        parsed_json(said.get("preprocessing", "null")), tuple(parsed_json(said.get("classes", "[]"))),
     )  # fmt: skip
     if sidecar is None:
         return facts
+    if agreeing:
+        _check_agreeing(path, facts, sidecar)
     return FileFacts(
         sidecar, sidecar.model or facts.model, facts.spec, sidecar.spec_sha256 or facts.spec_sha256,
-        sidecar.weights_sha256 or facts.weights_sha256, BatchProfile(*sidecar.batch),
-        sidecar.preprocessing or facts.preprocessing, sidecar.classes or facts.classes,
+        _origin_in(sidecar) or facts.weights, sidecar.weights_sha256 or facts.weights_sha256,
+        BatchProfile(*sidecar.batch), sidecar.preprocessing or facts.preprocessing, sidecar.classes or facts.classes,
     )  # fmt: skip
 
 
-def preprocessing_of_file(path: Path) -> dict[str, Any] | None:
-    """How an exported file takes pictures: by its sidecar, or its own metadata; None where neither says."""
-    said = facts_of_file(path).preprocessing
-    return None if said is None else dict(said)
+def _origin_in(sidecar: Sidecar) -> WeightsOrigin | None:
+    said = {name: value for name, value in sidecar.weights.items() if name != "sha256"}
+    return WeightsOrigin(**said) if said else None
+
+
+def _check_agreeing(path: Path, own: FileFacts, sidecar: Sidecar) -> None:
+    """A sidecar of another file would name other classes, or have pictures prepared otherwise, in silence."""
+    pairs = {"classes": (own.classes, sidecar.classes), "images": (own.preprocessing, sidecar.preprocessing)}
+    for what, (inside, beside) in pairs.items():
+        if inside and beside and inside != beside:
+            raise InvalidArgumentError(
+                f"{path} says other {what} than {sidecar_path(path).name} beside it.",
+                "One of them is another file's: delete the .json, or export again.",
+                exit_code=FAILED_EXIT_CODE,
+            )
 
 
 def _own_metadata(path: Path) -> dict[str, str]:

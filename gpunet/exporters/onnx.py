@@ -17,7 +17,7 @@ from gpunet.errors import ExportError, InvalidArgumentError
 from gpunet.exporters.graph import rewrite
 from gpunet.exporters.graph.opset import DEFAULT_OPSET, check_opset
 from gpunet.exporters.images import Images, image_set, image_shape
-from gpunet.exporters.metadata import properties_of
+from gpunet.exporters.metadata import REPARAMETERIZED, properties_of
 from gpunet.exporters.verify import Verification, compare
 from gpunet.runtime.batch import BatchProfile
 
@@ -133,7 +133,7 @@ def onnx_from_network(
     metadata: Mapping[str, Any] | None = None,
     optimize: bool = True,
 ) -> onnx.ModelProto:
-    """A network as an ONNX model in memory, not verified.
+    """A network as an ONNX model in memory, not verified; branches that fuse for inference are fused.
 
     Args:
         model: a GPUNet, or any convolutional network of timm's, whatever its channels, classes and input size.
@@ -143,9 +143,9 @@ def onnx_from_network(
             nothing.
         input_px: side of the square input, or (height, width); None for the model's own.
         metadata: more metadata properties; a value that is no string is written as JSON. The model's own are
-            gpunet.version, gpunet.model, gpunet.batch, gpunet.weights_sha256, gpunet.preprocessing, and where they are
-            known gpunet.entry, gpunet.classes, gpunet.spec and gpunet.spec_sha256; one given here takes the place of
-            one of these.
+            gpunet.version, gpunet.model, gpunet.batch, gpunet.weights, gpunet.weights_sha256, gpunet.preprocessing,
+            and where they are known gpunet.entry, gpunet.classes, gpunet.spec, gpunet.spec_sha256 and
+            gpunet.reparameterized; one given here takes the place of one of these.
         optimize: False leaves the graph as torch.onnx makes it: see `gpunet.exporters.graph.rewrite`.
 
     Returns:
@@ -181,9 +181,12 @@ def _build(
     optimize: bool = True,
 ) -> onnx.ModelProto:
     from gpunet.exporters.graph.trace import trace
+    from gpunet.model.reparameterized import reparameterized
 
-    properties = properties_of(model, batch, shape, metadata)
-    proto = trace(twin, shape, batch, opset)
+    served, fused = reparameterized(twin)
+    said = {REPARAMETERIZED: "true"} if fused else {}
+    properties = properties_of(model, batch, shape, {**said, **(metadata or {})})
+    proto = trace(served, shape, batch, opset)
     if optimize:
         rewrite.optimize(proto)
     proto.graph.name = properties["gpunet.model"]

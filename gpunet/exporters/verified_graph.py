@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -96,6 +97,7 @@ def verified_graph(
         batch_sizes=batch.ends,
         tolerance=TOLERANCES[precision],
     )
+    verification = dataclasses.replace(verification, precision=precision)
     if not keep:
         verification.require_passed()
     final = half_from_float(float32, io_fp16=True) if io_fp16 else proto

@@ -25,7 +25,7 @@ from gpunet.latency.layers.convolutional import ConvLayerKey
 from gpunet.latency.layers.graphs import border_graph, border_of, context_graph, lone_graph, network_graph
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.records import LEAST_MS, LayerLatency, NetworkLatency, TableConditions
-from gpunet.runtime.base import check_threads
+from gpunet.runtime.base import check_threads, not_computed_in
 from gpunet.runtime.sidecar import now_utc
 from gpunet.runtime.timing import Measurement, measure, no_garbage_collection, noise
 
@@ -239,6 +239,8 @@ class LayerMeter:
             precision = "fp32"  # the run itself, or the tail alone: nothing that could be quantised
         graph = at_precision(graph, precision, self._runtime.name)
         session = self._runtime.load(graph, precision=precision, threads=self._threads)
+        if session.precision != precision:
+            raise not_computed_in(self._runtime, session.precision, precision)
         shape = tuple(size or self.conditions.batch_size for size in session.input_shape)
         return _Loaded(session, noise(shape))
 

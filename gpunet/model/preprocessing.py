@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from timm.data import create_transform, resolve_model_data_config
+from timm.data import create_transform, resolve_data_config, resolve_model_data_config
 from torch import Tensor, nn
 
 Transform = Callable[[Any], Tensor]
 
 
-def image_config(model: nn.Module, side_px: int | None = None) -> dict[str, Any]:
-    """How a network takes images: input_size, mean, std, interpolation, crop_pct.
+def image_config(model: nn.Module | Mapping[str, Any], side_px: int | None = None) -> dict[str, Any]:
+    """How a network takes images: input_size, mean, std, interpolation, crop_pct. All that prepare images ask here.
+
+    An entry's own say is in the model's `pretrained_cfg`, where timm's would be: see `gpunet.zoo.models`.
 
     Args:
-        model: a GPUNet or a model of timm's.
+        model: a GPUNet or a model of timm's; or what is said of one, with ImageNet's in place of what is not.
         side_px: another side than the model's own.
     """
+    if isinstance(model, Mapping):
+        return dict(resolve_data_config(pretrained_cfg={"crop_mode": "center", **model}))
     config: dict[str, Any] = dict(resolve_model_data_config(model))
-    spec = getattr(model, "spec", None)
+    sides = config["input_size"][1:]
+    spec: Any = getattr(model, "spec", None)
     if spec is not None and getattr(model, "pretrained_cfg", None) is None:
-        config |= {"input_size": (model.in_chans, spec.resolution_px, spec.resolution_px), "crop_pct": 1.0}
+        sides = (spec.resolution_px, spec.resolution_px)
+        config["crop_pct"] = 1.0
     if side_px is not None:
-        config["input_size"] = (config["input_size"][0], side_px, side_px)
-    return config
+        sides = (side_px, side_px)
+    return {**config, "input_size": (_channels_of(model, config["input_size"][0]), *sides)}
+
+
+def _channels_of(model: nn.Module, usual: int) -> int:
+    """Channels of a network's images: its `in_chans`, else what its first convolution takes, else the usual."""
+    said: Any = getattr(model, "in_chans", None)
+    if said is None:
+        first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
+        said = usual if first is None else first.in_channels
+    return int(said)
+
+
+def says_its_images(model: nn.Module) -> bool:
+    """Whether a network says of what size its images are."""
+    cfg: Any = getattr(model, "pretrained_cfg", None) or {}
+    return cfg.get("input_size") is not None or getattr(model, "spec", None) is not None
 
 
 def num_classes_of(model: nn.Module) -> int:

@@ -23,6 +23,7 @@ __all__ = [
     "Int8Layout",
     "Runtime",
     "Session",
+    "all_available",
     "available",
     "best",
     "canonical",
@@ -124,14 +125,26 @@ def best() -> Runtime:
     Raises:
         RuntimeUnavailableError: (a RuntimeError) none can, with the reason of each.
     """
-    reasons = []
+    return all_available()[0]
+
+
+def all_available() -> list[Runtime]:
+    """The runtimes that can run a file here, the best first.
+
+    Raises:
+        RuntimeUnavailableError: (a RuntimeError) none can, with the reason of each.
+    """
+    reasons, found = [], []
     for name, home in _RUNTIMES.items():
         if home.format:
             runtime = get(name)
             reason = runtime.unavailable()
             if reason is None:
-                return runtime
-            reasons.append(reason)
+                found.append(runtime)
+            else:
+                reasons.append(reason)
+    if found:
+        return found
     raise RuntimeUnavailableError(
         f"no runtime can run a network here: {' '.join(reasons)}", "Install one: pip install 'gpunet[openvino]'"
     )

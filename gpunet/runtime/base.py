@@ -26,6 +26,7 @@ __all__ = [
     "installed",
     "installed_version",
     "kind_of",
+    "not_computed_in",
     "onnx_source",
 ]
 
@@ -38,7 +39,7 @@ class Session(Protocol):
 
     Attributes:
         runtime, runtime_version: what runs it, e.g. 'openvino', '2026.4.1'.
-        precision: 'fp32', 'fp16' or 'int8': what it computes in.
+        precision: 'fp32', 'fp16' or 'int8': what it computes in, which may be more than the network holds.
         threads: threads that compute, read back from the runtime where it can say so; None on a GPU.
         device: 'cpu' or 'gpu'.
         input_shape: N, C, H, W of its input; None for an axis of any size.
@@ -133,6 +134,14 @@ def check_precision(runtime: str, precision: str, supported: Sequence[str]) -> N
         raise RuntimeUnavailableError(
             f"the runtime {runtime!r} cannot run at {precision} here.", f"It can at {', '.join(supported)}."
         )
+
+
+def not_computed_in(runtime: Runtime, computed: str, asked: str) -> RuntimeUnavailableError:
+    """The error of a runtime that would compute in another precision than it is asked for."""
+    return RuntimeUnavailableError(
+        f"the runtime {runtime.name!r} computes in {computed} on this processor, not in {asked}.",
+        f"Pass precision={computed!r}, so that the figure says what it is of.",
+    )
 
 
 def check_threads(threads: int | None) -> int:

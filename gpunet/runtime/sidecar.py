@@ -18,12 +18,14 @@ from gpunet.core.versions import body_of
 from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, ChecksumError, InvalidArgumentError
 from gpunet.runtime import format_named
 
-SIDECAR_VERSION = 1
-# Fields that came later: absent from the sidecars of older versions.
+SIDECAR_VERSION = 2
+# Fields that version 1 may lack.
 _LATER: Mapping[str, Any] = {
-    "preprocessing": None, "classes": [], "weights_sha256": None, "other_files_sha256": {}, "polygraphy": ""
+    "preprocessing": None, "classes": [], "weights": {}, "other_files_sha256": {}, "polygraphy": "", "opset": None,
+    "inputs": [], "outputs": [], "versions": {}, "reparameterized": False, "run": {},
 }  # fmt: skip
-_LISTS = ("batch", "compute_capabilities", "classes", "command")
+_LISTS = ("batch", "compute_capabilities", "classes", "inputs", "outputs", "command")
+_MAPPINGS = ("weights", "versions", "run")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,14 @@ class Sidecar:
         preprocessing: how a picture becomes its input (input_size, mean, std, interpolation, crop_pct), where the
             network says so.
         classes: their names in order, where the network's entry says them.
-        weights_sha256: of the network's weights; see `gpunet.exporters.metadata.weights_sha256`.
+        weights: sha256 (see `gpunet.exporters.metadata.weights_sha256`), state ('trained', 'untrained' or 'not
+            stated'), source and licence.
+        inputs, outputs: of the network: name, dtype, shape ('batch' for an open axis) and layout; of an input range,
+            mean and std, by which pictures become it, where the network says so.
+        opset: of the ONNX that it was made of.
+        reparameterized: branches of the network are fused for inference.
+        versions: of the packages that the graph is made by; its own runtime has `runtime_version`.
+        run: how it is run, by runtime: lines of Python or of a shell, in the file's folder.
         polygraphy: the command line by which Polygraphy compares the file with ONNX Runtime, in the file's folder; ''
             where it reads no such file.
         command: the command line that made it; () for a call from Python.
@@ -76,7 +85,13 @@ class Sidecar:
     report: Mapping[str, Any] | None = field(default=None, hash=False)
     preprocessing: Mapping[str, Any] | None = field(default=None, hash=False)
     classes: tuple[str, ...] = ()
-    weights_sha256: str | None = None
+    weights: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    inputs: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    outputs: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    opset: int | None = None
+    reparameterized: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict, hash=False)
+    run: Mapping[str, Any] = field(default_factory=dict, hash=False)
     other_files_sha256: Mapping[str, str] = field(default_factory=dict, hash=False)
     polygraphy: str = ""
     command: tuple[str, ...] = ()
@@ -85,6 +100,11 @@ class Sidecar:
 
     def __post_init__(self) -> None:
         format_named(self.format, "a sidecar's format")
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of the network's weights; None where the sidecar does not say."""
+        return self.weights.get("sha256")
 
     def hashes(self, artefact: Path) -> dict[Path, str]:
         """The SHA-256 of each file of the artefact, as far as the sidecar says it."""
@@ -100,13 +120,17 @@ class Sidecar:
 
     @classmethod
     def from_dict(cls, data: object, where: str = "") -> Sidecar:
-        """The sidecar that `to_dict` wrote.
+        """The sidecar that `to_dict` wrote, in this version or the first.
 
         Raises:
             InvalidArgumentError: (a ValueError) it is of another version, or a key is unknown, missing or wrong.
         """
-        body = body_of(data, "sidecar", "sidecar_version", SIDECAR_VERSION, error=InvalidArgumentError, where=where)
-        body = {**_LATER, **body}
+        first = isinstance(data, Mapping) and data.get("sidecar_version") == 1
+        version = 1 if first else SIDECAR_VERSION
+        body = body_of(data, "sidecar", "sidecar_version", version, error=InvalidArgumentError, where=where)
+        if first:
+            sha256 = body.pop("weights_sha256", None)
+            body = {**_LATER, "weights": {"sha256": sha256} if sha256 else {}, **body}
         known = {each.name for each in fields(cls)}
         odd = sorted(set(body) ^ known)
         if odd:
@@ -115,8 +139,9 @@ class Sidecar:
         texts = {
             name: body[name] for name in ("artefact_sha256", "onnx_sha256", "precision", "runtime", "runtime_version")
         }
-        for name, value in (*lists.items(), *texts.items()):
-            kind = list if name in lists else str
+        mappings = {name: body[name] for name in _MAPPINGS}
+        for name, value in (*lists.items(), *texts.items(), *mappings.items()):
+            kind = list if name in lists else dict if name in mappings else str
             if not isinstance(value, kind):
                 raise InvalidArgumentError(f"{where}: {name} must be a {kind.__name__}, but is {value!r}.")
         return cls(**{**body, **{name: tuple(value) for name, value in lists.items()}})

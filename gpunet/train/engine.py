@@ -23,6 +23,7 @@ from gpunet.core.arguments import checked_integer
 from gpunet.core.files import atomic_path, write_text
 from gpunet.core.signals import sigterm_asked
 from gpunet.errors import InvalidArgumentError
+from gpunet.model.origin import weights_bytes
 from gpunet.model.preprocessing import num_classes_of
 from gpunet.train.checkpoint import CHECKPOINTS, Checkpoints, Position, told, under
 from gpunet.train.data.datasets import ImageData
@@ -132,7 +133,8 @@ def train(
             with Run(model, recipe, settings, checkpoints, group, teacher) as run:
                 result = run.to_the_end()
             if group.first:
-                _keep_weights(out, checkpoints, result.best, averaged=recipe.ema_decay is not None)
+                named = data.classes_by_number(num_classes)
+                _keep_weights(out, checkpoints, result.best, averaged=recipe.ema_decay is not None, classes=named)
                 write_text(out / RESULT, json.dumps(result.to_dict(), indent=2) + "\n")
             group.wait()
         _load_weights(model, out)
@@ -176,12 +178,12 @@ def _versions() -> dict[str, str]:
     return {**found, "written": time.strftime("%Y-%m-%d")}
 
 
-def _keep_weights(out: Path, checkpoints: Checkpoints, best: EpochScore, *, averaged: bool) -> None:
-    from safetensors.torch import save_file
-
+def _keep_weights(
+    out: Path, checkpoints: Checkpoints, best: EpochScore, *, averaged: bool, classes: Sequence[str] | None
+) -> None:
     tensors, _ = checkpoints.load(Position(best.epoch))
     with told(out / WEIGHTS), atomic_path(out / WEIGHTS) as part:
-        save_file(under("ema" if averaged else "model", tensors), part, metadata={"format": "pt"})
+        part.write_bytes(weights_bytes(under("ema" if averaged else "model", tensors), classes))
 
 
 def _load_weights(model: nn.Module, out: Path) -> None:

@@ -12,7 +12,7 @@ from gpunet.core.arguments import checked_integer
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime import Runtime, Session
 from gpunet.runtime import available as available_runtime
-from gpunet.runtime.base import PRECISIONS, check_precision
+from gpunet.runtime.base import PRECISIONS, check_precision, not_computed_in
 from gpunet.runtime.timing import MIN_REPEATS, MIN_TIME_S, WARMUP_S, Measurement, measure, noise
 from gpunet.zoo.catalog import Zoo, entry_named
 from gpunet.zoo.file_session import file_named, session_from_file
@@ -45,8 +45,9 @@ def benchmark(
         runtime: 'openvino', 'onnxruntime', 'pytorch', ...; None for the best installed: TensorRT, else OpenVINO, else
             ONNX Runtime. All but 'pytorch' are given the network as ONNX.
         batch_size: images a run; a file may fix it.
-        precision: 'fp32' or 'fp16' (half weights and activations); a file's own, also 'int8', which cannot be chosen
-            here. None for the file's own, else 'fp32'.
+        precision: to compute in: 'fp32' or 'fp16' (half weights and activations); of a file, its own or, for one in
+            fp16, 'fp32'. None for 'fp32'; of a file for its own, and for 'fp32' where a half one cannot be computed in
+            half here. The figure is called by what was computed.
         threads: threads that compute; None for all available to this process.
         input_px: side of the square input; None for the model's own.
         warmup_s: least seconds of untimed runs.
@@ -121,6 +122,8 @@ def session_from_network(
 ) -> tuple[Session, np.ndarray]:
     """A module loaded into a runtime, by way of ONNX for all but 'pytorch', and images for it.
 
+    Branches that fuse for inference are fused; `session.conditions['reparameterized']` says so.
+
     Raises:
         InvalidArgumentError: it is no nn.Module, or its input size is not known.
         RuntimeUnavailableError: not at this precision.
@@ -135,16 +138,23 @@ def session_from_network(
     check_network_precision(precision)
     check_precision(runtime.name, precision, runtime.precisions)
     from gpunet.exporters.onnx import image_shape, onnx_from_network
+    from gpunet.model.reparameterized import reparameterized
 
     shape = (batch_size, *image_shape(model, input_px))
-    source: Any = model
+    source: Any
+    source, fused = reparameterized(model)
     if runtime.name != "pytorch":
-        source = onnx_from_network(model, batch_size=batch_size, input_px=shape[2:])
+        source = onnx_from_network(source, batch_size=batch_size, input_px=shape[2:])
         if precision == "fp16":
             from gpunet.exporters.graph.half import half_from_float
 
             source = half_from_float(source)
-    return runtime.load(source, precision=precision, threads=threads), noise(shape)
+    session = runtime.load(source, precision=precision, threads=threads)
+    if session.precision != precision:
+        raise not_computed_in(runtime, session.precision, precision)
+    if fused:
+        session.conditions = {**session.conditions, "reparameterized": True}
+    return session, noise(shape)
 
 
 @contextlib.contextmanager

@@ -1,14 +1,15 @@
-"""Files that can be measured: ONNX, OpenVINO IR, engines; each by what can run it, at the precision that it holds."""
+"""Files that can be run: ONNX, OpenVINO IR, engines; each by what can run it, called by what it computes in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gpunet import runtime as runtimes
-from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, RuntimeUnavailableError
-from gpunet.runtime import Session
+from gpunet.errors import ABSENT_EXIT_CODE, GpunetError, InvalidArgumentError, RuntimeUnavailableError
+from gpunet.runtime import Runtime, Session
+from gpunet.runtime.base import not_computed_in
 
 
 def file_named(model: object) -> Path | None:
@@ -23,15 +24,18 @@ def session_from_file(
 ) -> Session:
     """A file made ready to run.
 
+    `session.precision` is what it computes in, `session.conditions['file_precision']` what it holds. Half is
+    computed in half where a runtime can, else in float32, which every processor has.
+
     Args:
         path: .onnx; .xml (OpenVINO IR); or .engine or .plan, with its sidecar beside it.
         runtime: that is to run it; None for the best that can.
-        precision: that it holds; None to look.
+        precision: to compute in: the file's own, or of one in fp16 'fp32'; None for the file's own where it can be had.
         threads: see `Runtime.load`; of no effect on a GPU.
 
     Raises:
         InvalidArgumentError: it cannot be read, is of another precision, or is nothing that this runtime runs.
-        RuntimeUnavailableError: nothing here can run it.
+        RuntimeUnavailableError: nothing here can run it, or not in that precision.
     """
     known = runtimes.format_of(path)
     if not known:
@@ -41,29 +45,46 @@ def session_from_file(
     only, chosen_format = known[0]
     if not chosen_format.any_runtime and runtime is not None and runtimes.canonical(runtime) != only:
         raise _not_for(path, only, runtime)
-    chosen = runtimes.available(runtime if chosen_format.any_runtime else only)
+    named = runtime if chosen_format.any_runtime else only
+    chosen = [runtimes.available(named)] if named is not None else runtimes.all_available()
     if not path.is_file():
         raise InvalidArgumentError(
             f"{path}: there is no such file.", "Write one: gpunet-export MODEL -o FILE.", exit_code=ABSENT_EXIT_CODE
         )
     found = chosen_format.precision_of(path)
-    session = chosen.load(path, precision=precision or found, threads=threads)
-    # On a processor without half arithmetic OpenVINO runs a half graph in float32, and says so: that is the truth then.
-    in_float32 = session.precision == "fp32" and session.conditions.get("arithmetic") == "f32" and found == "fp16"
-    if session.precision != found and not in_float32:
-        raise _other_precision(path, found, session.precision)
+    if precision not in (None, found, "fp32" if found == "fp16" else found):
+        raise _other_precision(path, found, precision)
+    wanted = [precision] if precision is not None else [found, "fp32"] if found == "fp16" else [found]
+    session = _first_that_runs(path, chosen, wanted, threads)
+    session.conditions = {**session.conditions, "file_precision": found}
     return session
 
 
-def session_for_answers(path: Path, *, runtime: str | None = None, threads: int | None = None) -> Session:
-    """As `session_from_file`, for what a file computes and not how fast: half in float32 where half cannot be had."""
-    known = runtimes.format_of(path)
-    try:
-        return session_from_file(path, runtime=runtime, threads=threads)
-    except RuntimeUnavailableError:
-        if known[0][1].is_engine or known[0][1].precision_of(path) != "fp16":
-            raise
-        return session_from_file(path, runtime=runtime, precision="fp32", threads=threads)
+def _first_that_runs(path: Path, chosen: Sequence[Runtime], wanted: Sequence[str], threads: int | None) -> Session:
+    """The file in the first of these precisions that is computed here, by the first runtime that does.
+
+    Raises:
+        GpunetError: none does: as the first runtime says, where it says more than that it has not this precision.
+    """
+    refused: list[GpunetError] = []
+    for asked in wanted:
+        for each in chosen:
+            try:
+                session = each.load(path, precision=asked, threads=threads)
+            except GpunetError as error:
+                refused.append(error)
+                continue
+            if session.precision == asked:
+                return session
+            refused.append(not_computed_in(each, session.precision, asked))
+    faults = [error for error in refused if not isinstance(error, RuntimeUnavailableError)]
+    if faults or len(refused) == 1:
+        raise (faults or refused)[0]
+    reasons = "; ".join(each.message.rstrip(".") for each in refused)
+    raise RuntimeUnavailableError(
+        f"{path} runs nowhere here in {' or '.join(wanted)}: {reasons}.",
+        next((error.hint for error in refused if error.hint), ""),
+    )
 
 
 def image_config_of_file(path: Path, said: Mapping[str, Any] | None, session: Session) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
-from timm.data import create_transform, resolve_model_data_config
+from timm.data import create_transform
 from timm.models import build_model_with_cfg
 from torch import nn
 
@@ -16,6 +16,8 @@ from gpunet.core.hub import asking_hub_once
 from gpunet.errors import ABSENT_EXIT_CODE, GpunetError, InvalidArgumentError, UnknownModelError, WeightsError
 from gpunet.model.entry import Entry
 from gpunet.model.network import GPUNet
+from gpunet.model.origin import DRAWN, NOT_STATED, TRAINED, UNTRAINED, WeightsOrigin, say_origin
+from gpunet.model.preprocessing import image_config, num_classes_of
 from gpunet.model.spec import NetworkSpec
 from gpunet.zoo.weights.loading import find_weights, load_weights
 
@@ -143,7 +145,20 @@ def model_from_entry(
     if not isinstance(model, GPUNet):
         model.entry = entry
         model.transforms = functools.partial(_transforms, model)
+    say_origin(model, _origin(entry, model, wanted, weights))
     return model.eval()
+
+
+def _origin(entry: Entry, model: Any, wanted: bool, weights: str | Path | None) -> WeightsOrigin:
+    if not wanted:
+        return DRAWN
+    given = entry.weights
+    place = (given and (given.file or given.hf_repo or given.ngc_url)) or f"timm's {entry.architecture}"
+    source = f"the weights of {entry.name} ({place})" if weights is None else Path(weights).name
+    licence = entry.licence if weights is None else NOT_STATED
+    if num_classes_of(model) not in (0, entry.num_classes):
+        return WeightsOrigin(UNTRAINED, f"{source}, but for its classifier, which is drawn at random", licence)
+    return WeightsOrigin(TRAINED, source, licence)
 
 
 def _timm_model(
@@ -181,4 +196,4 @@ def _timm_model(
 
 def _transforms(model: nn.Module, training: bool = False) -> Callable[..., Any]:
     """See GPUNet.transforms."""
-    return create_transform(**resolve_model_data_config(model), is_training=training)
+    return create_transform(**image_config(model), is_training=training)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, UnknownModelError, WeightsError
+from gpunet.model.origin import DRAWN, NOT_STATED, TRAINED, UNTRAINED, WeightsOrigin, say_file, say_origin
+from gpunet.model.preprocessing import num_classes_of
 from gpunet.zoo.catalog import Zoo, entry_named
 
 if TYPE_CHECKING:
@@ -98,7 +100,20 @@ def _from_timm(name: str, pretrained: bool, weights: Path | None, model_kwargs: 
         ) from error
     if weights is not None:
         load_weights(model, weights)
+        say_file(model, weights)
+    elif pretrained:
+        say_origin(model, _timms_origin(name, model))
+    else:
+        say_origin(model, DRAWN)
     return model
+
+
+def _timms_origin(name: str, model: nn.Module) -> WeightsOrigin:
+    cfg: Any = getattr(model, "pretrained_cfg", None) or {}
+    licence = cfg.get("license") or NOT_STATED
+    if num_classes_of(model) not in (0, cfg.get("num_classes")):
+        return WeightsOrigin(UNTRAINED, f"timm's {name}, but for its classifier, which is drawn at random", licence)
+    return WeightsOrigin(TRAINED, f"timm's {name}", licence)
 
 
 def _from_spec(path: Path, pretrained: bool, weights: Path | None, model_kwargs: dict[str, Any]) -> nn.Module:
@@ -108,6 +123,9 @@ def _from_spec(path: Path, pretrained: bool, weights: Path | None, model_kwargs:
     if pretrained and weights is None:
         raise InvalidArgumentError(f"{path} is a spec, which has no weights of its own.", "Give them: --weights FILE.")
     model = gpunet_from_spec(path, **model_kwargs).eval()
-    if weights is not None:
+    if weights is None:
+        say_origin(model, DRAWN)
+    else:
         load_weights(model, weights)
+        say_file(model, weights)
     return model

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunet.core.arguments import checked_integer
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError
 from gpunet.exporters.metadata import facts_of_file
-from gpunet.model.classes import class_names
-from gpunet.zoo.file_session import image_config_of_file, session_for_answers
+from gpunet.model.classes import class_names, classes_of
+from gpunet.zoo.file_session import image_config_of_file, session_from_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,7 +32,7 @@ class Prediction:
     """A class that a picture may be of.
 
     Args:
-        class_name: ImageNet's words, or the name that the network's entry has for it.
+        class_name: the name that the network's entry or file has for it, ImageNet's in words; else 'class 0', ...
         class_number: its place among the network's outputs, from 0.
         probability: from 0 to 1; those of all classes make 1.
     """
@@ -52,7 +52,7 @@ class Predictor:
     Args:
         session: runs the network.
         config: how it takes pictures: input_size, mean, std, interpolation, crop_pct.
-        classes: their names in order; others than it has, or none, for ImageNet's or numbers.
+        classes: their names in order; none for 'class 0', 'class 1', ...
     """
 
     def __init__(self, session: Session, config: Mapping[str, Any], classes: Sequence[str] | None = None) -> None:
@@ -109,10 +109,17 @@ class Predictor:
             top_k: classes of each; fewer where the network has fewer.
 
         Raises:
-            InvalidArgumentError: (a ValueError) top_k is no integer of 1 or more, or the images do not fit.
+            InvalidArgumentError: (a ValueError) top_k is no integer of 1 or more, the images do not fit, or the
+                network names other classes than it has.
         """
         checked_integer("top_k", top_k, 1)
         logits = np.asarray(self._run(images), dtype=np.float64)
+        if self._named and len(self._named) != logits.shape[1]:
+            raise InvalidArgumentError(
+                f"the network names {len(self._named)} classes, but answers with {logits.shape[1]} numbers.",
+                "Its metadata is another network's: export it again.",
+                exit_code=FAILED_EXIT_CODE,
+            )
         if len(self._classes) != logits.shape[1]:
             self._classes = class_names(logits.shape[1], self._named)
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -159,8 +166,8 @@ def load_exported(path: str | Path, *, runtime: str | None = None, threads: int 
         RuntimeUnavailableError: (a RuntimeError) nothing here can run it; the hint says what can.
     """
     path = Path(path).expanduser()
-    session = session_for_answers(path, runtime=runtime, threads=threads)
-    facts = facts_of_file(path)
+    session = session_from_file(path, runtime=runtime, threads=threads)
+    facts = facts_of_file(path, agreeing=True)
     return ExportedNetwork(path, session, image_config_of_file(path, facts.preprocessing, session), facts.classes)
 
 
@@ -176,7 +183,6 @@ def predictor_of(model: nn.Module, *, on: str | None = None, threads: int | None
         TrainingError: (a RuntimeError) there is no such device here.
     """
     from gpunet import runtime as runtimes
-    from gpunet.exporters.metadata import classes_of
     from gpunet.model.preprocessing import image_config
     from gpunet.train.processes import device_named
 

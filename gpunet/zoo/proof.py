@@ -31,7 +31,7 @@ from gpunet.exporters.verify_graph import pictures_of
 from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.sidecar import read_sidecar, sidecar_path
 from gpunet.zoo.catalog import Zoo
-from gpunet.zoo.file_session import session_for_answers
+from gpunet.zoo.file_session import session_from_file
 from gpunet.zoo.reference import Reference, onnx_beside, reference_from_onnx, reference_from_pytorch
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def _interface(path: Path, facts: FileFacts, runtime: str | None, threads: int |
             half = _check_onnx(path)
             if half:
                 return None, Proof(INTERFACE, NOT_VERIFIED, _HALF_PORTS)
-        session = session_for_answers(
+        session = session_from_file(
             path, runtime=(runtime or "onnxruntime") if known.any_runtime else runtime, threads=threads
         )
     except (RuntimeUnavailableError, MissingDependencyError) as error:

@@ -14,6 +14,7 @@ from gpunet import runtime as runtimes
 from gpunet.core.files import sha256_of
 from gpunet.errors import InvalidArgumentError, UnknownModelError
 from gpunet.exporters.metadata import FileFacts, weights_sha256
+from gpunet.model.origin import UNTRAINED
 from gpunet.zoo.catalog import Zoo, entry_named
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ def _network(
             return "it does not say which network it is of: --against FILE, or --weights FILE with its spec in the file"
         if entry is None:
             return f"the zoo has no such network {facts.model!r}: --zoo DIR or --against FILE"
-        if _was_untrained(facts):
-            return "its weights were drawn at random (--no-pretrained), and are in no file but itself: --against FILE"
+        if facts.weights.state == UNTRAINED:
+            return f"its weights are untrained ({facts.weights.source}), and are in no file but itself: --against FILE"
         if not weights_are_here(entry):
             return f"the weights of {entry.name} are not in the cache: --weights FILE or --against FILE"
         return model_from_entry(entry, **sizes), f"the weights of {entry.name}"
@@ -103,9 +104,3 @@ def _network(
     model = gpunet_from_spec(facts.spec, **sizes).eval()
     load_weights(model, weights)
     return model, str(weights)
-
-
-def _was_untrained(facts: FileFacts) -> bool:
-    """Whether the command line that made it says so."""
-    command = () if facts.sidecar is None else facts.sidecar.command
-    return "--no-pretrained" in command and "--weights" not in command

@@ -36,6 +36,7 @@ def test_an_entry_gives_its_name_and_its_preprocessing():
         "std": list(known.std),
         "interpolation": known.interpolation,
         "crop_pct": known.crop_pct,
+        "crop_mode": "center",
     }
 
 

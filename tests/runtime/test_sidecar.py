@@ -50,17 +50,21 @@ def test_it_comes_back_as_it_was(artefact: Path) -> None:
 
 
 def test_every_version_stays_readable() -> None:
-    """Version 1 as the first gpunet wrote it."""
-    golden = (DATA / "sidecar_v1.json").read_text()
-    assert Sidecar.from_dict(json.loads(golden)) == SIDECAR
-    later = {"preprocessing": None, "classes": [], "weights_sha256": None, "other_files_sha256": {}, "polygraphy": ""}
-    assert {**json.loads(golden), **later} == SIDECAR.to_dict()
+    """Version 1 as the first gpunet wrote it, and as it was when weights had their SHA-256 alone; version 2."""
+    first, second = (json.loads((DATA / f"sidecar_v{version}.json").read_text()) for version in (1, 2))
+    assert Sidecar.from_dict(first) == SIDECAR
+    assert Sidecar.from_dict({**first, "weights_sha256": "c" * 64}).weights_sha256 == "c" * 64
+    whole = Sidecar.from_dict(second)
+    assert whole.to_dict() == second
+    assert (whole.weights_sha256, whole.weights["state"], whole.opset) == ("c" * 64, "trained", 17)
+    assert whole.inputs[0]["layout"] == "NCHW"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sidecar_version": 2}, "sidecar_version: 2 is not 1"),
+        ({"sidecar_version": 3}, "sidecar_version: 3 is not 2"),
+        ({"run": []}, r"run must be a dict, but is \[\]"),
         ({"surprise": 1}, "surprise is unknown"),
         ({"runtime": None}, "runtime must be a str, but is None"),
         ({"batch": 1}, "batch must be a list, but is 1"),

@@ -136,11 +136,10 @@ def test_a_file_without_its_sidecar_still_names_its_classes(folder: Path, tmp_pa
 
 
 def test_classes_have_names() -> None:
-    assert class_names(1000)[0] == "tench, Tinca tinca"
+    assert class_names(1000)[0] == "class 0"  # nobody says that they are ImageNet's
     assert class_names(2) == ("class 0", "class 1")
     assert class_names(2, ["cat", "dog"]) == ("cat", "dog")
     assert class_names(3, ["cat", "dog"]) == ("class 0", "class 1", "class 2")  # another network's
-    assert len(class_names(21843)) == 21843
 
 
 def test_a_network_of_one_channel_takes_pictures_too() -> None:

@@ -27,6 +27,7 @@ PUBLISHED = "gv100"
 _SWITCHES = ("cuda_graph", "spin_wait", "transfers")
 _TRTEXEC = "trtexec: measure on a machine that has TensorRT but not gpunet"
 _NAMES_HELP = "models or files to measure (default: the released and your own)"
+_PRECISION_HELP = "to compute in (default: fp32; of a file, what it holds; half in fp32 where it must be)"
 _OUT_HELP = "write what was measured as JSON; with --import-trtexec, a zoo's latency CSV that gets the record too"
 
 
@@ -50,7 +51,7 @@ def bench(
     baselines: options.Baselines = False,
     runtime: options.Runtime = None,
     precision: Annotated[
-        options.PrecisionName | None, opt("--precision", "-p", help="default: fp32; of a file, what it holds")
+        options.PrecisionName | None, opt("--precision", "-p", help=_PRECISION_HELP)
     ] = None,
     batch_size: Annotated[
         int | None, opt("--batch-size", "-b", metavar="N", help="images a run (default: 1; of a log, what it says)")
@@ -192,6 +193,10 @@ def _conditions(measured: Mapping[str, Measurement]) -> str:
     if "cuda_graph" in said:
         switches = (f"{name.replace('_', ' ')} {'on' if said[name] else 'off'}" for name in _SWITCHES)
         text += f" GPU compute time by CUDA events: {', '.join(switches)}; --json has the end-to-end times too."
+    for name, figures in measured.items():
+        held = figures.conditions.get("file_precision")
+        if held not in (None, figures.conditions["precision"]):
+            text += f"\n{name} holds {held}, which is computed in {figures.conditions['precision']} here."
     noisy = [name for name, figures in measured.items() if figures.noisy]
     if noisy:
         said_of = ", ".join(noisy) if len(noisy) <= 3 else f"{len(noisy)} of {len(measured)} networks"

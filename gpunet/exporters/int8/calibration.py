@@ -19,7 +19,7 @@ import numpy as np
 from gpunet.core.arguments import checked_integer
 from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
 from gpunet.exporters.images import _prepared
-from gpunet.model.classes import class_numbers
+from gpunet.model.classes import class_numbers, classes_of
 from gpunet.model.decoding import UNREADABLE, decoded, read_picture
 from gpunet.model.image_folder import read_image_folder
 
@@ -104,8 +104,7 @@ def calibration_images(
         return _from_dataset(images, f"a {type(images).__name__}", _classes(model), chosen, limit, prepare)
     folder = Path(images).expanduser()
     if folder.is_dir():
-        names = getattr(getattr(model, "entry", None), "classes", None)
-        return _from_folder(folder, _classes(model), names, chosen, prepare)
+        return _from_folder(folder, _classes(model), classes_of(model), chosen, prepare)
     dataset = _timm_dataset(str(images), root, split)
     return _from_dataset(dataset, f"{images} ({split})", _classes(model), chosen, limit, prepare)
 
@@ -161,7 +160,7 @@ def _from_folder(
     numbers = class_numbers(found.classes, classes, names) if found.classes else None
     labels = None
     if numbers is not None:
-        labels = np.array([numbers[found.classes[found.samples[place][1]]] for place in kept])
+        labels = np.array([numbers[found.samples[place][1]] for place in kept])
     loaders = tuple(partial(_prepared_file, Path(found.samples[place][0]), prepare) for place in kept)
     unread = f", {len(bad)} more unreadable" if bad else ""
     return CalibrationImages(

@@ -96,7 +96,7 @@ def export_triton(
         name: of the model in the repository.
         precision: 'fp32', 'fp16' or 'int8': what the graph is in.
         batch: the batch sizes that the artefact takes.
-        labels: of the classes, in order; None for ImageNet's where there are 1000, else 'class 0', 'class 1', ...
+        labels: of the classes, in order; None for 'class 0', 'class 1', ...
         device: 'gpu' or 'cpu' for an .onnx; None for the backend's own ('gpu' for .onnx).
         max_queue_delay_us: how long the server may hold a request to fill a batch, in microseconds.
         instances: how many copies of the network a device runs at once.
@@ -143,7 +143,7 @@ def class_labels(count: int, labels: Sequence[str] | None = None) -> list[str]:
 
     Args:
         count: of the network's classes.
-        labels: given ones; None for ImageNet's names where there are 1000, else 'class 0', 'class 1', ...
+        labels: given ones; None for 'class 0', 'class 1', ...
 
     Raises:
         InvalidArgumentError: (a ValueError) there are not as many labels as classes, or one is not one line.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime.base import (
     check_images,
     check_interface,
@@ -18,7 +20,7 @@ from gpunet.runtime.base import (
     onnx_source,
 )
 from gpunet.runtime.formats import Int8Layout
-from gpunet.runtime.onnx_precision import require_int8
+from gpunet.runtime.onnx_precision import graph_precision, require_int8
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +35,8 @@ class OnnxRuntime:
     stop spinning: it makes no difference to its own latency, but otherwise they take the processor from whatever
     runs next (OpenVINO measured in turn with it: 29 ms in place of 16).
 
-    'fp16' and 'int8' run a graph that holds them as it is: operators without a half kernel compute in float32 between
-    casts; layers between Q/DQ nodes become integer kernels.
+    'fp16' and 'int8' run a graph that holds them as it is: layers between Q/DQ nodes become integer kernels; where it
+    has no half kernels, as on x86, a half graph is computed in float32 between casts, and the session says 'fp32'.
     """
 
     name = "onnxruntime"
@@ -59,6 +61,11 @@ class OnnxRuntime:
         network = onnx_source(self.name, source)
         if precision == "int8":
             require_int8(network)
+        if precision == "fp32" and has_half_kernels() and graph_precision(network) == "fp16":
+            raise RuntimeUnavailableError(
+                "ONNX Runtime computes a half graph in fp16 on this processor, not in fp32.",
+                "Load the network with precision='fp16'.",
+            )
         ort = importlib.import_module("onnxruntime")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -75,7 +82,27 @@ class OnnxRuntime:
                 f"ONNX Runtime {self.version()} cannot load this network: {error}",
                 "Is it a whole ONNX file, of an opset that this version knows?",
             ) from error
-        return OnnxRuntimeSession(loaded, self.version(), precision)
+        computed = "fp32" if precision == "fp16" and not has_half_kernels() else precision
+        return OnnxRuntimeSession(loaded, self.version(), computed)
+
+
+@functools.cache
+def has_half_kernels() -> bool:
+    """Whether ONNX Runtime computes convolutions in half here, as its own optimised graph of one says."""
+    ort, onnx = importlib.import_module("onnxruntime"), importlib.import_module("onnx")
+    half = onnx.TensorProto.FLOAT16
+    ports = [onnx.helper.make_tensor_value_info(name, half, [1, 1, 4, 4]) for name in "xy"]
+    weight = onnx.helper.make_tensor("w", half, [1, 1, 1, 1], [1.0])
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"])
+    graph = onnx.helper.make_graph([node], "half", [ports[0]], [ports[1]], [weight])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # it warns that what it writes is for this processor
+    with tempfile.TemporaryDirectory(prefix="gpunet-") as folder:
+        options.optimized_model_filepath = str(Path(folder, "optimised.onnx"))
+        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        optimised = onnx.load(options.optimized_model_filepath)
+    return all(each.op_type != "Cast" for each in optimised.graph.node)
 
 
 class OnnxRuntimeSession:

@@ -73,7 +73,7 @@ class OpenVINO:
             found = network_precision(read)
             if precision == "int8" and found != "int8":
                 raise not_int8(found)
-            compiled = shared.compile_model(read, "CPU", settings)
+            compiled = _compiled(shared, read, settings)
         except RuntimeError as error:
             raise InvalidArgumentError(
                 f"OpenVINO {self.version()} cannot load this network: {' '.join(str(error).split())}",
@@ -86,6 +86,16 @@ class OpenVINO:
                 "Load the network with precision='fp32', in which every processor computes.",
             )
         return OpenVINOSession(compiled, self.version(), precision)
+
+
+def _compiled(shared: Any, read: Any, settings: dict[str, Any]) -> Any:
+    """A network on the processor; in float32 where it has no kernels of the arithmetic that is asked for."""
+    try:
+        return shared.compile_model(read, "CPU", settings)
+    except RuntimeError:
+        if settings["INFERENCE_PRECISION_HINT"] == _ARITHMETIC["fp32"]:
+            raise
+        return shared.compile_model(read, "CPU", {**settings, "INFERENCE_PRECISION_HINT": _ARITHMETIC["fp32"]})
 
 
 def read_network(path: Path) -> Any:

@@ -22,6 +22,7 @@ from gpunet.errors import ABSENT_EXIT_CODE, DataError
 from gpunet.model.classes import class_numbers
 from gpunet.train.data.folder_images import FolderImages
 
+_SHOWN = 5
 TRAIN_SPLITS = ("train", "training")
 VALIDATION_SPLITS = ("validation", "val", "valid", "eval", "test")
 _STREAMS = ("wds/", "tfds/", "hfids/")
@@ -141,32 +142,44 @@ class ImageData:
         """
         if self.classes is None:
             return self
-        if len(self.classes) != num_classes:
-            numbers = class_numbers(self.classes, num_classes)
-            if classes is not None and len(classes) == num_classes and set(self.classes) <= set(classes):
-                numbers = {name: number for number, name in enumerate(classes)}
-            if numbers is not None:
-                return dataclasses.replace(self, numbers=tuple(numbers[name] for name in self.classes))
-            shown = ", ".join(self.classes[:5]) + (", ..." if len(self.classes) > 5 else "")
-            raise DataError(
-                f"the model has {num_classes} classes and {self.name} has {len(self.classes)} ({shown}).",
-                "Train it for these classes: gpunet train --finetune; or, for a part of the model's classes, name "
-                "them with a class map (--class-map FILE, a class a line).",
+        numbers = class_numbers(self.classes, num_classes, classes)
+        if numbers is None:
+            raise self._other_classes(num_classes, classes)
+        return self if numbers == tuple(range(num_classes)) else dataclasses.replace(self, numbers=numbers)
+
+    def _other_classes(self, num_classes: int, classes: Sequence[str] | None) -> DataError:
+        hint = "for a part of the model's classes, name them with a class map (--class-map FILE, a class a line)."
+        if classes and len(classes) == num_classes:
+            strange = [name for name in self.classes or () if name not in classes]
+            absent = [name for name in classes if name not in (self.classes or ())]
+            ours = f"has {_listed(strange)}, which the model does not know" if strange else "names a class twice"
+            theirs = (
+                f"; the model's {_listed(absent)} {'is' if len(absent) == 1 else 'are'} not there" if absent else ""
             )
-        if classes is not None and tuple(classes) != self.classes and set(classes) == set(self.classes):
-            places = {name: number for number, name in enumerate(classes)}
-            return dataclasses.replace(self, numbers=tuple(places[name] for name in self.classes))
-        if classes is not None and tuple(classes) != self.classes:
-            other = next(k for k, (a, b) in enumerate(zip(classes, self.classes, strict=True)) if a != b)
-            raise DataError(
-                f"class {other} is {classes[other]!r} for the model and {self.classes[other]!r} in {self.name}.",
-                "Name the classes in the model's order with a class map (--class-map FILE, a class a line).",
+            return DataError(
+                f"{self.name} {ours}{theirs}.",
+                f"Train the model for these classes: gpunet train --finetune; or, {hint}",
             )
-        return self
+        return DataError(
+            f"the model has {num_classes} classes and {self.name} has {len(self.classes or ())} "
+            f"({_listed(self.classes or ())}).",
+            f"Train it for these classes: gpunet train --finetune; or, {hint}",
+        )
+
+    def classes_by_number(self, num_classes: int) -> tuple[str, ...] | None:
+        """The names in the order of a model's numbers (see `for_model`); None where they are not those of all."""
+        if self.classes is None or len(self.classes) != num_classes:
+            return None
+        numbers = range(num_classes) if self.numbers is None else self.numbers
+        return tuple(name for _, name in sorted(zip(numbers, self.classes, strict=True)))
 
     def target(self, value: int) -> int:
         """The model's number of a class of the dataset."""
         return int(value) if self.numbers is None or value < 0 else self.numbers[int(value)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:_SHOWN])) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def open_data(

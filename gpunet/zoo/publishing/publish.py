@@ -16,11 +16,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import safetensors.torch
 import torch
 
 from gpunet.core.files import atomic_path, write_text
 from gpunet.errors import EntryError
+from gpunet.model.origin import weights_bytes
 from gpunet.zoo.catalog import catalog, write_records
 from gpunet.zoo.own import write_entry
 from gpunet.zoo.publishing.layout import CARD, CONFIG, LATENCY, LAYOUT, PUBLICATION, WEIGHTS
@@ -133,7 +133,7 @@ def _write_weights(path: Path, publication: Publication) -> None:
     if publication.weights is None:
         whole = {name: each.clone(memory_format=torch.contiguous_format) for name, each in own.items()}
         with atomic_path(path) as part:
-            part.write_bytes(safetensors.torch.save(whole, {"format": "pt"}))
+            part.write_bytes(weights_bytes(whole, publication.classes))
         return
     given = Path(publication.weights).expanduser()
     found, expected = (

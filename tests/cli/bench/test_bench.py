@@ -8,6 +8,7 @@ import pytest
 from gpunet.cli.main import main
 from gpunet.errors import ExportError, InvalidArgumentError, UnknownModelError
 from gpunet.exporters.deployment import deploy
+from gpunet.runtime.onnxruntime.runtime import has_half_kernels
 from gpunet.zoo.catalog import entry_named
 from gpunet.zoo.models import model_from_entry
 
@@ -56,11 +57,16 @@ def test_bench_measures_files_beside_networks(zoo, tmp_path, capsys):
     main(["bench", str(path), "--zoo", str(zoo), "--runtime", "onnxruntime", "--rounds", "1"])
     text = capsys.readouterr().out
     row = next(line.split() for line in text.splitlines() if line.startswith(str(path)))
-    assert row[1:6] == ["file", "-", "onnxruntime", "fp16", "32"]
+    computed = "fp16" if has_half_kernels() else "fp32"
+    assert row[1:6] == ["file", "-", "onnxruntime", computed, "32"]
+    assert (f"{path} holds fp16, which is computed in fp32 here." in text) == (computed == "fp32")
     assert "order by latency" not in text
     assert "compares" not in text
-    main(["bench", "small", str(path), "--zoo", str(zoo), "--runtime", "onnxruntime", "--rounds", "1"])
-    assert "fp32 and fp16, batch 1" in capsys.readouterr().out
+    out = tmp_path / "told.json"
+    main(["bench", "small", str(path), "--zoo", str(zoo), "-r", "onnxruntime", "--rounds", "1", "-o", str(out)])
+    told = json.loads(out.read_text())["measurements"]
+    assert [told[name]["conditions"]["precision"] for name in ("small", str(path))] == ["fp32", computed]
+    assert told[str(path)]["conditions"]["file_precision"] == "fp16"
 
 
 def test_bench_tells_the_conditions(zoo, capsys):

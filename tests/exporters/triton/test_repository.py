@@ -141,9 +141,8 @@ def test_half_at_the_ends_is_said(put, network):
 
 
 def test_labels():
-    names = class_labels(1000)
-    assert (len(names), names[0], names[207]) == (1000, "tench, Tinca tinca", "golden retriever")
     assert class_labels(2) == ["class 0", "class 1"]
+    assert class_labels(1000)[0] == "class 0"  # nobody says that they are ImageNet's
     assert class_labels(2, ["cat", "dog"]) == ["cat", "dog"]
 
 
