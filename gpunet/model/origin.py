@@ -92,11 +92,12 @@ def weights_bytes(state: Mapping[str, Tensor], classes: Sequence[str] | None = N
 def say_file(model: nn.Module, weights: str | Path, licence: str = NOT_STATED) -> None:
     """Note on a network that its weights are a file's, with the names of its classes where the file has them."""
     say_origin(model, WeightsOrigin(TRAINED, Path(weights).name, licence))
-    if names := _classes_of_file(Path(weights)):
+    if names := classes_of_weights(Path(weights)):
         model.class_names = names  # type: ignore[assignment]
 
 
-def _classes_of_file(path: Path) -> tuple[str, ...]:
+def classes_of_weights(path: Path) -> tuple[str, ...]:
+    """Names of the classes that the header of a safetensors file has; none where it has none."""
     if path.suffix != ".safetensors":
         return ()
     from safetensors import safe_open

@@ -16,7 +16,7 @@ from gpunet.core.hub import asking_hub_once
 from gpunet.errors import ABSENT_EXIT_CODE, GpunetError, InvalidArgumentError, UnknownModelError, WeightsError
 from gpunet.model.entry import Entry
 from gpunet.model.network import GPUNet
-from gpunet.model.origin import DRAWN, NOT_STATED, TRAINED, UNTRAINED, WeightsOrigin, say_origin
+from gpunet.model.origin import DRAWN, NOT_STATED, TRAINED, UNTRAINED, WeightsOrigin, classes_of_weights, say_origin
 from gpunet.model.preprocessing import image_config, num_classes_of
 from gpunet.model.spec import NetworkSpec
 from gpunet.zoo.weights.loading import find_weights, load_weights
@@ -146,6 +146,8 @@ def model_from_entry(
         model.entry = entry
         model.transforms = functools.partial(_transforms, model)
     say_origin(model, _origin(entry, model, wanted, weights))
+    if weights is not None and (names := classes_of_weights(Path(weights))):
+        model.class_names = names
     return model.eval()
 
 

@@ -19,6 +19,7 @@ _LICENCES = (
     "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-sa-4.0", "cc0-1.0", "ecl-2.0", "epl-2.0", "eupl-1.2", "gpl-2.0",
     "gpl-3.0", "isc", "lgpl-3.0", "mit", "mpl-2.0", "ms-pl", "ncsa", "openrail", "postgresql", "unlicense", "zlib",
 )  # fmt: skip
+_CLASSES_SHOWN = 100
 _IMPORT = "import gpunet.registry  # makes 'gpunet' a model of timm's\n"
 
 
@@ -29,6 +30,7 @@ def model_card(publication: Publication) -> str:
         f"---\n{_front_matter(publication)}\n---\n\n# {publication.name}\n\n{_what_it_is(publication, spec)}",
         f"## Latency\n\n{_latency(publication)}",
         f"## Accuracy\n\n{_accuracy(publication)}",
+        *([] if publication.classes is None else [f"## Classes\n\n{_classes(publication.classes)}"]),
         f"## Use\n\n{_use(publication, spec)}",
         *([] if spec is None else [f"## Architecture\n\n{_architecture(publication, spec)}"]),
         f"## Training\n\n{_training(publication)}",
@@ -149,6 +151,13 @@ def _accuracy(publication: Publication) -> str:
     if accuracy.top5_percent is not None:
         rows.append(("top-5", f"{accuracy.top5_percent:g}", accuracy.dataset, accuracy.source))
     return f"{_table(('metric', '%', 'images', 'source'), rows)}\n\nThe network was {publication.how_trained}."
+
+
+def _classes(classes: Sequence[str]) -> str:
+    """Their names in the order of the outputs, as code, which nothing of Markdown or HTML gets out of."""
+    names = [re.sub(r"[\s`]+", " ", name).strip() for name in classes[:_CLASSES_SHOWN]]
+    more = "" if len(classes) <= _CLASSES_SHOWN else f" and {len(classes) - _CLASSES_SHOWN} more, which entry.json has"
+    return f"In the order of the outputs: {', '.join(f'`{name}`' for name in names)}{more}."
 
 
 def _use(publication: Publication, spec: NetworkSpec | None) -> str:
