@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpunet.model.decoding import UNREADABLE, decoded
+from gpunet.model.decoding import UNREADABLE, decoded, read_picture
+from gpunet.train.data.datasets import open_data
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 COLOUR = np.stack([GREY, 255 - GREY, np.full_like(GREY, 7)], axis=-1)
@@ -48,3 +49,15 @@ def test_a_damaged_picture_raises_what_is_known(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 8)
     with pytest.raises(UNREADABLE, match="decompression bomb"):
         decoded(path, "RGB")
+
+
+def test_a_note_to_turn_a_picture_is_left_unread_by_all(tmp_path: Path) -> None:
+    """As timm has it: EXIF's orientation 6, 'turn by a quarter'."""
+    wide = Image.fromarray(np.repeat(COLOUR, 2, axis=1))
+    note = wide.getexif()
+    note[0x0112] = 6
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    path = tmp_path / "train" / "a" / "0.png"
+    wide.save(path, exif=note)
+    for picture in (decoded(path, "RGB"), read_picture(path), open_data(tmp_path).dataset[0][0]):
+        assert np.array_equal(np.asarray(picture), np.asarray(wide))
