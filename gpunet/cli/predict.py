@@ -81,7 +81,7 @@ def predict(
         )  # fmt: skip
     if unreadable:
         console.note(f"{len(unreadable)} of {len(paths)} pictures could not be read.")
-    if no_pretrained and weights is None:
+    if predictor.untrained:
         console.note("The weights are untrained: the answers mean nothing.")
     if as_json:
         console.print_json(_report(model, predictor, found, unreadable))

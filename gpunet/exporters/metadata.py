@@ -143,9 +143,9 @@ def facts_of_file(path: Path, *, agreeing: bool = False) -> FileFacts:
     own = _own_metadata(path)
     said = {name.removeprefix("gpunet."): value for name, value in own.items()}
     batch = parsed_json(said.get("batch", "null"))
-    weights = parsed_json(said.get("weights", "null")) or {}
+    weights = WeightsOrigin.from_dict(parsed_json(said.get("weights", "null")))
     facts = FileFacts(
-        sidecar, said.get("entry"), said.get("spec"), said.get("spec_sha256"), WeightsOrigin(**weights),
+        sidecar, said.get("entry"), said.get("spec"), said.get("spec_sha256"), weights,
         said.get("weights_sha256"), None if batch is None else BatchProfile(**batch),
         parsed_json(said.get("preprocessing", "null")), tuple(parsed_json(said.get("classes", "[]"))),
     )  # fmt: skip
@@ -155,14 +155,10 @@ def facts_of_file(path: Path, *, agreeing: bool = False) -> FileFacts:
         _check_agreeing(path, facts, sidecar)
     return FileFacts(
         sidecar, sidecar.model or facts.model, facts.spec, sidecar.spec_sha256 or facts.spec_sha256,
-        _origin_in(sidecar) or facts.weights, sidecar.weights_sha256 or facts.weights_sha256,
+        WeightsOrigin.from_dict(sidecar.weights) if "state" in sidecar.weights else facts.weights,
+        sidecar.weights_sha256 or facts.weights_sha256,
         BatchProfile(*sidecar.batch), sidecar.preprocessing or facts.preprocessing, sidecar.classes or facts.classes,
     )  # fmt: skip
-
-
-def _origin_in(sidecar: Sidecar) -> WeightsOrigin | None:
-    said = {name: value for name, value in sidecar.weights.items() if name != "sha256"}
-    return WeightsOrigin(**said) if said else None
 
 
 def _check_agreeing(path: Path, own: FileFacts, sidecar: Sidecar) -> None:

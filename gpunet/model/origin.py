@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,12 @@ class WeightsOrigin:
         """Plain JSON types."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, data: object) -> WeightsOrigin:
+        """What `to_dict` gave, and later versions may add to; what is not said is NOT_STATED."""
+        said = data if isinstance(data, Mapping) else {}
+        return cls(**{each.name: str(said.get(each.name, NOT_STATED)) for each in fields(cls)})
+
 
 NOT_SAID = WeightsOrigin()
 DRAWN = WeightsOrigin(UNTRAINED, "drawn at random")
@@ -55,7 +61,7 @@ def origin_of(model: nn.Module) -> WeightsOrigin:
         return NOT_SAID
     origin, sample = said
     if sample == _sample(model):
-        return origin  # type: ignore[no-any-return]
+        return origin
     return WeightsOrigin(source=f"{origin.source}, and changed since")
 
 

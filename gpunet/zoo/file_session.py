@@ -121,7 +121,9 @@ def _engine(path: Path, runtime: str | None, precision: str | None) -> Session:
         raise _not_for(path, sidecar.runtime, runtime)
     if precision not in (None, sidecar.precision):
         raise _other_precision(path, sidecar.precision, precision)
-    return load_engine(path)
+    session = load_engine(path)
+    session.conditions = {**session.conditions, "file_precision": sidecar.precision}
+    return session
 
 
 def _not_for(path: Path, only: str, runtime: str) -> InvalidArgumentError:

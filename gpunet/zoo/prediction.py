@@ -14,8 +14,9 @@ import numpy as np
 
 from gpunet.core.arguments import checked_integer
 from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError
-from gpunet.exporters.metadata import facts_of_file
+from gpunet.exporters.metadata import FileFacts, facts_of_file
 from gpunet.model.classes import class_names, classes_of
+from gpunet.model.origin import UNTRAINED, origin_of
 from gpunet.zoo.file_session import image_config_of_file, session_from_file
 
 if TYPE_CHECKING:
@@ -53,9 +54,17 @@ class Predictor:
         session: runs the network.
         config: how it takes pictures: input_size, mean, std, interpolation, crop_pct.
         classes: their names in order; none for 'class 0', 'class 1', ...
+        untrained: its weights are said to be drawn at random, so that its answers mean nothing.
     """
 
-    def __init__(self, session: Session, config: Mapping[str, Any], classes: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        config: Mapping[str, Any],
+        classes: Sequence[str] | None = None,
+        *,
+        untrained: bool = False,
+    ) -> None:
         from gpunet.model.preprocessing import evaluation_transform
         from gpunet.train.evaluation.evaluate import runner_from_session
 
@@ -63,6 +72,7 @@ class Predictor:
         self.config = dict(config)
         self._run, _ = runner_from_session(session)
         self._transform = evaluation_transform(self.config)
+        self.untrained = untrained
         self._named = classes
         self._classes: tuple[str, ...] = ()
 
@@ -139,8 +149,8 @@ class ExportedNetwork(Predictor):
         runtime, runtime_version, precision, threads, device, input_shape, conditions: as of every session.
     """
 
-    def __init__(self, path: Path, session: Session, config: Mapping[str, Any], classes: Sequence[str] | None) -> None:
-        super().__init__(session, config, classes)
+    def __init__(self, path: Path, session: Session, config: Mapping[str, Any], facts: FileFacts) -> None:
+        super().__init__(session, config, facts.classes, untrained=facts.weights.state == UNTRAINED)
         self.path = path
         self.runtime, self.runtime_version = session.runtime, session.runtime_version
         self.precision, self.threads, self.device = session.precision, session.threads, session.device
@@ -168,7 +178,7 @@ def load_exported(path: str | Path, *, runtime: str | None = None, threads: int 
     path = Path(path).expanduser()
     session = session_from_file(path, runtime=runtime, threads=threads)
     facts = facts_of_file(path, agreeing=True)
-    return ExportedNetwork(path, session, image_config_of_file(path, facts.preprocessing, session), facts.classes)
+    return ExportedNetwork(path, session, image_config_of_file(path, facts.preprocessing, session), facts)
 
 
 def predictor_of(model: nn.Module, *, on: str | None = None, threads: int | None = None) -> Predictor:
@@ -186,5 +196,6 @@ def predictor_of(model: nn.Module, *, on: str | None = None, threads: int | None
     from gpunet.model.preprocessing import image_config
     from gpunet.train.processes import device_named
 
+    untrained = origin_of(model).state == UNTRAINED
     session = runtimes.get("pytorch").load(model.eval().to(device_named(on)), threads=threads)
-    return Predictor(session, image_config(model), classes_of(model))
+    return Predictor(session, image_config(model), classes_of(model), untrained=untrained)

@@ -118,6 +118,8 @@ def test_untrained_weights_are_said(folder: Path, tmp_path: Path, capsys: pytest
     path = tmp_path / "u.onnx"
     gpunet.export(gpunet.load(NAME, zoo=folder / "zoo", pretrained=False), path)
     assert f"The weights of {path} are untrained: its accuracy means nothing." in scored(capsys, folder, str(path))[1]
+    main(["predict", str(path), str(next((folder / "data" / "validation" / "zero").iterdir()))])
+    assert "The weights are untrained: the answers mean nothing." in capsys.readouterr().err
 
 
 def test_what_contradicts_itself_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -40,6 +40,12 @@ def test_what_learns_on_is_other_weights(tmp_path: Path) -> None:
     assert origin_of(model) == WeightsOrigin(source="drawn at random, and changed since")
 
 
+def test_what_a_later_version_adds_is_passed_over() -> None:
+    said = WeightsOrigin("trained", "a", "MIT")
+    assert WeightsOrigin.from_dict({**said.to_dict(), "sha256": "c", "more": 1}) == said
+    assert WeightsOrigin.from_dict(None) == WeightsOrigin()
+
+
 def test_a_module_of_ones_own_says_nothing() -> None:
     assert origin_of(GPUNet(SPEC)).state == "not stated"
 
