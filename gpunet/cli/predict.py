@@ -46,6 +46,7 @@ def predict(
             help="for an ONNX file: what runs it (default: the best that can)",
         ),
     ] = None,
+    precision: options.FilePrecision = None,
     threads: options.Threads = None,
     on: options.On = None,
     batch_size: Annotated[int, opt("--batch-size", "-b", metavar="N", min=1, help="images a run (default: 8)")] = 8,
@@ -59,8 +60,9 @@ def predict(
     """
     paths = _pictures(images)
     predictor = _predictor(
-        model, weights=weights, pretrained=not no_pretrained, runtime=runtime, threads=threads, on=on, zoo=zoo
-    )
+        model, weights=weights, pretrained=not no_pretrained, runtime=runtime, precision=precision, threads=threads,
+        on=on, zoo=zoo,
+    )  # fmt: skip
     found: dict[Path, list[Prediction]] = {}
     unreadable: dict[Path, str] = {}
     with ProgressBar("predicting", len(paths), shown=len(paths) > batch_size) as bar:
@@ -122,21 +124,22 @@ def _pictures(given: Sequence[Path]) -> list[Path]:
 
 
 def _predictor(
-    model: str, *, weights: Path | None, pretrained: bool, runtime: str | None, threads: int | None, on: str | None,
-    zoo: Sequence[Path] | None,
+    model: str, *, weights: Path | None, pretrained: bool, runtime: str | None, precision: str | None,
+    threads: int | None, on: str | None, zoo: Sequence[Path] | None,
 ) -> Predictor:  # fmt: skip
     from gpunet.zoo.file_session import file_named
     from gpunet.zoo.prediction import load_exported, predictor_of
 
     path = file_named(model)
     for_networks = {"--weights": weights, "--on": on, "--no-pretrained": None if pretrained else True}
-    wrong = [name for name, value in (for_networks if path else {"--runtime": runtime}).items() if value is not None]
+    for_files = {"--runtime": runtime, "--precision": precision}
+    wrong = [name for name, value in (for_networks if path else for_files).items() if value is not None]
     if wrong:
         raise InvalidArgumentError(
             f"{wrong[0]} is for {'a network' if path else 'an exported file'}, but MODEL is {model!r}.", "Leave it out."
         )
     if path is not None:
-        return load_exported(path, runtime=runtime, threads=threads)
+        return load_exported(path, runtime=runtime, precision=precision, threads=threads)
     from gpunet.zoo.named import network_named
 
     network = network_named(model, zoo=zoo, pretrained=pretrained, weights=weights, timm_too=True)

@@ -161,12 +161,15 @@ class ExportedNetwork(Predictor):
         return self.session.run(images)
 
 
-def load_exported(path: str | Path, *, runtime: str | None = None, threads: int | None = None) -> ExportedNetwork:
+def load_exported(
+    path: str | Path, *, runtime: str | None = None, precision: str | None = None, threads: int | None = None
+) -> ExportedNetwork:
     """Open a file that gpunet exported: `.predict(image)` gives its classes, `.run(images)` its logits.
 
     Args:
         path: .onnx, OpenVINO's .xml, or an engine (.engine, .plan) with its sidecar beside it.
         runtime: that is to run it, for ONNX; None for the best that can.
+        precision: to compute in: the file's own, or of one in fp16 'fp32'; None for the file's own where it can be had.
         threads: threads that compute; None for all available. Of no effect on a GPU.
 
     Raises:
@@ -176,7 +179,7 @@ def load_exported(path: str | Path, *, runtime: str | None = None, threads: int 
         RuntimeUnavailableError: (a RuntimeError) nothing here can run it; the hint says what can.
     """
     path = Path(path).expanduser()
-    session = session_from_file(path, runtime=runtime, threads=threads)
+    session = session_from_file(path, runtime=runtime, precision=precision, threads=threads)
     facts = facts_of_file(path, agreeing=True)
     return ExportedNetwork(path, session, image_config_of_file(path, facts.preprocessing, session), facts)
 

@@ -96,6 +96,8 @@ def test_untrained_weights_are_said(made: Path, capsys: pytest.CaptureFixture[st
         (["a.onnx", "pictures", "--no-pretrained"], InvalidArgumentError, "--no-pretrained is for a network", 2),
         (["a.onnx", "pictures", "-r", "tenserflow"], InvalidArgumentError, "runtime must be one of", 2),
         (["zoo", "pictures", "-r", "openvino"], InvalidArgumentError, "--runtime is for an exported file", 2),
+        (["zoo", "pictures", "-p", "fp32"], InvalidArgumentError, "--precision is for an exported file", 2),
+        (["a.onnx", "pictures", "-p", "fp16"], InvalidArgumentError, "it is in fp32, but precision is 'fp16'", 2),
     ],
     ids=lambda value: str(value)[:30],
 )
