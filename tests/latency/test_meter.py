@@ -10,7 +10,7 @@ from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.latency.layers.convolutional import ConvLayerKey, keys_from_spec
 from gpunet.latency.meter import LayerMeter, MeterSettings
 from gpunet.latency.records import LEAST_MS, TableConditions
-from gpunet.runtime.onnxruntime.runtime import has_half_kernels
+from gpunet.runtime.onnxruntime.arithmetic import computes_half
 
 QUICK = MeterSettings(min_repeats=3, agreeing=2, within_percent=20.0, max_time_s=0.05)
 KEY = ConvLayerKey("irb", 16, 28, 24, 5, 2, 2, hidden_channels=64, reduced_channels=4, activation="swish")
@@ -86,7 +86,7 @@ def test_what_cannot_be_measured_is_refused():
         LayerMeter(runtimes.get("onnxruntime"), threads=0)
     with pytest.raises(RuntimeUnavailableError, match="cannot run at fp16"):
         LayerMeter(runtimes.get("pytorch"), precision="fp16")
-    if not has_half_kernels():
+    if not computes_half():
         with pytest.raises(RuntimeUnavailableError, match="computes in fp32 on this processor, not in fp16"):
             LayerMeter(runtimes.get("onnxruntime"), precision="fp16")
     with pytest.raises(InvalidArgumentError, match=r"nn\.Module"):

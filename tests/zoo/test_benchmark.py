@@ -18,7 +18,7 @@ from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError, Unknown
 from gpunet.model.network import GPUNet
 from gpunet.model.parts import HeadSpec, StageSpec, StemSpec
 from gpunet.model.spec import NetworkSpec
-from gpunet.runtime.onnxruntime.runtime import has_half_kernels
+from gpunet.runtime.onnxruntime.arithmetic import computes_half
 from gpunet.runtime.timing import Measurement, NoisyMachineWarning, noise
 from gpunet.zoo.benchmark import benchmark, images_for
 
@@ -218,7 +218,7 @@ def test_wrong_arguments_are_refused(model: GPUNet, how: dict[str, Any], message
 
 
 def test_a_network_is_measured_in_half_too(model: GPUNet) -> None:
-    if has_half_kernels():
+    if computes_half():
         assert benchmark(model, runtime="onnxruntime", precision="fp16", **_quick()).conditions["precision"] == "fp16"
         return
     said = "'onnxruntime' computes in fp32 on this processor, not in fp16"

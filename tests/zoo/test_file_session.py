@@ -16,7 +16,7 @@ from gpunet.exporters.deployment import deploy
 from gpunet.model.network import GPUNet
 from gpunet.model.parts import HeadSpec, StageSpec, StemSpec
 from gpunet.model.spec import NetworkSpec
-from gpunet.runtime.onnxruntime.runtime import has_half_kernels
+from gpunet.runtime.onnxruntime.arithmetic import computes_half
 from gpunet.zoo.benchmark import benchmark
 from gpunet.zoo.file_session import file_named, session_from_file
 
@@ -57,7 +57,7 @@ def test_the_precision_is_what_is_computed(files: Path, name: str) -> None:
     clock = itertools.count(0, 0.01).__next__
     got = benchmark(files / name, runtime=runtime, batch_size=2, threads=1, clock=clock)
     held = name.partition(".")[0]
-    computed = "fp32" if held == "fp16" and not has_half_kernels() else held
+    computed = "fp32" if held == "fp16" and not computes_half() else held
     assert (got.conditions["file_precision"], got.conditions["precision"]) == (held, computed)
     assert (got.conditions["runtime"], got.conditions["model"]) == (runtime, name)
 

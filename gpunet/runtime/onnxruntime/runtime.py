@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +19,7 @@ from gpunet.runtime.base import (
 )
 from gpunet.runtime.formats import Int8Layout
 from gpunet.runtime.onnx_precision import graph_precision, require_int8
+from gpunet.runtime.onnxruntime.arithmetic import computes_half
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +60,7 @@ class OnnxRuntime:
         network = onnx_source(self.name, source)
         if precision == "int8":
             require_int8(network)
-        if precision == "fp32" and has_half_kernels() and graph_precision(network) == "fp16":
+        if precision == "fp32" and computes_half() and graph_precision(network) == "fp16":
             raise RuntimeUnavailableError(
                 "ONNX Runtime computes a half graph in fp16 on this processor, not in fp32.",
                 "Load the network with precision='fp16'.",
@@ -82,27 +81,8 @@ class OnnxRuntime:
                 f"ONNX Runtime {self.version()} cannot load this network: {error}",
                 "Is it a whole ONNX file, of an opset that this version knows?",
             ) from error
-        computed = "fp32" if precision == "fp16" and not has_half_kernels() else precision
+        computed = "fp32" if precision == "fp16" and not computes_half() else precision
         return OnnxRuntimeSession(loaded, self.version(), computed)
-
-
-@functools.cache
-def has_half_kernels() -> bool:
-    """Whether ONNX Runtime computes convolutions in half here, as its own optimised graph of one says."""
-    ort, onnx = importlib.import_module("onnxruntime"), importlib.import_module("onnx")
-    half = onnx.TensorProto.FLOAT16
-    ports = [onnx.helper.make_tensor_value_info(name, half, [1, 1, 4, 4]) for name in "xy"]
-    weight = onnx.helper.make_tensor("w", half, [1, 1, 1, 1], [1.0])
-    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"])
-    graph = onnx.helper.make_graph([node], "half", [ports[0]], [ports[1]], [weight])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3  # it warns that what it writes is for this processor
-    with tempfile.TemporaryDirectory(prefix="gpunet-") as folder:
-        options.optimized_model_filepath = str(Path(folder, "optimised.onnx"))
-        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        optimised = onnx.load(options.optimized_model_filepath)
-    return all(each.op_type != "Cast" for each in optimised.graph.node)
 
 
 class OnnxRuntimeSession:

@@ -8,7 +8,7 @@ import pytest
 from gpunet.cli.main import main
 from gpunet.errors import ExportError, InvalidArgumentError, UnknownModelError
 from gpunet.exporters.deployment import deploy
-from gpunet.runtime.onnxruntime.runtime import has_half_kernels
+from gpunet.runtime.onnxruntime.arithmetic import computes_half
 from gpunet.zoo.catalog import entry_named
 from gpunet.zoo.models import model_from_entry
 
@@ -57,7 +57,7 @@ def test_bench_measures_files_beside_networks(zoo, tmp_path, capsys):
     main(["bench", str(path), "--zoo", str(zoo), "--runtime", "onnxruntime", "--rounds", "1"])
     text = capsys.readouterr().out
     row = next(line.split() for line in text.splitlines() if line.startswith(str(path)))
-    computed = "fp16" if has_half_kernels() else "fp32"
+    computed = "fp16" if computes_half() else "fp32"
     assert row[1:6] == ["file", "-", "onnxruntime", computed, "32"]
     assert (f"{path} holds fp16, which is computed in fp32 here." in text) == (computed == "fp32")
     assert "order by latency" not in text
