@@ -23,8 +23,8 @@ def computes_half() -> bool:
     weights = [numpy_helper.from_array(np.ones(shape, np.float16), name)
                for name, shape in (("kernel", (8, 8, 1, 1)), ("matrix", (8, 8)))]  # fmt: skip
     nodes = [helper.make_node("Conv", ["x", "kernel"], ["map"]), helper.make_node("MatMul", ["map", "matrix"], ["y"])]
-    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT16, [1, 8, 8, 8])] for name in ("x", "y")]
-    graph = helper.make_graph(nodes, "half", *ends, weights)
+    entering, leaving = (helper.make_tensor_value_info(name, TensorProto.FLOAT16, [1, 8, 8, 8]) for name in ("x", "y"))
+    graph = helper.make_graph(nodes, "half", [entering], [leaving], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     ort = importlib.import_module("onnxruntime")
     options = ort.SessionOptions()
