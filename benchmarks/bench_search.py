@@ -4,6 +4,7 @@
     python benchmarks/bench_search.py --simulate --workers 30 --trials 100 --wait-s 60
     python benchmarks/bench_search.py --faults 10               # ten minutes of real trials, workers killed at random
     python benchmarks/bench_search.py --faults 10 --storage postgresql
+    python benchmarks/bench_search.py --faults 1 --kills 30 --stops 10
     python benchmarks/bench_search.py --compare --cache top1.json   # five seeds, every network trained for real once
 
 Each prints its tables and a line that begins with PASS or FAIL; after a FAIL the exit code is 1.
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="N",
         help="between two kills, at least and at most (default: 2 10)",
     )
+    soak.add_argument("--kills", type=int, default=0, metavar="N", help="at least (default: as the time allows)")
+    soak.add_argument("--stops", type=int, default=0, metavar="N", help="workers asked to leave (default: 0)")
     soak.add_argument("--seed", type=int, default=0, metavar="N", help="of when which worker is killed (default: 0)")
     comparison = parser.add_argument_group("--compare")
     comparison.add_argument(

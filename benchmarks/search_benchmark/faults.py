@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from gpunet.core import console
+from gpunet.errors import PREEMPTED_EXIT_CODE
 from gpunet.testing.servers import PostgreSQL
 from search_benchmark import small
 from search_benchmark.counted_worker import steps_of
@@ -31,6 +33,7 @@ from search_benchmark.counted_worker import steps_of
 if TYPE_CHECKING:
     from gpunet.search.study.study import Study
 
+KILL, STOP = "kill", "stop"
 _MANY = 100_000  # trials, until the time is over
 _LOOK_S = 0.1
 _LAST_S = 300.0  # for what is under way when the time is over
@@ -49,7 +52,7 @@ class Workers:
     def __init__(self, command: list[str], log: IO[bytes]) -> None:
         self._command, self._log = command, log
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.killed = 0
+        self.killed = self.stopped = 0
 
     def start(self) -> None:
         """One more."""
@@ -67,6 +70,15 @@ class Workers:
         process.kill()
         process.wait()
         self.killed += 1
+
+    def stop(self, number: int) -> list[str]:
+        """Ask one of them to leave; what was wrong with how it did."""
+        process = self.processes.pop(number)
+        process.terminate()
+        self.stopped += 1
+        code = process.wait(_LAST_S)
+        as_it_should = (PREEMPTED_EXIT_CODE, -signal.SIGTERM)  # of one that was still importing: its own default
+        return [] if code in as_it_should else [f"a worker that was asked to leave ended with exit code {code}"]
 
     def gone(self) -> list[int]:
         """Exit codes of those that have ended by themselves since."""
@@ -105,7 +117,8 @@ def soak(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
         said = (folder / "workers.log").read_text(errors="replace")
         body = {
             "storage": args.storage, "workers": args.workers, "took_s": time.monotonic() - began_s,
-            "killed": workers.killed, "outages": outage_count, **examined(study, said, workers.killed),
+            "killed": workers.killed, "stopped": workers.stopped, "outages": outage_count,
+            **examined(study, said, workers.killed + workers.stopped),
         }  # fmt: skip
         faults += body.pop("faults")
         if faults:
@@ -117,7 +130,7 @@ def soak(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
 
 
 def _disturbed(workers: Workers, study: Study, args: argparse.Namespace, outages: list[Callable[[], Any]]) -> list[str]:
-    """Kill and start workers until the time is over, and wait until those that are left have spent the budget."""
+    """End and start workers until the time is over and enough were ended, and wait for the budget's end."""
     generator = np.random.default_rng(args.seed)
     faults: list[str] = []
     for _ in range(args.workers):
@@ -127,9 +140,10 @@ def _disturbed(workers: Workers, study: Study, args: argparse.Namespace, outages
         time.sleep(_LOOK_S)
     now_s = time.monotonic()
     end_s = now_s + 60 * args.faults
+    ends = generator.permutation([KILL] * args.kills + [STOP] * args.stops).tolist()
     times_s = [now_s + 60 * args.faults * (number + 1) / (len(outages) + 1) for number in range(len(outages))]
     next_s = now_s + generator.uniform(*args.kill_s)
-    while time.monotonic() < end_s:
+    while time.monotonic() < end_s or ends:
         time.sleep(_LOOK_S)
         if times_s and time.monotonic() >= times_s[0]:
             times_s.pop(0)
@@ -138,7 +152,11 @@ def _disturbed(workers: Workers, study: Study, args: argparse.Namespace, outages
             faults.append(f"a worker ended with exit code {code}")
             workers.start()
         if time.monotonic() >= next_s:
-            workers.kill(int(generator.integers(len(workers.processes))))
+            number = int(generator.integers(len(workers.processes)))
+            if ends and ends.pop() == STOP:
+                faults += workers.stop(number)
+            else:
+                workers.kill(number)
             workers.start()
             next_s = time.monotonic() + generator.uniform(*args.kill_s)
     study.set_max_trials(len(study.frozen()) + 2 * args.workers)  # those that were given and are not made yet fit in

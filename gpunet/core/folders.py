@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from gpunet.core.placing import PART, put
 from gpunet.errors import ExportError
 
 
@@ -23,7 +24,7 @@ def staging(parent: str | Path) -> Iterator[Path]:
     folder: Path | None = None
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=parent, prefix=".", suffix=".part"))
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=".", suffix=PART))
         folder.chmod(0o777 & ~_umask())
         yield folder
     except OSError as error:
@@ -55,9 +56,7 @@ def atomic_folder(path: str | Path, *, ours: Callable[[Path], bool]) -> Iterator
         made = stage / "new"
         made.mkdir()
         yield made
-        if path.exists():
-            os.replace(path, stage / "old")
-        os.replace(made, path)
+        put(made, path)
 
 
 def _umask() -> int:

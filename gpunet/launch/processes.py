@@ -7,6 +7,7 @@ when this one is asked to leave, so are all the others, and when it dies they no
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from gpunet.launch.child import KILL_AFTER_S, LAST_WORDS_S, LEFT, Child, Job
 _USAGE = 2  # exit code of a process that was started wrongly: it would end so again
 _RESTARTS = 3
 _LOOK_S = 0.05
+ORPHANED_S = 2.0  # that a process may take to leave when the one that started it is dead; two, one below the other, 4
 
 
 class Fleet:
@@ -150,12 +152,17 @@ def gpunet_command(*arguments: str) -> list[str]:
 
 
 def asked_by_end_of_input() -> Callable[[], bool]:
-    """Whether the process at the other end of standard input has ended; reads it in a thread."""
+    """Whether the process at the other end of standard input has ended; reads it in a thread.
+
+    A process that has not left by itself ORPHANED_S after that is ended: nobody else will.
+    """
     ended = threading.Event()
 
     def read() -> None:
         sys.stdin.read()
         ended.set()
+        time.sleep(ORPHANED_S)
+        os._exit(LEFT)
 
     threading.Thread(target=read, daemon=True).start()
     return ended.is_set

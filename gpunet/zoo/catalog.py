@@ -21,6 +21,7 @@ from typing import Any
 
 from gpunet.core.files import atomic_path
 from gpunet.core.json_files import parsed_json
+from gpunet.core.placing import folders_in
 from gpunet.core.versions import body_of
 from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, EntryError, InvalidArgumentError, UnknownModelError
 from gpunet.model.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource, check_entry_name
@@ -160,8 +161,7 @@ def _scan(folder: Path) -> tuple[list[Entry], list[LatencyRecord]]:
                 f"{folder.parent} is a folder of tools/populate_zoo.py's that has published no entry yet.",
                 "Run the same command again: it goes on to the end.",
             )
-    children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
-    places = [folder, *(child for child in children if (child / ENTRY).is_file())]
+    places = [folder, *(child for child in folders_in(folder) if (child / ENTRY).is_file())]
     entries = [entry for place in places for path in sorted(place.glob("*.json")) if (entry := read_entry(path))]
     records = [record for place in places for path in sorted(place.glob("*.csv")) for record in read_records(path)]
     return entries, records

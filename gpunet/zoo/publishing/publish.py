@@ -7,18 +7,16 @@ model card; publication.json holds tier, estimate, recipe, seed and versions, fo
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
 from gpunet.core.files import atomic_path, write_text
+from gpunet.core.folders import staging
+from gpunet.core.placing import put, tidied
 from gpunet.errors import EntryError
 from gpunet.model.origin import weights_bytes
 from gpunet.zoo.catalog import catalog, write_records
@@ -34,8 +32,9 @@ from gpunet.zoo.weights.nvidia import faults
 def publish_entry(zoo: str | Path, publication: Publication, *, replace: bool = False) -> Path:
     """Write `zoo/NAME`, whole or not at all; returns that folder.
 
-    The files are written into a hidden folder beside it, read back, and moved into place. To publish the same content
-    again changes nothing. While an entry is replaced there is a moment in which it is in neither place.
+    The files are written into a hidden folder beside it, read back, and put into place in one step: whoever reads the
+    zoo, and whenever this process is killed, there is the old entry or the new one. To publish the same content again
+    changes nothing. Others who publish into the same zoo wait.
 
     Args:
         zoo: the folder of the entries; made if it is not there.
@@ -45,45 +44,22 @@ def publish_entry(zoo: str | Path, publication: Publication, *, replace: bool = 
     Raises:
         EntryError: (a ValueError) the package's zoo has the name, another content is there, the folder holds files
             that are not an entry's, or the weights are not the model's.
+        ExportError: (a RuntimeError) the zoo cannot be written; what was there is there.
     """
     if publication.name in catalog():
         raise EntryError(f"the package's zoo has an entry {publication.name!r} already.", "Give yours another name.")
     zoo = Path(zoo).expanduser()
     folder = zoo / publication.name
-    zoo.mkdir(parents=True, exist_ok=True)
-    with _hidden_folder(folder) as made:
+    with tidied(zoo), staging(zoo) as made:
         _write(made, publication)
         if catalog(made)[publication.name].records != tuple(publication.records):
             raise EntryError(
                 f"{publication.name}: its latency records are not the same once written.",
                 "Give conditions of plain JSON types, and numbers that are finite.",
             )
-        if _is_there(folder, made, replace=replace):
-            return folder
-        if folder.exists():
-            with _hidden_folder(folder) as old:
-                os.replace(folder, old / folder.name)
-                try:
-                    os.replace(made, folder)
-                except OSError:
-                    os.replace(old / folder.name, folder)
-                    raise
-        else:
-            os.replace(made, folder)
+        if not _is_there(folder, made, replace=replace):
+            put(made, folder)
     return folder
-
-
-@contextlib.contextmanager
-def _hidden_folder(beside: Path) -> Iterator[Path]:
-    """An empty folder beside another, which readers of the zoo pass over; what is left of it goes at the end."""
-    made = Path(tempfile.mkdtemp(dir=beside.parent, prefix=f".{beside.name}.", suffix=".part"))
-    try:
-        umask = os.umask(0)
-        os.umask(umask)
-        made.chmod(0o777 & ~umask)
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def _is_there(folder: Path, made: Path, *, replace: bool) -> bool:

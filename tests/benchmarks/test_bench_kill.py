@@ -1,0 +1,51 @@
+"""kill -9 at chosen moments: what the benchmark counts, in small."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from kill_benchmark.events import completed, killed_after, killed_before, moments, spread
+from kill_benchmark.publishing import publishing
+
+
+def write_two(folder: Path) -> None:
+    (folder / "one").write_text("1")
+    os.replace(folder / "one", folder / "two")
+
+
+def test_a_process_is_killed_before_each_change_to_a_file(tmp_path: Path) -> None:
+    count = moments(lambda: write_two(tmp_path))
+    assert count == 2
+    (tmp_path / "two").unlink()
+    assert killed_before(1, lambda: write_two(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    assert killed_before(2, lambda: write_two(tmp_path))
+    assert [each.name for each in tmp_path.iterdir()] == ["one"]
+    assert not killed_before(3, lambda: write_two(tmp_path))
+    assert [each.name for each in tmp_path.iterdir()] == ["two"]
+
+
+def test_one_that_ends_first_is_not_killed() -> None:
+    assert not killed_after(600, lambda: None)
+    assert killed_after(0, lambda: os.read(os.pipe()[0], 1))
+
+
+def test_an_error_of_the_child_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ChildProcessError, match="ended with 1, unkilled"):
+        completed(lambda: int("x"))
+    assert "invalid literal" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("wanted", "found"), [(None, [1, 2, 3, 4]), (2, [1, 3]), (6, [1, 2, 3, 4, 1, 2])])
+def test_moments_are_aimed_at_evenly(wanted: int | None, found: list[int]) -> None:
+    assert list(spread(4, wanted)) == found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("swaps", [True, False])
+def test_a_killed_publisher_leaves_the_old_entry_or_the_new_one(swaps: bool) -> None:
+    counts = publishing(12, swaps=swaps)
+    assert (counts.killed, counts.faults) == (12, [])
+    assert counts.passed
