@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from gpunet.core.device import LOCAL
 from gpunet.zoo.catalog import Zoo, catalog, entry_named, names_like
 from gpunet.zoo.query import Query, best, recorded_devices
+from gpunet.zoo.scope import scope_of
 
 if TYPE_CHECKING:
     from gpunet.model.network import GPUNet
@@ -28,6 +29,7 @@ def create(
     precision: str | None = None,
     include_nominal: bool = False,
     include_baselines: bool = False,
+    dataset: str | None = None,
     zoo: Zoo = None,
     pretrained: bool = True,
     weights: str | Path | None = None,
@@ -39,8 +41,8 @@ def create(
     entry of `zoo` brings its record to the machine that it was measured on, and is not measured again.
 
     Args:
-        device, max_ms, min_top1, max_params, batch_size, runtime, precision, include_nominal, include_baselines, zoo:
-            the conditions of `gpunet.find`; max_ms in milliseconds for the whole batch, None for no budget.
+        device, max_ms, min_top1, max_params, batch_size, runtime, precision, include_nominal, include_baselines,
+        dataset, zoo: the conditions of `gpunet.find`; max_ms in milliseconds for the whole batch, None for no budget.
         pretrained: load the network's weights; False leaves it freshly initialised.
         weights: a file to load them from: safetensors, or NVIDIA's `.pth.tar` or zip.
         model_kwargs: the model's own, e.g. num_classes=10, in_chans=1, drop_rate=0.2, features_only=True.
@@ -57,7 +59,7 @@ def create(
     """
     query = Query(
         device=device, max_ms=max_ms, min_top1=min_top1, max_params=max_params, batch_size=batch_size, runtime=runtime,
-        precision=precision, include_nominal=include_nominal, include_baselines=include_baselines,
+        precision=precision, include_nominal=include_nominal, include_baselines=include_baselines, dataset=dataset,
     )  # fmt: skip
     match = best(query, zoo)
     from gpunet.zoo.models import model_from_entry
@@ -97,18 +99,30 @@ def load(
 
 
 def list_models(
-    pattern: str | Sequence[str] | None = None, *, include_baselines: bool = False, zoo: Zoo = None
+    pattern: str | Sequence[str] | None = None,
+    *,
+    include_baselines: bool = False,
+    dataset: str | None = None,
+    zoo: Zoo = None,
 ) -> list[str]:
     """Names for `load`: NVIDIA's seven, those in `zoo`, and with `include_baselines` the paper's that timm builds.
 
     Args:
         pattern: with * and ? for any letters, such as 'gpunet_p*'; or several. Default: all.
         include_baselines: the paper's baselines too.
+        dataset: only those with an accuracy on it, as `gpunet.find` takes it. Default: all.
         zoo: folders of one's own entries.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) no accuracy is of that data set.
     """
     entries = catalog(zoo)
-    chosen = (entries[name] for name in names_like(entries, pattern))
-    return [e.name for e in chosen if e.buildable and (include_baselines or e.role != "baseline")]
+    if dataset is None:
+        known = [e for e in entries.values() if e.buildable and (include_baselines or e.role != "baseline")]
+    else:
+        found = scope_of(entries.values(), dataset, baselines=include_baselines).entries
+        known = [entry for entry in found if entry.dataset is not None]
+    return names_like((entry.name for entry in known), pattern)
 
 
 def list_devices(*, zoo: Zoo = None) -> list[str]:

@@ -25,6 +25,7 @@ def find(
     precision: options.Precision = None,
     include_nominal: options.IncludeNominal = False,
     baselines: options.Baselines = False,
+    dataset: options.Dataset = None,
     refresh: Annotated[
         bool, opt("--refresh", help="on 'local': measure all anew, in place of the figures that are kept")
     ] = False,
@@ -33,10 +34,11 @@ def find(
 ) -> None:
     """Networks that fit a latency budget on a device, the most accurate first.
 
-    Where several records of a network apply, the slowest decides. Nothing fits: the nearest networks are named, and
-    the exit code is 3.
+    Where several records of a network apply, the slowest decides. Accuracies of other images than --dataset's are left
+    out, and counted. Nothing fits: the nearest networks are named, and the exit code is 3.
     """
-    from gpunet.zoo.query import Query, best, candidates, satisfies
+    from gpunet.zoo.query import Query, best, fitting
+    from gpunet.zoo.scope import left_out_text
 
     query = Query(
         device=device,
@@ -48,12 +50,15 @@ def find(
         precision=precision,
         include_nominal=include_nominal,
         include_baselines=baselines,
+        dataset=dataset,
     )
-    matches = [match for match in candidates(query, zoo, refresh=refresh) if satisfies(match, query)]
+    matches = fitting(query, zoo, refresh=refresh)
     if not matches:
         best(query, zoo)  # raises NothingFitsError, with the nearest networks
     if as_json:
-        console.print_json([match.to_dict() for match in matches])
+        found = [match.to_dict() for match in matches]
+        about = {"device": device, "batch_size": batch_size, "dataset": matches.dataset, "left_out": matches.left_out}
+        console.print_json({**about, "matches": found})
         return
     sources = console.Footnotes()
     rows = []
@@ -77,4 +82,6 @@ def find(
         "model", "top-1 %>", "params M>", "ms>", "kind", "statistic", "board", "precision", "runtime", "source"
     )  # fmt: skip
     print(console.table(columns, rows))
-    print(f"\n{sources}")
+    print(f"\nTop-1 is on {matches.dataset}.\n\n{sources}")
+    if matches.left_out:
+        console.note(left_out_text(matches.dataset, matches.left_out))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from gpunet.cli import options
 from gpunet.cli.command import command
 from gpunet.core import console
+from gpunet.core.text import printable
 from gpunet.model.spec_table import parts_of
 
 if TYPE_CHECKING:
-    from gpunet.model.entry import Entry
+    from gpunet.model.entry import Entry, LatencyRecord
     from gpunet.model.spec import NetworkSpec
+
+_SHOWN_CONCURRENCIES = (8, 64, 128, 256)
 
 
 @command("info", panel="Ask", examples=["gpunet info gpunet_1", "gpunet info run0 --json"])
@@ -26,18 +30,19 @@ def info(name: options.Model, zoo: options.Zoo = None, as_json: options.Json = F
 
     entry = entry_named(name, zoo)
     if as_json:
-        console.print_json(entry.to_dict())
+        console.print_json({**entry.to_dict(), **_published(entry)})
         return
-    heading = f"{entry.name} ({entry.title})" if entry.title else entry.name
-    print(heading)
+    print(printable(f"{entry.name} ({entry.title})" if entry.title else entry.name))
     facts = list(_facts(entry))
     width = max(len(label) for label, _ in facts)
     for label, value in facts:
-        print(f"  {label:{width}}  {value}")
+        print(f"  {label:{width}}  {printable(value)}")
     if entry.spec is not None:
         print(f"\n{_stages(entry.spec, entry.in_chans, entry.num_classes)}")
     if entry.records:
         print(f"\n{_records(entry)}")
+    for said in _beside(entry):
+        print(f"\n{said}")
 
 
 def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
@@ -45,6 +50,8 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "architecture", entry.architecture or "none: only figures are known"
     if entry.accuracy is not None:
         yield "top-1", f"{entry.accuracy.top1_percent:g} % on {entry.accuracy.dataset} ({entry.accuracy.source})"
+    if entry.distilled is not None:
+        yield "trained", f"with{'' if entry.distilled else 'out'} distillation"
     if entry.parameters is not None:
         yield "parameters", f"{entry.parameters:,}"
     if entry.multiply_adds is not None:
@@ -110,9 +117,45 @@ def _records(entry: Entry) -> str:
             record.batch_size,
             record.precision,
             f"{record.runtime} {record.runtime_version}".strip(),
-            sources.number(record.source),
+            sources.number(record.source) + _repeats(record, sources),
         )
         for record in entry.records
     ]
     columns = ("ms>", "kind", "statistic", "chip", "board", "batch>", "precision", "runtime", "source")
     return f"{console.table(columns, rows)}\n\n{sources}"
+
+
+def _repeats(record: LatencyRecord, sources: console.Footnotes) -> str:
+    return f", the measurement of {sources.number(record.same_as)} again" if record.same_as else ""
+
+
+def _published(entry: Entry) -> dict[str, Any]:
+    """What was published of it beside its latencies: Triton under load, the paper's Table 4."""
+    from gpunet.zoo import published
+
+    own = entry.role != "own"  # another's entry may have the name
+    online = [asdict(each) for each in published.online_figures() if own and each.model == entry.name]
+    detection = [asdict(each) for each in published.detections() if own and each.model == entry.name]
+    return {"triton_online": online, "detection": detection}
+
+
+def _beside(entry: Entry) -> Iterator[str]:
+    from gpunet.zoo import published
+
+    found = _published(entry)
+    if found["triton_online"]:
+        columns = ("requests at a time>", "images/s>", "p50 ms>", "p99 ms>", "board")
+        rows = [
+            (each["concurrency"], f"{each['throughput_ips']:g}", each["p50_ms"], each["p99_ms"], each["board"])
+            for each in found["triton_online"]
+            if each["concurrency"] in _SHOWN_CONCURRENCIES
+        ]
+        count = len(found["triton_online"])
+        yield f"Under load, {len(rows)} of {count} rows (--json has all):\n{console.table(columns, rows)}"
+        yield f"Source: {published.TRITON_SOURCE}"
+    for each in found["detection"]:
+        yield (
+            f"As the backbone of {each['method']} at {published.DETECTION_INPUT} px: {each['latency_ms']:g} ms by "
+            f"TensorRT, mAP {each['map_percent']:g} % on COCO\n"
+            f"Source: {published.TABLE_4}, which states neither GPU nor batch size nor precision"
+        )

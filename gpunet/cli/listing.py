@@ -22,6 +22,9 @@ def list_models(
     ] = None,
     devices: Annotated[bool, opt("--devices", help="the devices with latency figures instead")] = False,
     baselines: Annotated[bool, opt("--baselines", help="the paper's baselines too")] = False,
+    dataset: Annotated[
+        str | None, opt("--dataset", metavar="NAME", help="only those with an accuracy on it: digits (default: all)")
+    ] = None,
     zoo: options.Zoo = None,
     as_json: options.Json = False,
 ) -> None:
@@ -31,9 +34,14 @@ def list_models(
             raise UsageError(f"--devices lists all, but {patterns[0]!r} is given too.", "Leave one of them out.")
         _devices(zoo, as_json=as_json)
         return
+    from gpunet.model.entry import counted_once
     from gpunet.zoo.catalog import catalog, names_like
+    from gpunet.zoo.scope import scope_of
 
     known = {name: entry for name, entry in catalog(zoo).items() if baselines or entry.role != "baseline"}
+    if dataset is not None:
+        found = scope_of(known.values(), dataset, baselines=True, figures_only=True).entries
+        known = {entry.name: entry for entry in found if entry.dataset is not None}
     entries = [known[name] for name in names_like(known, patterns or None)]
     if not entries:
         raise NothingFitsError(
@@ -46,10 +54,11 @@ def list_models(
             "role": entry.role,
             "architecture": entry.architecture,
             "top1_percent": entry.top1_percent,
+            "dataset": entry.dataset,
             "parameters": entry.parameters,
             "multiply_adds": entry.multiply_adds,
             "input_px": entry.input_px,
-            "records": len(entry.records),
+            "records": len(counted_once(entry.records)),
         }
         for entry in entries
     ]
@@ -65,18 +74,31 @@ def list_models(
             console.billions(each["multiply_adds"]),
             each["input_px"],
             each["records"],
+            each["dataset"],
         )
         for each in facts
     ]
-    columns = ("model", "role", "top-1 %>", "params M>", "multiply-adds G>", "input px>", "latency records>")
+    columns = (
+        "model",
+        "role",
+        "top-1 %>",
+        "params M>",
+        "multiply-adds G>",
+        "input px>",
+        "latency records>",
+        "top-1 is on",
+    )
     print(console.table(columns, rows))
 
 
 def _devices(zoo: Sequence[Path] | None, *, as_json: bool) -> None:
     from gpunet.core.device import CHIPS
+    from gpunet.model.entry import counted_once
     from gpunet.zoo.catalog import catalog
 
-    records = [record for entry in catalog(zoo).values() for record in entry.records]
+    entries = catalog(zoo).values()
+    records = [record for entry in entries for record in entry.records]
+    counted = [record for entry in entries for record in counted_once(entry.records)]
     aliases = {chip.name: list(chip.aliases) for chip in CHIPS}
     facts: list[dict[str, Any]] = []
     for chip, board in sorted({(record.chip, record.board) for record in records}):
@@ -91,7 +113,7 @@ def _devices(zoo: Sequence[Path] | None, *, as_json: bool) -> None:
                 "runtimes": sorted({f"{record.runtime} {record.runtime_version}".strip() for record in own}),
                 "kinds": sorted({record.kind for record in own}),
                 "models": len({record.model for record in own}),
-                "records": len(own),
+                "records": sum((record.chip, record.board) == (chip, board) for record in counted),
             }
         )
     if as_json:

@@ -111,6 +111,12 @@ Threads = Annotated[
 ]
 Version = Annotated[bool, opt("--version", help="print the version and end", callback=_say_version, is_eager=True)]
 IncludeNominal = Annotated[bool, opt("--include-nominal", help="let nominal figures (the label of a tier) count too")]
+Dataset = Annotated[
+    str | None,
+    opt("--dataset", metavar="NAME",
+        help="images whose accuracies count, such as digits (default: ImageNet-1k validation); others are never "
+        "ranked with them"),
+]  # fmt: skip
 Baselines = Annotated[bool, opt("--baselines", help="the paper's baselines that timm can build, too")]
 Weights = Annotated[
     Path | None, opt("--weights", metavar="FILE", help="safetensors, or NVIDIA's .pth.tar or zip, in place of its own")

@@ -14,6 +14,7 @@ from gpunet.core.pictures import checked_picture
 
 if TYPE_CHECKING:
     from gpunet.model.entry import Match
+    from gpunet.zoo.published import Reproduced
 
 
 @command(
@@ -32,15 +33,20 @@ def pareto(
     runtime: options.Runtime = None,
     precision: options.Precision = None,
     include_nominal: options.IncludeNominal = False,
+    dataset: options.Dataset = None,
     zoo: options.Zoo = None,
     as_json: options.Json = False,
 ) -> None:
     """Latency against accuracy on a device, and which networks are on the frontier.
 
-    With --baselines, on gv100, this is the paper's Fig. 1B. Where several records of a network apply, the slowest
-    counts: the released networks are shown at no better than their published figures.
+    With --baselines, on gv100, this is the paper's Fig. 1B, and its Table 3 with the speed-ups as published and as its
+    latencies give them. Where several records of a network apply, the slowest counts: the released networks are shown
+    at no better than their published figures. Networks trained with and without distillation have frontiers of their
+    own too.
     """
+    from gpunet.zoo.published import reproduced_table_3
     from gpunet.zoo.query import Query, best, candidates, device_named
+    from gpunet.zoo.scope import left_out_text
 
     if plot is not None:
         checked_picture(plot, "--plot")
@@ -51,24 +57,33 @@ def pareto(
         precision=precision,
         include_nominal=include_nominal,
         include_baselines=baselines,
+        dataset=dataset,
     )
-    matches = [m for m in candidates(query, zoo, figures_only=baselines) if m.top1_percent is not None]
+    found = candidates(query, zoo, figures_only=baselines)
+    matches = [match for match in found if match.top1_percent is not None]
     if not matches:
         best(query, zoo)  # raises NothingFitsError, naming what is recorded
     matches.sort(key=lambda match: (match.latency_ms, match.name))
     points = [_point(match) for match in matches]
+    compared = reproduced_table_3(matches)
     if as_json:
         facts = [_facts(match, point, points) for match, point in zip(matches, points, strict=True)]
-        console.print_json({"device": device, "batch_size": batch_size, "points": facts})
+        about = {"device": device, "batch_size": batch_size, "dataset": found.dataset, "left_out": found.left_out}
+        fronts = {kind: [each.name for each in frontier(some)] for kind, some in _kinds(matches, points).items()}
+        console.print_json({**about, "frontiers": fronts, "points": facts, "table_3": list(map(_row_facts, compared))})
     else:
-        print(_report(matches, points))
+        print(_report(matches, points, found.dataset))
+        if compared:
+            print(f"\n{_table_3(compared)}")
+        if found.left_out:
+            console.note(left_out_text(found.dataset, found.left_out))
     if plot is not None:
         from gpunet.report.pareto import front_chart
         from gpunet.report.plot import draw_chart
         from gpunet.report.png import save_picture
 
-        title = f"{device_named(device, zoo).title}, batch {batch_size}"
-        save_picture(draw_chart(front_chart(matches, title=title), alone=True), plot)
+        title = f"{device_named(device, zoo).title.partition(' (')[0]}, batch {batch_size}, {_conditions(matches)}"
+        save_picture(draw_chart(front_chart(matches, title=title, dataset=found.dataset), alone=True), plot)
         console.note(f"drawn: {plot}")
 
 
@@ -82,6 +97,7 @@ def _facts(match: Match, point: Point, points: list[Point]) -> dict[str, Any]:
         "name": match.name,
         "title": match.entry.title,
         "role": match.entry.role,
+        "distilled": match.entry.distilled,
         "buildable": match.entry.buildable,
         "top1_percent": match.top1_percent,
         "latency_ms": match.latency_ms,
@@ -91,7 +107,7 @@ def _facts(match: Match, point: Point, points: list[Point]) -> dict[str, Any]:
     }
 
 
-def _report(matches: list[Match], points: list[Point]) -> str:
+def _report(matches: list[Match], points: list[Point], dataset: str) -> str:
     sources = console.Footnotes()
     rows = []
     # Two of the frontier that read alike would seem to beat each other.
@@ -103,6 +119,7 @@ def _report(matches: list[Match], points: list[Point]) -> str:
             (
                 match.name,
                 match.entry.role if match.entry.buildable else f"{match.entry.role}, figures only",
+                {True: "yes", False: "no", None: None}[match.entry.distilled],
                 latency,
                 accuracy,
                 "yes" if better is None else f"no: {better.name} dominates",
@@ -112,7 +129,62 @@ def _report(matches: list[Match], points: list[Point]) -> str:
                 sources.number(match.record.source),
             )
         )
-    columns = ("model", "role", "ms>", "top-1 %>", "on the frontier", "kind", "board", "runtime", "source")
-    best = frontier(points)
-    summary = f"{len(best)} of {len(points)} networks are on the frontier: {', '.join(p.name for p in best)}."
-    return f"{console.table(columns, rows)}\n\n{summary}\n\n{sources}"
+    columns = ("model", "role", "distilled", "ms>", "top-1 %>", "on the frontier", "kind", "board", "runtime", "source")
+    summary = [f"Top-1 is on {dataset}."]
+    for kind, some in _kinds(matches, points).items():
+        best, trained = frontier(some), "" if kind == "all" else f" trained {kind.replace('_', ' ')}"
+        names = ", ".join(point.name for point in best)
+        summary.append(f"{len(best)} of {len(some)} networks{trained} are on the frontier: {names}.")
+    return "\n\n".join((console.table(columns, rows), "\n".join(summary), str(sources)))
+
+
+def _kinds(matches: list[Match], points: list[Point]) -> dict[str, list[Point]]:
+    """All points, and where both are known those without and with distillation, as the paper's Table 3 splits them."""
+    kinds = {
+        kind: [point for match, point in zip(matches, points, strict=True) if match.entry.distilled is said]
+        for kind, said in (("without_distillation", False), ("with_distillation", True))
+    }
+    return {"all": points, **(kinds if all(kinds.values()) else {})}
+
+
+def _conditions(matches: list[Match]) -> str:
+    """Precisions and runtimes of the records that decide."""
+    precisions = sorted({match.record.precision for match in matches})
+    runtimes = sorted({f"{match.record.runtime} {match.record.runtime_version}".strip() for match in matches})
+    return f"{', '.join(precisions)}, {', '.join(runtimes)}"
+
+
+def _row_facts(row: Reproduced) -> dict[str, Any]:
+    said = row.published
+    return {
+        "model": said.model,
+        "against": said.against,
+        "distilled": row.gpunet.distilled,
+        "speedup_published": said.speedup,
+        "speedup_of_latencies": row.speedup,
+        "agrees": row.agrees,
+        "accuracy_gain_published": said.accuracy_gain_percent,
+        "accuracy_gain": row.accuracy_gain_percent,
+    }
+
+
+def _table_3(compared: list[Reproduced]) -> str:
+    rows = [
+        (
+            row.baseline.title or row.baseline.name,
+            row.gpunet.title or row.gpunet.name,
+            "with" if row.gpunet.distilled else "without",
+            f"{row.published.speedup:g}x",
+            f"{row.speedup:.2f}x" + ("" if row.agrees else ", not as published"),
+            f"{row.published.accuracy_gain_percent:g}",
+            f"{row.accuracy_gain_percent:g}",
+        )
+        for row in compared
+    ]
+    columns = ("baseline", "GPUNet", "distillation", "speed-up published>", "of the latencies", "top-1 gain published>",
+               "of the accuracies>")  # fmt: skip
+    agreeing = sum(row.agrees for row in compared)
+    return (
+        f"The paper's Table 3, each baseline against the GPUNet of its group:\n{console.table(columns, rows)}\n\n"
+        f"{agreeing} of {len(compared)} published speed-ups are those of the published latencies, within 2 %."
+    )

@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO
 
 from gpunet.core.signals import PLAIN, heed_interrupt
-from gpunet.core.text import told_apart
+from gpunet.core.text import is_plain, printable, told_apart
 from gpunet.errors import ABSENT_EXIT_CODE, INTERRUPTED_EXIT_CODE, GpunetError
 
+_LINE = "\n"
 _LEAST_WIDTH = 7  # of a column that is shortened
 # A full disk, a folder that may not be written: the machine's refusals, not our bugs.
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
@@ -85,14 +86,9 @@ def _print_error(error: GpunetError) -> None:
             print_json(said)
             sys.stdout.flush()
             return
-    print(f"error: {_printable(error.message)}", file=sys.stderr)
+    print(f"error: {printable(error.message, keep=_LINE)}", file=sys.stderr)
     if error.hint:
-        print(f"hint: {_printable(error.hint)}", file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """Without what a terminal would obey: names and values that others chose stand in messages."""
-    return "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)
+        print(f"hint: {printable(error.hint, keep=_LINE)}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:
@@ -101,13 +97,14 @@ def print_json(value: Any) -> None:
 
 
 def json_text(value: Any) -> str:
-    """`value` as JSON, as `print_json` prints it."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    """`value` as JSON, as `print_json` prints it; what a terminal would obey is escaped, and reads the same."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    return re.sub(r"[^\n -~]", lambda found: found[0] if is_plain(found[0]) else json.dumps(found[0])[1:-1], text)
 
 
 def note(text: str) -> None:
     """Say something beside the result, on standard error."""
-    print(text, file=sys.stderr)
+    print(printable(text, keep=_LINE), file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -126,12 +123,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, indent: s
 
     Args:
         columns: names; one that ends in '>' is set flush right, without the '>'.
-        rows: cells; None is shown as '-'.
+        rows: cells; None is shown as '-', and what a terminal would obey as an escape.
         indent: what every line begins with.
     """
     right = [name.endswith(">") for name in columns]
     header = [name.rstrip(">") for name in columns]
-    cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    cells = [["-" if cell is None else printable(str(cell)) for cell in row] for row in rows]
     widths = [max(len(line[index]) for line in (header, *cells)) for index in range(len(header))]
     if sys.stdout.isatty():
         _shorten(widths, shutil.get_terminal_size().columns - len(indent))
@@ -169,7 +166,7 @@ class Footnotes:
         return f"[{self._numbers.setdefault(text, len(self._numbers) + 1)}]"
 
     def __str__(self) -> str:
-        lines = [f"[{number}] {text}" for text, number in self._numbers.items()]
+        lines = [f"[{number}] {printable(text)}" for text, number in self._numbers.items()]
         if sys.stdout.isatty():
             columns = max(20, shutil.get_terminal_size().columns)
             lines = [textwrap.fill(line, columns, subsequent_indent="    ") for line in lines]

@@ -1,9 +1,32 @@
-"""Quantities in words."""
+"""Quantities in words, and words of others made harmless."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any
+
+_JOINERS = "\u200c\u200d"  # spelling needs them: Persian's words, emoji's families
+
+
+def is_plain(letter: str) -> bool:
+    """Whether a terminal and a page show a letter and do nothing else: no control, no turn of the writing's direction.
+
+    A lone half of a UTF-16 pair is none: it cannot be written.
+    """
+    return letter.isprintable() or letter in _JOINERS or unicodedata.category(letter) == "Zs"
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """A text that others wrote, without what a terminal or a page would obey: such letters stand as escapes.
+
+    Args:
+        text: of anybody.
+        keep: letters that stay, such as line ends.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each in keep or is_plain(each) else repr(each)[1:-1] for each in text)
 
 
 def told_apart(values: Iterable[Any], text: Callable[[Any], Any], finer: Callable[[Any], Any]) -> list[Any]:

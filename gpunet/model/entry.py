@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from gpunet.core.arguments import checked_integer, checked_number
+from gpunet.core.text import printable
 from gpunet.errors import EntryError
+from gpunet.model.dataset_names import canonical_dataset
 from gpunet.model.spec import NetworkSpec
 
 KINDS = ("measured", "estimated", "nominal")
+_MOST_IMAGES, _MOST_MS = 1_000_000, 1e9
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
@@ -47,6 +50,8 @@ class LatencyRecord:
         throughput_ips: images a second, where the source says; else None.
         threads: of a processor; None where it does not apply.
         conditions: what else was recorded (spread, repeats, date, switches, ...).
+        same_as: source of the record, of the same network, that holds the same measurement under other conditions;
+            '' for a figure that stands for itself. See `counted_once`.
     """
 
     model: str
@@ -63,12 +68,17 @@ class LatencyRecord:
     throughput_ips: float | None = None
     threads: int | None = None
     conditions: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    same_as: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise EntryError(f"kind {self.kind!r} is not one of {', '.join(KINDS)}.")
-        checked_integer("batch_size", self.batch_size, 1, error=EntryError)
-        checked_number("latency_ms", self.latency_ms, 0, above=True, error=EntryError)
+            raise EntryError(f"kind {self.kind!r:.80} is not one of {', '.join(KINDS)}.")
+        checked_integer("batch_size", self.batch_size, 1, _MOST_IMAGES, error=EntryError)
+        checked_number("latency_ms", self.latency_ms, 0, _MOST_MS, above=True, error=EntryError)
+        if self.throughput_ips is not None:
+            checked_number("throughput_ips", self.throughput_ips, 0, above=True, error=EntryError)
+        if self.threads is not None:
+            checked_integer("threads", self.threads, 1, _MOST_IMAGES, error=EntryError)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -76,10 +86,21 @@ class LatencyRecord:
 
     def __str__(self) -> str:
         version = f" {self.runtime_version}" if self.runtime_version else ""
-        return (
+        return printable(
             f"{self.latency_ms:g} ms {self.kind} ({self.statistic}) on {self.board or self.chip}, "
             f"batch {self.batch_size}, {self.precision}, {self.runtime}{version}; source: {self.source}"
         )
+
+
+def counted_once(records: Iterable[LatencyRecord]) -> tuple[LatencyRecord, ...]:
+    """Those of an entry's records that stand for a measurement of their own.
+
+    One that repeats another (`same_as`) is left out where the other is among them, of its chip, batch size and
+    precision.
+    """
+    found = tuple(records)
+    there = {(each.source, each.chip, each.batch_size, each.precision) for each in found if not each.same_as}
+    return tuple(each for each in found if (each.same_as, each.chip, each.batch_size, each.precision) not in there)
 
 
 @dataclass(frozen=True)
@@ -133,6 +154,7 @@ class Entry:
         accuracy: None where nobody measured it.
         licence: of the weights.
         classes: their names in order, where they are known; None for ImageNet's, which timm names.
+        distilled: whether it was trained with distillation; None where nobody says.
         model_args: arguments of a timm architecture that make it this network, such as a transformer's width.
     """
 
@@ -151,6 +173,7 @@ class Entry:
     classes: tuple[str, ...] | None = None
     parameters_millions: float | None = None
     multiply_adds_billions: float | None = None
+    distilled: bool | None = None
     model_args: Mapping[str, Any] | None = field(default=None, hash=False)
     spec_data: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
     records: tuple[LatencyRecord, ...] = field(default=(), repr=False)
@@ -178,6 +201,11 @@ class Entry:
     def top1_percent(self) -> float | None:
         """Top-1 accuracy in percent; None where nobody measured it."""
         return None if self.accuracy is None else self.accuracy.top1_percent
+
+    @property
+    def dataset(self) -> str | None:
+        """The images that the accuracy is of, by their one spelling; None where there is no accuracy."""
+        return None if self.accuracy is None else canonical_dataset(self.accuracy.dataset)
 
     @cached_property
     def parameters(self) -> int | None:
@@ -255,6 +283,7 @@ class Match:
         return {
             "name": self.name,
             "top1_percent": self.top1_percent,
+            "dataset": self.entry.dataset,
             "latency_ms": self.latency_ms,
             "parameters": self.entry.parameters,
             "record": self.record.to_dict(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -67,6 +68,7 @@ class Chart:
         spans: (left, right, words) written above the plot between two x.
         width, height: px.
         empty: what is said where there are no marks.
+        note: written below the chart, such as what lies beyond its axes.
     """
 
     key: str
@@ -84,6 +86,7 @@ class Chart:
     width: float = 1060
     height: float = 470
     empty: str = ""
+    note: str = ""
 
     @property
     def shown(self) -> tuple[Series, ...]:
@@ -97,6 +100,19 @@ def padded(values: Iterable[float], *, share: float = 0.06, zero: bool = False) 
     low, high = (0.0 if zero else min(found)), max(found)
     room = share * (high - low) or share * abs(high) or 1.0
     return (low if zero else low - room), high + room
+
+
+def reach_without_outliers(values: Iterable[float], kept: Iterable[float]) -> float:
+    """Where an axis of these values may end: at the greatest that is no far outlier (Tukey's fence), nor one of `kept`.
+
+    A few slow networks would press all others together at the left. Of fewer than eight values none is an outlier.
+    """
+    found = sorted(values)
+    if len(found) < 8:
+        return found[-1]
+    low, _, high = statistics.quantiles(found, n=4)
+    fence = max([high + 1.5 * (high - low), *kept])
+    return max(value for value in found if value <= fence)
 
 
 def ticks(low: float, high: float, about: int) -> tuple[list[float], int]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpunet.core.frontier import Point, frontier
+from gpunet.core.text import printable
 from gpunet.model.entry import Match
-from gpunet.report.chart import Chart, Mark, Series, padded
+from gpunet.report.chart import Chart, Mark, Series, padded, reach_without_outliers
 from gpunet.report.data import NetworkReport, Report
 from gpunet.report.drawing import INK, MUTED
 from gpunet.report.references import Reference
@@ -67,7 +68,8 @@ def pareto_chart(report: Report, references: Sequence[Reference] = ()) -> Chart:
         ]
         series.append(Series(name, "points", tuple(marks), colour, marker, radius))
     measured_ones = [network for network in report.networks if network.measured_ms is not None]
-    series += _fronts(measured_ones, references)
+    x_range, y_range = _ranges(series, [network.measured_ms or 0.0 for network in measured_ones])
+    series += _fronts(measured_ones, references, x_range)
     texts = dict(zip((n.name for n in measured_ones), percent_texts([n.top1_percent for n in measured_ones]),
                      strict=True))  # fmt: skip
     for tier in report.tiers:
@@ -77,25 +79,32 @@ def pareto_chart(report: Report, references: Sequence[Reference] = ()) -> Chart:
     rows = [
         (n.name, f"winner, {n.tier}", "measured", ms_text(n.measured_ms), texts[n.name], where) for n in measured_ones
     ] + rows
-    x_range, y_range = _ranges(series)
     return Chart(
-        "pareto", "Latency against accuracy", f"latency, ms ({where})", "top-1 accuracy, %", tuple(series),
-        caption=_pareto_caption(report, references, series, y_range),
+        "pareto", f"Latency against accuracy: {where}", f"latency, ms ({where})", "top-1 accuracy, %", tuple(series),
+        caption=_pareto_caption(report, references, series, x_range, y_range),
         columns=("network", "role", "latency is", "ms>", "top-1 %>", "conditions"), rows=tuple(rows),
         x_range=x_range, y_range=y_range, height=560, empty="No network has both a latency and an accuracy.",
     )  # fmt: skip
 
 
-def front_chart(matches: Sequence[Match], *, title: str) -> Chart:
+def front_chart(matches: Sequence[Match], *, title: str, dataset: str) -> Chart:
     """Recorded latency against accuracy: what a query of the zoo matches, each by name, and their front.
+
+    Where networks are known to be trained with and without distillation, the latter have a front of their own. The axis
+    ends before far slower networks, which are named below.
 
     Args:
         matches: at least one, each of known accuracy.
         title: above the picture: the device and the conditions.
+        dataset: that the accuracies are of.
     """
     points = [Point(match.name, match.latency_ms, match.top1_percent or 0.0) for match in matches]
-    right = 1.08 * max(point.latency_ms for point in points)
+    front = [point.latency_ms for point in frontier(points)]
+    right = 1.08 * reach_without_outliers((point.latency_ms for point in points), front)
     series = [_front("frontier", points, _GREEN, right)]
+    plain = [point for point, match in zip(points, matches, strict=True) if match.entry.distilled is False]
+    if plain and any(match.entry.distilled for match in matches):
+        series.insert(0, _front("frontier without distillation", plain, MUTED, right, dashed=True))
     for name, colour, marker, radius in (
         ("published figures only", _BASELINE, "ring", 4.5),
         ("baseline", _BASELINE, "circle", 4.5),
@@ -103,16 +112,23 @@ def front_chart(matches: Sequence[Match], *, title: str) -> Chart:
         ("released", _GREEN, "star", 8.5),
     ):
         marks = [
-            Mark(match.latency_ms, match.top1_percent or 0.0, label=match.entry.title or match.name)
+            Mark(match.latency_ms, match.top1_percent or 0.0, label=_title_of(match))
             for match in matches
             if name == (match.entry.role if match.entry.buildable else "published figures only")
         ]
         series.append(Series(name, "points", tuple(marks), colour, marker, radius))
+    beyond = sorted((match for match in matches if match.latency_ms > right), key=lambda match: match.latency_ms)
+    shown = "; ".join(f"{_title_of(each)}, {each.latency_ms:g} ms, {each.top1_percent:g} %" for each in beyond)
     return Chart(
-        "front", title, "latency in ms (where several records apply, the slowest)", "ImageNet top-1 accuracy in %",
-        tuple(series), x_range=(0.0, right),
-        y_range=padded(point.top1_percent for point in points), width=900, height=600,
+        "front", printable(title), "latency in ms (where several records apply, the slowest)",
+        printable(f"top-1 accuracy in %, {dataset}"), tuple(series), x_range=(0.0, right),
+        y_range=padded(point.top1_percent for point in points if point.latency_ms <= right), width=900, height=600,
+        note=f"Beyond the axis: {shown}." if beyond else "",
     )  # fmt: skip
+
+
+def _title_of(match: Match) -> str:
+    return printable(match.entry.title or match.name)
 
 
 def _winner_tip(network: NetworkReport, top1: str, where: str) -> tuple[str, ...]:
@@ -125,10 +141,10 @@ def _winner_tip(network: NetworkReport, top1: str, where: str) -> tuple[str, ...
     )
 
 
-def _fronts(networks: Sequence[NetworkReport], references: Sequence[Reference]) -> list[Series]:
+def _fronts(networks: Sequence[NetworkReport], references: Sequence[Reference], x_range: _Range) -> list[Series]:
     published = [Point(each.name, each.latency_ms, each.top1_percent) for each in references]
     own = [Point(each.name, each.measured_ms or 0.0, each.top1_percent) for each in networks]
-    right = max((point.latency_ms for point in (*published, *own)), default=0.0) * 1.03
+    right = x_range[1] if x_range else max((point.latency_ms for point in own), default=0.0) * 1.03
     return [
         _front("front of what was published", published, MUTED, right, dashed=True),
         _front("front of the winners", own, "#0072b2", right),
@@ -143,8 +159,8 @@ def _front(name: str, points: Sequence[Point], colour: str, right: float, *, das
     return Series(name, "steps", tuple(marks), colour, dashed=dashed)
 
 
-def _ranges(series: Sequence[Series]) -> tuple[_Range, _Range]:
-    """Ranges that hold all but the trials that scored so little that they would press the rest together."""
+def _ranges(series: Sequence[Series], winners_ms: Sequence[float]) -> tuple[_Range, _Range]:
+    """Ranges that hold all but what would press the rest together: far slower networks, trials that scored far less."""
     marks = [mark for each in series for mark in each.marks]
     if not marks:
         return None, None
@@ -154,13 +170,15 @@ def _ranges(series: Sequence[Series]) -> tuple[_Range, _Range]:
         top, quarter = max([*kept, *tried]), tried[len(tried) // 4]
         kept += [y for y in tried if y >= quarter - 2 * (top - quarter)]
     low, high = padded(kept)
-    return padded((mark.x for mark in marks), zero=True, share=0.03), (low, min(high, 101.0))
+    right = reach_without_outliers((*(mark.x for mark in marks), *winners_ms), winners_ms)
+    return padded([right], zero=True, share=0.03), (low, min(high, 101.0))
 
 
 def _pareto_caption(
     report: Report,
     references: Sequence[Reference],
     series: Sequence[Series],
+    x_range: _Range,
     y_range: _Range,
 ) -> str:
     said = ["A step is the Pareto front, of measured winners or of published figures."]
@@ -171,6 +189,9 @@ def _pareto_caption(
     low = sum(mark.y < least for each in series for mark in each.marks)
     if low:
         said.append(f"{low} {'trial' if low == 1 else 'trials'} scored less than is shown here; the table has them.")
+    slow = [mark.tip[0] for each in series for mark in each.marks if x_range and mark.x > x_range[1] and mark.tip]
+    if slow:
+        said.append(f"Slower than is shown here: {', '.join(slow)}; the table has them.")
     if references:
         said.append(
             "Published figures are what others measured, with the versions and boards that their tips name: "

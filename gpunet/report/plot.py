@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import textwrap
 from dataclasses import dataclass
 
 from gpunet.report.chart import Chart, Mark, Series, tick_text, ticks
@@ -12,7 +13,7 @@ from gpunet.report.drawing import GRID, INK, MUTED, Block, Dot, Drawing, Line, S
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 18, 14, 48
 _SPANS = 18  # px above the plot for the words of spans
-_TITLE, _LEGEND = 34, 22
+_TITLE, _LEGEND, _NOTE = 34, 22, 20
 _LABEL = 12
 # Where a label may stand from its point, the preferred first.
 _PLACES = ((-0.7, -0.7), (0.7, 0.7), (1, 0), (-1, 0), (0, -1), (0, 1), (0.7, -0.7), (-0.7, 0.7),
@@ -85,7 +86,11 @@ def draw_chart(chart: Chart, *, alone: bool = False) -> Drawing:
             labelled += [(mark, series, key) for mark in inside if mark.label]
             spots += [(frame.x(mark.x), frame.y(mark.y)) for mark in inside if not series.faint]
     shapes += _labels(labelled, spots, walls, frame, every=alone)
-    return Drawing(chart.key, chart.title, chart.width, head + chart.height, tuple(shapes))
+    base = head + chart.height
+    for line in textwrap.wrap(chart.note, int((chart.width - 28) / text_width("n", _LABEL))):
+        base += _NOTE
+        shapes.append(Words(14, base - 8, line, _LABEL, colour=MUTED))
+    return Drawing(chart.key, chart.title, chart.width, base, tuple(shapes))
 
 
 def _reach(values: list[float]) -> tuple[float, float]:

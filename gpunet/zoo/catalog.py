@@ -1,152 +1,66 @@
-"""The zoo's entries and their latency records, read from JSON and CSV.
+"""The zoo's entries and their latency records, gathered from folders.
 
 A zoo folder holds entries as `*.json`, or as one folder each with an `entry.json`, and beside them latency records
 as `*.csv`. Folders whose name begins with a dot are passed over: an entry that is being written is in one. The
 package's own zoo (gpunet/zoo/data) and a user's are read by the same code.
+
+A zoo may be somebody else's: what cannot be read as an entry or a record is named by a warning, once, and passed over.
+Asked for by name it is an error.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import difflib
 import fnmatch
 import functools
-import json
 import os
+import warnings
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from gpunet.core.files import atomic_path
-from gpunet.core.json_files import parsed_json
 from gpunet.core.placing import folders_in
-from gpunet.core.versions import body_of
-from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, EntryError, InvalidArgumentError, UnknownModelError
-from gpunet.model.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource, check_entry_name
+from gpunet.core.text import printable
+from gpunet.errors import ABSENT_EXIT_CODE, EntryError, InvalidArgumentError, UnknownModelError
+from gpunet.model.entry import Entry, LatencyRecord
 from gpunet.zoo.publishing.layout import ENTRY, STATE, STATE_ZOO
+from gpunet.zoo.reading import names_in, read_entry, read_rows
 
 DATA = Path(__file__).parent / "data"
-FORMAT, FORMAT_VERSION = "gpunet-entry", 1
-ROLES = ("released", "baseline", "own")
 Zoo = str | Path | Iterable[str | Path] | None
+_told: set[str] = set()
 
 
-def read_entry(path: Path) -> Entry | None:
-    """The entry in a JSON file, without its records; None for JSON that does not call itself one.
+class EntryWarning(UserWarning):
+    """Something in a zoo's folder is no entry or no latency record, and was passed over."""
 
-    Raises:
-        EntryError: it cannot be read as one; the message names file and key.
+
+@dataclass(frozen=True)
+class _Fault:
+    """What was passed over.
+
+    Args:
+        error: what is wrong, with the file.
+        names: that it may be asked for by.
+        taken: whether another entry has its name, which then means neither.
     """
-    try:
-        data = parsed_json(path.read_bytes())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise EntryError(f"{path}: cannot be read as JSON: {error}", exit_code=FAILED_EXIT_CODE) from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        return None
-    body = body_of(data, "entry", "format_version", FORMAT_VERSION, error=EntryError, where=str(path))
-    del body["format"]
-    body["spec_data"] = body.pop("spec", None)
-    body["sources"] = tuple(body.get("sources", ()))
-    if body.get("classes") is not None:
-        body["classes"] = tuple(body["classes"])
-    body.setdefault("role", "own")
-    body.setdefault("licence", "not stated")
-    for name in ("architecture", "accuracy", "preprocessing"):
-        body.setdefault(name, None)
-    known = {f.name for f in fields(Entry)} - {"records", "folder"}
-    unknown = sorted(set(body) - known)
-    if unknown:
-        shown = ", ".join(sorted((known - {"spec_data"}) | {"spec"}))
-        raise EntryError(f"{path}: unknown key {unknown[0]!r}.", f"Known keys: {shown}.")
-    if not isinstance(body.get("name"), str) or not body["name"]:
-        raise EntryError(f"{path}: name is missing.", "Give the entry a name.")
-    try:
-        check_entry_name(body["name"])
-    except EntryError as error:
-        raise EntryError(f"{path}: {error.message}", error.hint) from None
-    if body["role"] not in ROLES:
-        raise EntryError(f"{path}: role {body['role']!r} is not one of {', '.join(ROLES)}.")
-    if body["architecture"] is None and body["role"] == "own":
-        raise EntryError(f"{path}: architecture is missing.", "Name it as timm does, or 'gpunet' with a spec.")
-    if body["architecture"] == "gpunet" and body["spec_data"] is None:
-        raise EntryError(f"{path}: architecture 'gpunet' needs a spec.", "Add the network's spec under the key 'spec'.")
-    if body.get("model_args") is not None and not isinstance(body["model_args"], dict):
-        raise EntryError(f"{path}: model_args must be an object, but is {body['model_args']!r}.")
-    parts = {"accuracy": Accuracy, "weights": WeightsSource, "preprocessing": Preprocessing}
-    for name, part_type in parts.items():
-        if body.get(name) is not None:
-            body[name] = _part(path, name, part_type, body[name])
-    return Entry(**body, folder=path.parent)
+
+    error: EntryError
+    names: frozenset[str] = frozenset()
+    taken: bool = False
 
 
-def _part(path: Path, name: str, part_type: Any, data: Any) -> Any:
-    if not isinstance(data, dict):
-        raise EntryError(f"{path}: {name} must be an object, but is {data!r}.")
-    body = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-    try:
-        return part_type(**body)
-    except TypeError:
-        allowed = ", ".join(f.name for f in fields(part_type))
-        raise EntryError(
-            f"{path}: {name} has wrong or missing keys: {sorted(data)}.", f"Its keys are {allowed}."
-        ) from None
+@dataclass
+class _Found:
+    """What folders hold: entries, records with the folder they come from, and faults."""
+
+    entries: list[Entry] = field(default_factory=list)
+    records: list[LatencyRecord] = field(default_factory=list)
+    faults: list[_Fault] = field(default_factory=list)
 
 
-def read_records(path: str | Path) -> list[LatencyRecord]:
-    """The latency records of a CSV file with a header of LatencyRecord's field names.
-
-    Raises:
-        EntryError: naming the file, the line and the field.
-    """
-    records = []
-    with open(path, encoding="utf-8", newline="") as file:
-        for line, row in enumerate(csv.DictReader(file), start=2):
-            try:
-                records.append(_record(row))
-            except KeyError as error:
-                raise EntryError(f"{path}, line {line}: column {error} is missing.") from None
-            except ValueError as error:
-                raise EntryError(f"{path}, line {line}: {error}") from None
-    return records
-
-
-def append_records(path: str | Path, records: Iterable[LatencyRecord]) -> None:
-    """Add records to a latency CSV, which is made if it is not there; atomically, and nothing that is there changes.
-
-    Raises:
-        EntryError: the file that is there cannot be read as latency records.
-    """
-    path = Path(path)
-    write_records(path, [*(read_records(path) if path.exists() else ()), *records])
-
-
-def write_records(path: str | Path, records: Iterable[LatencyRecord]) -> None:
-    """Write records as a latency CSV, in place of what is there; atomically."""
-    rows = [
-        {**record.to_dict(), "conditions": json.dumps(dict(record.conditions)) if record.conditions else ""}
-        for record in records
-    ]
-    with atomic_path(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(LatencyRecord)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _record(row: dict[str, str]) -> LatencyRecord:
-    texts = ("model", "chip", "board", "precision", "runtime", "runtime_version", "statistic", "kind", "source")
-    return LatencyRecord(
-        **{name: row[name] or "" for name in texts},
-        batch_size=int(row["batch_size"]),
-        latency_ms=float(row["latency_ms"]),
-        throughput_ips=float(row["throughput_ips"]) if row.get("throughput_ips") else None,
-        threads=int(row["threads"]) if row.get("threads") else None,
-        conditions=parsed_json(row["conditions"]) if row.get("conditions") else {},
-    )
-
-
-def _scan(folder: Path) -> tuple[list[Entry], list[LatencyRecord]]:
+def _scan(folder: Path) -> _Found:
     """The entries and records of a zoo folder, and of the entry folders in it; of a folder of state, those in zoo/."""
     if not folder.is_dir():
         raise EntryError(
@@ -161,39 +75,114 @@ def _scan(folder: Path) -> tuple[list[Entry], list[LatencyRecord]]:
                 f"{folder.parent} is a folder of tools/populate_zoo.py's that has published no entry yet.",
                 "Run the same command again: it goes on to the end.",
             )
-    places = [folder, *(child for child in folders_in(folder) if (child / ENTRY).is_file())]
-    entries = [entry for place in places for path in sorted(place.glob("*.json")) if (entry := read_entry(path))]
-    records = [record for place in places for path in sorted(place.glob("*.csv")) for record in read_records(path)]
-    return entries, records
+    found = _Found()
+    for place in [folder, *_entry_folders(folder, found)]:
+        for path in _children(place, found, ".json"):
+            try:
+                entry = read_entry(path, within=folder)
+            except EntryError as error:
+                found.faults.append(_Fault(error, frozenset(names_in(path))))
+            else:
+                found.entries += [entry] if entry is not None else []
+        for path in _children(place, found, ".csv"):
+            records, errors = read_rows(path, within=folder)
+            found.records += records
+            found.faults += map(_Fault, errors)
+    return found
+
+
+def _entry_folders(folder: Path, found: _Found) -> list[Path]:
+    try:
+        children = folders_in(folder)
+    except OSError:  # the listing of its own files says so
+        return []
+    places = []
+    for child in children:
+        try:
+            (child / ENTRY).stat()
+            places.append(child)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            found.faults.append(_unreadable(child, error))
+    return places
+
+
+def _children(place: Path, found: _Found, suffix: str) -> list[Path]:
+    try:
+        return sorted(each for each in place.iterdir() if each.name.endswith(suffix))
+    except OSError as error:
+        found.faults.append(_unreadable(place, error))
+        return []
+
+
+def _unreadable(place: Path, error: OSError) -> _Fault:
+    return _Fault(EntryError(f"{place}: cannot be read: {error.strerror}."), frozenset({place.name}))
 
 
 _scan_package = functools.cache(functools.partial(_scan, DATA))
 
 
-def catalog(zoo: Zoo = None) -> dict[str, Entry]:
+def catalog(zoo: Zoo = None, *, strict: bool = False) -> dict[str, Entry]:
     """All entries by name: the package's own, then those of `zoo`.
 
     Args:
         zoo: folders of one's own entries; a path or several. Their CSV files may add records to the package's entries.
+        strict: raise for the first thing that cannot be read, instead of passing it over.
+
+    Warns:
+        EntryWarning: a file or a row cannot be read as an entry or a record, a name is taken, or a record's model has
+            no entry; each once.
 
     Raises:
-        EntryError: a file cannot be read as an entry, a name is taken, or a record's model has no entry.
+        EntryError: a folder does not exist; with `strict`, any of the above.
     """
+    entries, faults = _gathered(zoo)
+    for fault in faults:
+        if strict:
+            raise fault.error
+        said = printable(fault.error.message)
+        if said not in _told:
+            _told.add(said)
+            warnings.warn(f"passed over: {said}", EntryWarning, stacklevel=2)
+    return entries
+
+
+def _gathered(zoo: Zoo) -> tuple[dict[str, Entry], list[_Fault]]:
     entries: dict[str, Entry] = {}
     records: dict[str, list[LatencyRecord]] = {}
+    faults: list[_Fault] = []
     for folder in (None, *zoo_folders(zoo)):
-        found, measured = _scan_package() if folder is None else _scan(folder)
-        for entry in found:
-            if entry.name in entries:
-                raise EntryError(
-                    f"{entry.folder}: the zoo has an entry {entry.name!r} already.", "Give yours another name."
-                )
-            entries[entry.name] = entry
-        for record in measured:
-            if record.model not in entries:
-                raise EntryError(f"{folder}: a latency record names the model {record.model!r}, which has no entry.")
-            records.setdefault(record.model, []).append(record)
-    return {name: _complete(entry, entries, records.get(name, [])) for name, entry in entries.items()}
+        found = _scan_package() if folder is None else _scan(folder)
+        faults += found.faults
+        for entry in found.entries:
+            fault = _claimed(entry, entries, own=folder is not None)
+            if fault is None:
+                entries[entry.name] = entry
+            else:
+                faults.append(fault)
+        passed_over = {name for fault in faults for name in fault.names}
+        nameless = sorted({record.model for record in found.records} - entries.keys() - passed_over)
+        faults += [
+            _Fault(EntryError(f"{folder}: a latency record names the model {name!r:.120}, which has no entry."))
+            for name in nameless
+        ]
+        for record in found.records:
+            if record.model in entries:
+                records.setdefault(record.model, []).append(record)
+    return {name: _complete(entry, entries, records.get(name, [])) for name, entry in entries.items()}, faults
+
+
+def _claimed(entry: Entry, entries: dict[str, Entry], *, own: bool) -> _Fault | None:
+    """What is wrong where an entry claims what is another's: a name, or to be one of NVIDIA's."""
+    where, names = entry.folder, frozenset({entry.name})
+    if entry.name in entries:
+        error = EntryError(f"{where}: the zoo has an entry {entry.name!r} already.", "Give yours another name.")
+        return _Fault(error, names, taken=True)
+    if own and entry.role == "released":
+        hint = "Leave 'role' out of an entry of your own."
+        return _Fault(EntryError(f"{where}: the role 'released' of {entry.name} is the package's own.", hint), names)
+    return None
 
 
 def _complete(entry: Entry, entries: dict[str, Entry], records: list[LatencyRecord]) -> Entry:
@@ -221,8 +210,12 @@ def entry_named(name: str | Path, zoo: Zoo = None) -> Entry:
 
     Raises:
         UnknownModelError: (a LookupError) with the close names, or the folder does not hold one entry.
+        EntryError: (a ValueError) the entry of that name cannot be read, or two have it.
     """
-    entries = catalog(zoo)
+    entries, faults = _gathered(zoo)
+    for fault in faults:
+        if name in fault.names and (fault.taken or name not in entries):
+            raise fault.error
     if isinstance(name, str) and name in entries:
         return entries[name]
     folder = Path(name).expanduser()
@@ -234,9 +227,12 @@ def entry_named(name: str | Path, zoo: Zoo = None) -> Entry:
 
 
 def _entry_in(folder: Path) -> Entry:
-    own = [entry for entry in catalog(folder).values() if entry.role == "own"]
+    entries, faults = _gathered(folder)
+    own = [entry for entry in entries.values() if entry.role == "own"]
     if len(own) == 1:
         return own[0]
+    if faults and not own:
+        raise faults[0].error
     names = ", ".join(entry.name for entry in own)
     raise UnknownModelError(
         f"{folder} must hold one entry, but holds {names or 'none'}.",

@@ -14,8 +14,9 @@ from gpunet.core.files import sha256_of, write_text
 from gpunet.errors import EntryError
 from gpunet.model.entry import Accuracy, check_entry_name
 from gpunet.model.preprocessing import image_config, num_classes_of
-from gpunet.zoo.catalog import FORMAT, FORMAT_VERSION, Zoo, catalog
+from gpunet.zoo.catalog import Zoo, catalog
 from gpunet.zoo.publishing.layout import ENTRY
+from gpunet.zoo.reading import FORMAT, FORMAT_VERSION
 
 
 def check_new_name(name: str, folder: str | Path, zoo: Zoo = None) -> None:

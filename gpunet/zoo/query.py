@@ -1,11 +1,13 @@
 """find: which networks satisfy a latency budget on a device, and by which records.
 
 Where several records of a network apply (boards, sources, runtimes of one family, precisions), the slowest decides.
-Nominal figures, a tier's label for example, count only when asked for.
+Nominal figures, a tier's label for example, count only when asked for. Accuracies of one data set are ranked, never of
+several (`gpunet.zoo.scope`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import itertools
 import math
@@ -16,10 +18,11 @@ from dataclasses import dataclass
 from gpunet.core.arguments import checked_integer, is_number
 from gpunet.core.device import LOCAL, THIS_MACHINE, Device, resolve
 from gpunet.errors import InvalidArgumentError, NothingFitsError, UnknownDeviceError
-from gpunet.model.entry import Entry, LatencyRecord, Match
+from gpunet.model.entry import Entry, LatencyRecord, Match, counted_once
 from gpunet.runtime import canonical
 from gpunet.runtime import names as runtime_names
 from gpunet.zoo.catalog import Zoo, catalog
+from gpunet.zoo.scope import Matches, Scope, counted, left_out_text, scope_of
 
 TENSORRT_FAMILY = ("tensorrt", "onnxruntime-tensorrt", "tensorrt_rtx")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -38,6 +41,7 @@ class Query:
     precision: str | None = None
     include_nominal: bool = False
     include_baselines: bool = False
+    dataset: str | None = None
 
     def __post_init__(self) -> None:
         _check_number("max_ms", self.max_ms, "a latency in milliseconds above 0")
@@ -57,6 +61,8 @@ class Query:
             raise InvalidArgumentError(f"precision must be one of {', '.join(PRECISIONS)}, but got {self.precision!r}.")
         if self.runtime is not None and (not isinstance(self.runtime, str) or not self.runtime):
             raise InvalidArgumentError(f"runtime must be a name such as 'tensorrt', but got {self.runtime!r}.")
+        if self.dataset is not None and (not isinstance(self.dataset, str) or not self.dataset.strip()):
+            raise InvalidArgumentError(f"dataset must be a name such as 'imagenet-1k', but got {self.dataset!r}.")
 
 
 def _check_number(name: str, value: object, what: str, at_most: float = math.inf) -> None:
@@ -77,15 +83,16 @@ def find(
     precision: str | None = None,
     include_nominal: bool = False,
     include_baselines: bool = False,
+    dataset: str | None = None,
     zoo: Zoo = None,
-) -> list[Match]:
+) -> Matches:
     """The networks that satisfy all conditions on a device, the most accurate first, ties to the faster.
 
     Args:
         device: a chip ('gv100'), a board ('V100 32GB'), an everyday name ('Tesla V100'), or 'local' for this
             machine, which is measured on first use.
         max_ms: latency budget in milliseconds for the whole batch; the slowest record that applies must fit.
-        min_top1: least ImageNet (or the entry's data's) top-1 accuracy, in percent.
+        min_top1: least top-1 accuracy on `dataset`, in percent.
         max_params: most parameters, counted singly (15e6 for 15 million).
         batch_size: images a run; only records of this batch size apply.
         runtime: e.g. 'tensorrt', 'openvino', 'pytorch', or with a version 'tensorrt-8'. Default: the TensorRT
@@ -94,10 +101,16 @@ def find(
         precision: 'fp32', 'fp16' or 'int8'. Default: all that are recorded; on 'local' fp32.
         include_nominal: let nominal figures (a tier's label) count too.
         include_baselines: the paper's baselines that timm can build, too.
+        dataset: the images whose accuracies are ranked, such as 'digits (validation)', or its beginning, 'digits'.
+            Default: ImageNet-1k's validation images. Entries with an accuracy of others are left out.
         zoo: folders of one's own entries.
 
     Returns:
-        Matches; empty where nothing fits.
+        A list of matches, empty where nothing fits; its `dataset` is the one ranked by, its `left_out` how many
+        networks have an accuracy of another, by its name.
+
+    Warns:
+        EntryWarning: an entry or a record of `zoo` cannot be read, and is passed over.
 
     Raises:
         UnknownDeviceError: (a LookupError) no such device, or the zoo has no figure for it.
@@ -105,9 +118,16 @@ def find(
     """
     query = Query(
         device=device, max_ms=max_ms, min_top1=min_top1, max_params=max_params, batch_size=batch_size, runtime=runtime,
-        precision=precision, include_nominal=include_nominal, include_baselines=include_baselines,
+        precision=precision, include_nominal=include_nominal, include_baselines=include_baselines, dataset=dataset,
     )  # fmt: skip
-    return [match for match in candidates(query, zoo) if satisfies(match, query)]
+    return fitting(query, zoo)
+
+
+def fitting(query: Query, zoo: Zoo = None, *, refresh: bool = False) -> Matches:
+    """What `find` returns; `refresh` as `candidates` takes it."""
+    found = candidates(query, zoo, refresh=refresh)
+    fits = (match for match in found if satisfies(match, query))
+    return Matches(fits, dataset=found.dataset, left_out=found.left_out)
 
 
 def best(query: Query, zoo: Zoo = None) -> Match:
@@ -119,17 +139,17 @@ def best(query: Query, zoo: Zoo = None) -> Match:
     Raises:
         NothingFitsError: (a LookupError) naming the nearest networks and their figures.
     """
-    device = device_named(query.device, zoo)
-    entries = _entries(query, zoo)
-    groups = [entries]
+    zoo_entries = catalog(zoo)
+    device, scope = _device_in(zoo_entries.values(), query.device), _scope(query, zoo_entries.values())
+    groups = [scope.entries]
     if device == THIS_MACHINE:
-        able = sorted((entry for entry in entries if _may_satisfy(entry, query)), key=_inaccuracy)
+        able = sorted((entry for entry in scope.entries if _may_satisfy(entry, query)), key=_inaccuracy)
         groups = [list(group) for _, group in itertools.groupby(able, key=_inaccuracy)]
     for group in groups:
-        fitting = [match for match in _matches(group, device, query) if satisfies(match, query)]
-        if fitting:
-            return fitting[0]
-    raise _nothing_fits(query, _matches(entries, device, query), zoo)
+        found = [match for match in _matches(group, device, query) if satisfies(match, query)]
+        if found:
+            return found[0]
+    raise _nothing_fits(query, device, scope, zoo_entries.values())
 
 
 def _inaccuracy(entry: Entry) -> float:
@@ -149,7 +169,7 @@ def _may_satisfy(entry: Entry, query: Query) -> bool:
     return query.max_params is None or (entry.parameters is not None and entry.parameters <= query.max_params)
 
 
-def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False, refresh: bool = False) -> list[Match]:
+def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False, refresh: bool = False) -> Matches:
     """Every network with records that apply to the query's device and conditions, whatever its bounds.
 
     Args:
@@ -159,21 +179,31 @@ def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False, ref
     Raises:
         InvalidArgumentError: (a ValueError) refresh for another device, besides those of `find`.
     """
-    device = device_named(query.device, zoo)
+    entries = catalog(zoo).values()
+    device = _device_in(entries, query.device)
     if refresh and device != THIS_MACHINE:
         raise InvalidArgumentError(
             f"refresh measures this machine anew, but the device is {query.device!r}.",
             "Leave it out, or ask for 'local'.",
         )
-    return _matches(_entries(query, zoo, figures_only=figures_only), device, query, refresh=refresh)
+    scope = _scope(query, entries, figures_only=figures_only)
+    found = _matches(scope.entries, device, query, refresh=refresh)
+    return Matches(found, dataset=scope.dataset, left_out=_left_out(scope, device, query))
 
 
-def _entries(query: Query, zoo: Zoo, *, figures_only: bool = False) -> list[Entry]:
-    return [
-        entry
-        for entry in catalog(zoo).values()
-        if (query.include_baselines or entry.role != "baseline") and (figures_only or entry.buildable)
-    ]
+def _scope(query: Query, entries: Iterable[Entry], *, figures_only: bool = False) -> Scope:
+    return scope_of(entries, query.dataset, baselines=query.include_baselines, figures_only=figures_only)
+
+
+def _left_out(scope: Scope, device: Device, query: Query) -> dict[str, int]:
+    """What a query's data set leaves out: of this machine all, unmeasured, of another what has a record that applies.
+
+    Bounds on the latency and the size count; one on the accuracy is of other images.
+    """
+    if device == THIS_MACHINE:
+        return counted(scope.others)
+    bounds = dataclasses.replace(query, min_top1=None)
+    return counted(match.entry for match in _matches(scope.others, device, query) if satisfies(match, bounds))
 
 
 def _matches(entries: list[Entry], device: Device, query: Query, *, refresh: bool = False) -> list[Match]:
@@ -184,7 +214,7 @@ def _matches(entries: list[Entry], device: Device, query: Query, *, refresh: boo
         records = {entry.name: [r for r in entry.records if device.covers(r.chip, r.board)] for entry in entries}
     matches = []
     for entry in entries:
-        applying = tuple(r for r in records.get(entry.name, ()) if applies(r, query))
+        applying = counted_once(r for r in records.get(entry.name, ()) if applies(r, query))
         if applying:
             matches.append(Match(entry, max(applying, key=lambda record: record.latency_ms), applying))
     matches.sort(key=lambda match: (_inaccuracy(match.entry), match.latency_ms, match.name))
@@ -213,7 +243,11 @@ def device_named(name: str, zoo: Zoo = None) -> Device:
     Raises:
         UnknownDeviceError: (a LookupError) it has none; the hint says how to measure one's own.
     """
-    pairs = recorded_devices(catalog(zoo).values())
+    return _device_in(catalog(zoo).values(), name)
+
+
+def _device_in(entries: Iterable[Entry], name: str) -> Device:
+    pairs = recorded_devices(entries)
     device = resolve(name, pairs)
     if device != THIS_MACHINE and not any(device.covers(*pair) for pair in pairs):
         known = ", ".join(sorted({chip for chip, _ in pairs}))
@@ -258,10 +292,12 @@ def _check_runtime(name: str | None, recorded: set[str]) -> None:
     )
 
 
-def _nothing_fits(query: Query, everything: list[Match], zoo: Zoo) -> NothingFitsError:
+def _nothing_fits(query: Query, device: Device, scope: Scope, zoo_entries: Iterable[Entry]) -> NothingFitsError:
+    everything = _matches(scope.entries, device, query)
+    left_out = left_out_text(scope.dataset, _left_out(scope, device, query))
     bounds = {
         "at most {:g} ms": query.max_ms,
-        "top-1 of at least {:g} %": query.min_top1,
+        f"top-1 of at least {{:g}} % on {scope.dataset}": query.min_top1,
         "at most {:,.0f} parameters": query.max_params,
     }
     asked = (
@@ -269,16 +305,16 @@ def _nothing_fits(query: Query, everything: list[Match], zoo: Zoo) -> NothingFit
     )
     where = f"{query.device} at batch {query.batch_size}"
     if not everything:
-        device = device_named(query.device, zoo)
-        records = [r for e in catalog(zoo).values() for r in e.records if device.covers(r.chip, r.board)]
+        records = [r for e in zoo_entries for r in e.records if device.covers(r.chip, r.board)]
         _check_runtime(query.runtime, {r.runtime for r in records})
         sizes = ", ".join(str(size) for size in sorted({r.batch_size for r in records}))
         runtimes = ", ".join(sorted({r.runtime for r in records}))
         precisions = ", ".join(sorted({r.precision for r in records}))
+        ranked = f" of a network with an accuracy on {scope.dataset}" if left_out else ""
         return NothingFitsError(
-            f"no record applies to {where}, runtime {query.runtime or 'default'}, "
+            f"no record{ranked} applies to {where}, runtime {query.runtime or 'default'}, "
             f"precision {query.precision or 'any'}.",
-            f"Recorded for it: batch sizes {sizes}; runtimes {runtimes}; precisions {precisions}.",
+            left_out or f"Recorded for it: batch sizes {sizes}; runtimes {runtimes}; precisions {precisions}.",
         )
 
     def shortfall(match: Match) -> float:
@@ -294,4 +330,5 @@ def _nothing_fits(query: Query, everything: list[Match], zoo: Zoo) -> NothingFit
     nearest = sorted(everything, key=shortfall)[:3]
     lines = "\n".join(f"  {match}" for match in nearest)
     names = [match.name for match in nearest]
-    return NothingFitsError(f"no network fits {where} with {asked}.", f"The nearest:\n{lines}", nearest=names)
+    hint = f"The nearest:\n{lines}" + (left_out and f"\n{left_out}")
+    return NothingFitsError(f"no network fits {where} with {asked}.", hint, nearest=names)

@@ -11,8 +11,8 @@ from helpers.publications import RUNTIME, measurement, record
 import gpunet
 from gpunet.core.machine import available_threads, fingerprint, processor_name
 from gpunet.runtime import get
-from gpunet.zoo.catalog import read_records, write_records
 from gpunet.zoo.measured import fingerprint_of, measurement_from_record, record_from_measurement
+from gpunet.zoo.reading import read_records, write_records
 
 
 def test_there_and_back() -> None:

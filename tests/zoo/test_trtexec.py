@@ -8,7 +8,7 @@ import pytest
 from helpers import DATA
 
 from gpunet.errors import InvalidArgumentError, UnknownDeviceError
-from gpunet.zoo.catalog import append_records, read_records
+from gpunet.zoo.reading import append_records, read_records
 from gpunet.zoo.trtexec import record_from_trtexec
 
 OLD = (DATA / "trtexec_8_6.log").read_text()  # gpunet_0 on a Quadro GV100

@@ -57,7 +57,7 @@ def import_log(log: Path, name: str, *, device: str | None, out: Path | None, as
         EntryError: the CSV that is there cannot be read as latency records.
     """
     from gpunet.runtime.trt.trtexec_log import decoded
-    from gpunet.zoo.catalog import append_records
+    from gpunet.zoo.reading import append_records
     from gpunet.zoo.trtexec import record_from_trtexec
 
     if device is None:

@@ -10,8 +10,8 @@ from typing import Any
 from gpunet.core.files import sha256_of
 from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, EntryError, PublishError
 from gpunet.model.entry import Entry
-from gpunet.zoo.catalog import read_entry
 from gpunet.zoo.publishing.layout import ENTRY, LAYOUT, WEIGHTS
+from gpunet.zoo.reading import read_entry
 
 
 @dataclass(frozen=True)

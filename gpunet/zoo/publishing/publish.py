@@ -19,12 +19,13 @@ from gpunet.core.folders import staging
 from gpunet.core.placing import put, tidied
 from gpunet.errors import EntryError
 from gpunet.model.origin import weights_bytes
-from gpunet.zoo.catalog import catalog, write_records
+from gpunet.zoo.catalog import catalog
 from gpunet.zoo.own import write_entry
 from gpunet.zoo.publishing.layout import CARD, CONFIG, LATENCY, LAYOUT, PUBLICATION, WEIGHTS
 from gpunet.zoo.publishing.model_card import model_card
 from gpunet.zoo.publishing.publication import Publication
 from gpunet.zoo.publishing.timm_config import timm_config
+from gpunet.zoo.reading import write_records
 from gpunet.zoo.weights.cache import read_safetensors
 from gpunet.zoo.weights.nvidia import faults
 
@@ -52,7 +53,7 @@ def publish_entry(zoo: str | Path, publication: Publication, *, replace: bool = 
     folder = zoo / publication.name
     with tidied(zoo), staging(zoo) as made:
         _write(made, publication)
-        if catalog(made)[publication.name].records != tuple(publication.records):
+        if catalog(made, strict=True)[publication.name].records != tuple(publication.records):
             raise EntryError(
                 f"{publication.name}: its latency records are not the same once written.",
                 "Give conditions of plain JSON types, and numbers that are finite.",

@@ -1,0 +1,172 @@
+"""What was published of the networks beside single latencies: Triton under load, the paper's Tables 3 and 4.
+
+The figures stand in gpunet/zoo/data/tables as they were published; nothing here is measured or corrected.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpunet.model.entry import Entry, Match
+
+_TABLES = Path(__file__).parent / "data" / "tables"
+TRITON_SOURCE = (
+    "NVIDIA DeepLearningExamples GPUNet Triton report, online scenario (ONNX Runtime backend with TensorRT "
+    "accelerator, FP16, dynamic batches of at most 64, 2 instances; requests of one image over HTTP)"
+)
+_TABLE_3_RECORD = "paper, Table 3"  # what the source of its latency records begins with
+TABLE_4 = "Wang et al., Searching the Deployable Convolution Neural Networks for GPUs, CVPR 2022, Table 4"
+DETECTION_INPUT = "1333x800"
+_ROUNDING = 0.02
+
+
+@dataclass(frozen=True)
+class OnlineFigure:
+    """Triton answering requests of one image that come side by side: no latency of the network alone.
+
+    Args:
+        model: name of the entry.
+        chip, board: see gpunet.core.device.
+        concurrency: requests under way at a time.
+        throughput_ips: images a second.
+        client_send_ms, network_and_server_send_receive_ms, server_queue_ms, server_compute_input_ms,
+        server_compute_infer_ms, server_compute_output_ms, client_receive_ms: means of a request's parts.
+        p50_ms, p90_ms, p95_ms, p99_ms, average_ms: of the whole request, as the client sees it.
+    """
+
+    model: str
+    chip: str
+    board: str
+    concurrency: int
+    throughput_ips: float
+    client_send_ms: float
+    network_and_server_send_receive_ms: float
+    server_queue_ms: float
+    server_compute_input_ms: float
+    server_compute_infer_ms: float
+    server_compute_output_ms: float
+    client_receive_ms: float
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    average_ms: float
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A row of the paper's Table 4: a network as the backbone of a detector on COCO, at 1333 x 800 px.
+
+    The paper names neither GPU, batch size nor precision there.
+
+    Args:
+        model: name of the entry.
+        top1_percent: on ImageNet, as the table has it.
+        method: the detector.
+        latency_ms: by TensorRT.
+        map_percent: mean average precision.
+    """
+
+    model: str
+    top1_percent: float
+    method: str
+    latency_ms: float
+    map_percent: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row of the paper's Table 3: a baseline against the GPUNet of its group.
+
+    Args:
+        model: name of the baseline's entry.
+        against: of the GPUNet's.
+        speedup: of the GPUNet, as published.
+        accuracy_gain_percent: of the GPUNet in points of top-1, as published.
+    """
+
+    model: str
+    against: str
+    speedup: float
+    accuracy_gain_percent: float
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """A row of Table 3, and what its own latencies and accuracies come to.
+
+    Args:
+        published: the row.
+        baseline, gpunet: the two entries.
+        speedup: the baseline's latency in Table 3 over the GPUNet's.
+        accuracy_gain_percent: the GPUNet's top-1 less the baseline's.
+    """
+
+    published: Comparison
+    baseline: Entry
+    gpunet: Entry
+    speedup: float
+    accuracy_gain_percent: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the published speed-up is that of the published latencies, within 2 %: they are rounded."""
+        return abs(self.published.speedup / self.speedup - 1) <= _ROUNDING
+
+
+def reproduced_table_3(matches: Iterable[Match]) -> list[Reproduced]:
+    """The comparisons of Table 3 between those of these matches whose records are of it, in its order."""
+    latencies_ms, known = {}, {}
+    for match in matches:
+        for record in match.records:
+            if record.source.startswith(_TABLE_3_RECORD) and match.entry.role != "own":
+                latencies_ms[match.name], known[match.name] = record.latency_ms, match.entry
+    found = []
+    for row in comparisons():
+        if row.model in known and row.against in known:
+            one, other = known[row.model], known[row.against]
+            gain = (other.top1_percent or 0.0) - (one.top1_percent or 0.0)
+            speedup = latencies_ms[row.model] / latencies_ms[row.against]
+            found.append(Reproduced(row, one, other, speedup, round(gain, 2)))
+    return found
+
+
+@functools.cache
+def online_figures() -> tuple[OnlineFigure, ...]:
+    """All rows of the Triton reports' online scenario: 32 concurrencies on two boards for each released network."""
+    texts = ("model", "chip", "board")
+    return tuple(
+        OnlineFigure(
+            **{name: row[name] for name in texts}, concurrency=int(row["concurrency"]),
+            **{name: float(value) for name, value in row.items() if name not in (*texts, "concurrency")},
+        )
+        for row in _rows("triton_online.csv")
+    )  # fmt: skip
+
+
+@functools.cache
+def detections() -> tuple[Detection, ...]:
+    """The paper's Table 4."""
+    return tuple(
+        Detection(row["model"], float(row["top1_percent"]), row["method"], float(row["latency_ms"]),
+                  float(row["map_percent"]))
+        for row in _rows("detection.csv")
+    )  # fmt: skip
+
+
+@functools.cache
+def comparisons() -> tuple[Comparison, ...]:
+    """The last two columns of the paper's Table 3."""
+    return tuple(
+        Comparison(row["model"], row["against"], float(row["speedup"]), float(row["accuracy_gain_percent"]))
+        for row in _rows("table3.csv")
+    )
+
+
+def _rows(name: str) -> list[Mapping[str, str]]:
+    with open(_TABLES / name, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
