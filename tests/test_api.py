@@ -52,7 +52,7 @@ def test_create_picks_the_most_accurate_that_fits_and_says_so_once(caplog) -> No
 
 
 def test_create_from_ones_own_zoo_with_weights(zoo) -> None:
-    model = gpunet.create("V100", max_ms=0.3, zoo=zoo)
+    model = gpunet.create("V100", max_ms=0.3, dataset="mine", zoo=zoo)
     assert model.entry.name == "tiny"
     expected = gpunet.load("tiny", zoo=zoo, weights=zoo / "tiny" / "model.safetensors").state_dict()
     torch.testing.assert_close(dict(model.state_dict()), dict(expected))
@@ -60,7 +60,7 @@ def test_create_from_ones_own_zoo_with_weights(zoo) -> None:
 
 
 def test_an_architecture_of_timms_is_an_entry_too(zoo) -> None:
-    model = gpunet.create("gv100", max_ms=0.15, zoo=zoo, pretrained=False, num_classes=5)
+    model = gpunet.create("gv100", max_ms=0.15, dataset="mine", zoo=zoo, pretrained=False, num_classes=5)
     assert type(model).__name__ == "MobileNetV3"
     assert model.entry.name == model.match.name == "small_mobilenet"
     assert model(torch.randn(1, 3, 96, 96)).shape == (1, 5)

@@ -129,6 +129,7 @@ def export(
     version_compatible: Annotated[
         bool, opt("--version-compatible", panel="Engines", help=_VERSION_COMPATIBLE_HELP)
     ] = False,
+    dataset: options.Dataset = None,
     zoo: options.Zoo = None,
     as_json: options.Json = False,
     version: options.Version = False,
@@ -140,7 +141,7 @@ def export(
     from gpunet.exporters.request import check_request
     from gpunet.runtime.trt.options import BuildOptions
 
-    _check_named(model, device, max_ms)
+    _check_named(model, device, max_ms=max_ms, dataset=dataset)
     if not 0 < workspace_gib < math.inf:
         raise InvalidArgumentError(f"--workspace-gib must be a number above 0, but got {workspace_gib}.")
     if len(formats or ()) > 1:
@@ -166,7 +167,8 @@ def export(
         "options": build,
     }
     check_request(out or f"network{suffix}", **how)  # before a network is downloaded
-    network = _network(model, device, max_ms, zoo, {"pretrained": not no_pretrained, "weights": weights})
+    asked = None if device is None else {"device": device, "max_ms": max_ms, "dataset": dataset}
+    network = _network(model, asked, zoo, {"pretrained": not no_pretrained, "weights": weights})
     how |= {"opset": opset, "images": images, "keep": keep, "triton": triton,
             "command": ["gpunet-export", *ctx.meta["given"]]}  # fmt: skip
     with contextlib.ExitStack() as stack:
@@ -191,23 +193,23 @@ def export(
         raise SystemExit(FAILED_EXIT_CODE)
 
 
-def _check_named(model: str | None, device: str | None, max_ms: float | None) -> None:
+def _check_named(model: str | None, device: str | None, **of_device: object) -> None:
     """Raise InvalidArgumentError where the command line names no network, or two."""
     if (model is None) == (device is None):
         raise InvalidArgumentError(
             "name a network: either MODEL or --device, " + ("but both are given." if model else "but got neither."),
             "For example: gpunet-export gpunet_1, or gpunet-export --device gv100 --max-ms 0.8.",
         )
-    if device is None and max_ms is not None:
-        raise InvalidArgumentError("--max-ms goes with --device, but MODEL is given.", "Leave one of them out.")
+    for name, value in of_device.items():
+        if device is None and value is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise InvalidArgumentError(f"{option} goes with --device, but MODEL is given.", "Leave one of them out.")
 
 
-def _network(
-    model: str | None, device: str | None, max_ms: float | None, zoo: list[Path] | None, how: dict[str, Any]
-) -> nn.Module:
+def _network(model: str | None, asked: dict[str, Any] | None, zoo: list[Path] | None, how: dict[str, Any]) -> nn.Module:
     """The network that the command line names."""
-    if device is not None:
-        return gpunet.create(device, max_ms=max_ms, zoo=zoo, **how)
+    if asked is not None:
+        return gpunet.create(**asked, zoo=zoo, **how)
     return network_named(str(model), zoo=zoo, **how)
 
 

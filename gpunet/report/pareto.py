@@ -68,14 +68,15 @@ def pareto_chart(report: Report, references: Sequence[Reference] = ()) -> Chart:
         ]
         series.append(Series(name, "points", tuple(marks), colour, marker, radius))
     measured_ones = [network for network in report.networks if network.measured_ms is not None]
-    x_range, y_range = _ranges(series, [network.measured_ms or 0.0 for network in measured_ones])
-    series += _fronts(measured_ones, references, x_range)
+    winners = []
     texts = dict(zip((n.name for n in measured_ones), percent_texts([n.top1_percent for n in measured_ones]),
                      strict=True))  # fmt: skip
     for tier in report.tiers:
         won = [network for network in measured_ones if network.tier == tier.name]
         marks = [Mark(n.measured_ms or 0.0, n.top1_percent, _winner_tip(n, texts[n.name], where), n.name) for n in won]
-        series.append(Series(f"winners, {tier.name}", "points", tuple(marks), colours[tier.name], "circle", 6.5))
+        winners.append(Series(f"winners, {tier.name}", "points", tuple(marks), colours[tier.name], "circle", 6.5))
+    x_range, y_range = _ranges(series, winners)
+    series += [*_fronts(measured_ones, references, x_range), *winners]
     rows = [
         (n.name, f"winner, {n.tier}", "measured", ms_text(n.measured_ms), texts[n.name], where) for n in measured_ones
     ] + rows
@@ -159,18 +160,19 @@ def _front(name: str, points: Sequence[Point], colour: str, right: float, *, das
     return Series(name, "steps", tuple(marks), colour, dashed=dashed)
 
 
-def _ranges(series: Sequence[Series], winners_ms: Sequence[float]) -> tuple[_Range, _Range]:
+def _ranges(series: Sequence[Series], winners: Sequence[Series]) -> tuple[_Range, _Range]:
     """Ranges that hold all but what would press the rest together: far slower networks, trials that scored far less."""
-    marks = [mark for each in series for mark in each.marks]
+    everything = [*series, *winners]
+    marks = [mark for each in everything for mark in each.marks]
     if not marks:
         return None, None
-    kept = [mark.y for each in series if not each.faint for mark in each.marks]
+    kept = [mark.y for each in everything if not each.faint for mark in each.marks]
     tried = sorted(mark.y for each in series if each.faint for mark in each.marks)
     if tried:
         top, quarter = max([*kept, *tried]), tried[len(tried) // 4]
         kept += [y for y in tried if y >= quarter - 2 * (top - quarter)]
     low, high = padded(kept)
-    right = reach_without_outliers((*(mark.x for mark in marks), *winners_ms), winners_ms)
+    right = reach_without_outliers((mark.x for mark in marks), (mark.x for each in winners for mark in each.marks))
     return padded([right], zero=True, share=0.03), (low, min(high, 101.0))
 
 

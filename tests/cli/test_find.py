@@ -19,13 +19,16 @@ def test_find_prints_the_networks_that_fit_the_most_accurate_first(capsys):
         ["gpunet_0", "78.9", "11.89", "0.63", "measured"],
     ]
     assert lines[4] == ""
-    assert lines[5].startswith("[1] NVIDIA DeepLearningExamples GPUNet README")
+    assert lines[5] == "Top-1 is on ImageNet-1k validation."
+    assert lines[7].startswith("[1] NVIDIA DeepLearningExamples GPUNet Triton report")
 
 
 def test_find_json_is_json_and_nothing_else(capsys):
     main(["find", "-d", "Tesla V100", "--max-ms", "0.8", "--json"])
     said = capsys.readouterr()
-    first, second = json.loads(said.out)
+    found = json.loads(said.out)
+    first, second = found.pop("matches")
+    assert found == {"device": "Tesla V100", "batch_size": 1, "dataset": "ImageNet-1k validation", "left_out": {}}
     assert (first["name"], first["latency_ms"], first["top1_percent"]) == ("gpunet_p0", 0.63, 80.3)
     assert first["record"]["kind"] == "measured"
     assert second["name"] == "gpunet_0"
@@ -46,7 +49,7 @@ def test_find_json_is_json_and_nothing_else(capsys):
 )  # fmt: skip
 def test_each_option_reaches_the_query(options, names, capsys):
     main(["find", "-d", "gv100", *options, "--json"])
-    assert [match["name"] for match in json.loads(capsys.readouterr().out)] == names
+    assert [match["name"] for match in json.loads(capsys.readouterr().out)["matches"]] == names
 
 
 def test_nothing_fits_is_an_error_with_the_nearest():

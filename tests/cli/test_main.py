@@ -115,9 +115,12 @@ def test_hints_name_options():
     assert error.value.message.startswith("--min-top1 must be")
 
 
-def test_a_broken_zoo_is_a_known_error_that_names_the_file(tmp_path):
+def test_a_broken_entry_is_named_once_and_is_a_known_error_by_its_name(tmp_path):
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
-    done = _run("list", "--zoo", str(tmp_path))
+    done = _run("find", "-d", "gv100", "--zoo", str(tmp_path))
+    assert done.returncode == 0
+    assert done.stderr.count(f"warning: passed over: {tmp_path / 'broken.json'}: cannot be read as JSON") == 1
+    done = _run("info", "broken", "--zoo", str(tmp_path))
     assert done.returncode == 6
     assert f"error: {tmp_path / 'broken.json'}: cannot be read as JSON" in done.stderr
 

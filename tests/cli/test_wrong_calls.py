@@ -81,7 +81,7 @@ CALLS: list[tuple[str, int, str]] = [
     ("find -d gv100 --zoo {tmp}/nothing", ABSENT, "does not exist"),
     ("find -d gv100 surplus", USAGE, "surplus"),
     ("list nothing_like_it", NOTHING, "no model is named like nothing_like_it"),
-    ("list --zoo {tmp}", FAILED, "broken.json"),
+    ("info broken --zoo {tmp}", FAILED, "broken.json"),
     ("list --devices gpunet_0", USAGE, "--devices lists all"),
     ("export {tmp}/deep.json --no-pretrained -o {tmp}/x.onnx", FAILED, "nested too deep"),
     ("table verify {tmp}/text.txt", FAILED, "hint"),

@@ -31,7 +31,8 @@ def test_every_mark_of_a_chart_is_drawn_within_the_picture(chart: Chart, alone: 
     for number, series in enumerate(chart.shown):
         own = [each for each in drawing.marks if each.series == series_key(number)]
         corners = [mark for mark in series.marks if mark.tip]
-        assert len(own) == {"points": len(series.marks), "bars": len(series.marks)}.get(series.kind, 1 + len(corners))
+        within = [mark for mark in series.marks if chart.x_range is None or mark.x <= chart.x_range[1]]
+        assert len(own) == {"points": len(within), "bars": len(series.marks)}.get(series.kind, 1 + len(corners))
     assert all(0 <= x <= drawing.width and 0 <= y <= drawing.height for x, y in _corners(drawing))
     said = {shape.text for shape in drawing.shapes if isinstance(shape, Words)}
     assert {chart.x_label, chart.y_label} <= said

@@ -80,9 +80,9 @@ def test_the_entry_says_what_was_given(zoo: Path) -> None:
 @pytest.mark.parametrize("place", ["zoo", "entry"])
 def test_a_query_finds_it_by_the_folder_of_entries_and_by_its_own(zoo: Path, place: str) -> None:
     folder = publish_entry(zoo, publication(records=(_elsewhere(2.5, runtime="tensorrt", threads=None),)))
-    match, *others = gpunet.find("orin", max_ms=3, zoo=zoo if place == "zoo" else folder)
+    match, *others = gpunet.find("orin", max_ms=3, dataset="digits", zoo=zoo if place == "zoo" else folder)
     assert (match.name, match.latency_ms, others) == (NAME, 2.5, [])
-    assert gpunet.find("orin", max_ms=2, zoo=zoo) == []
+    assert gpunet.find("orin", max_ms=2, dataset="digits", zoo=zoo) == []
 
 
 def test_the_zoo_and_timm_load_the_same_network(zoo: Path) -> None:
@@ -139,7 +139,7 @@ def test_weights_may_be_a_file(zoo: Path, tmp_path: Path) -> None:
 
 
 def _create(zoo: Path, **query: Any) -> Any:
-    return gpunet.create("local", **{"max_ms": 5, "runtime": RUNTIME, "zoo": zoo, **query})
+    return gpunet.create("local", **{"max_ms": 5, "runtime": RUNTIME, "dataset": "digits", "zoo": zoo, **query})
 
 
 def test_create_on_this_machine_takes_the_record_it_brings_and_measures_nothing(zoo: Path, home: Path) -> None:
