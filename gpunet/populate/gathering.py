@@ -143,4 +143,5 @@ def _of_studies(studies: list[Study]) -> Report:
         runtime_version=version, precision=precision, batch_size=batch_size,
         data=f"ranked by {' and recipe '.join(said)}" if said else UNKNOWN, created=now_utc(), tiers=tuple(tiers),
         networks=(), versions=dict(first.versions), missing=tuple(missing),
+        dataset=f"{data['data']} (validation)" if isinstance(data, dict) and "data" in data else "",
     )  # fmt: skip

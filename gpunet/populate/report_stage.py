@@ -63,7 +63,7 @@ def gathered(context: Context) -> Report:
         data=f"ranked on a part of {plan.search.data.data} by recipe {plan.search.recipe.name}; winners fine-tuned by "
         f"{plan.fine_tune.recipe.name} and scored on its validation images",
         created=now_utc(), tiers=tuple(reports), networks=tuple(networks), versions=software_versions(),
-        missing=tuple(missing),
+        missing=tuple(missing), dataset=f"{plan.search.data.data} ({plan.search.data.validation_split})",
     )  # fmt: skip
 
 

@@ -48,6 +48,7 @@ class Report:
         networks: the winners.
         versions: of the packages that took part, by name.
         missing: what is not there yet, in sentences; nothing of a search that is finished.
+        dataset: the images that accuracies are of, such as 'digits (validation)'; '' where nobody says.
 
     Raises:
         SpecError: (a ValueError) naming the path of the fault.
@@ -66,12 +67,15 @@ class Report:
     networks: tuple[NetworkReport, ...]
     versions: Mapping[str, str] = field(default_factory=dict, hash=False)
     missing: tuple[str, ...] = ()
+    dataset: str = ""
 
     def __post_init__(self) -> None:
         for name in ("title", "chip", "board", "runtime", "precision", "data", "created"):
             check_name(name, getattr(self, name))
         if not isinstance(self.runtime_version, str):
             raise SpecError(f"runtime_version: {self.runtime_version!r} is not a text", "Give '' if it is not known.")
+        if not isinstance(self.dataset, str):
+            raise SpecError(f"dataset: {self.dataset!r} is not a text", "Give '' if it is not known.")
         check_number("batch_size", self.batch_size, 1, whole=True)
         check_parts("tiers", self.tiers, TierReport)
         check_parts("networks", self.networks, NetworkReport)

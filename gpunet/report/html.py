@@ -6,7 +6,6 @@ Every text that comes from a report is escaped. The page's policy forbids it all
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
 from gpunet.model.spec import NetworkSpec
 from gpunet.report.architecture import KEY, draw_architecture, most_channels, parts_of
@@ -18,7 +17,7 @@ from gpunet.report.plot import draw_chart, series_key
 from gpunet.report.references import Reference
 from gpunet.report.script import SCRIPT, STYLE
 from gpunet.report.svg import svg, swatch_svg
-from gpunet.report.words import conditions, percent_texts, scaled, tier_colours, time_text
+from gpunet.report.words import conditions, escape, percent_texts, scaled, tier_colours, time_text
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 

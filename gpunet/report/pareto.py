@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpunet.core.frontier import Point, frontier
-from gpunet.core.text import printable
+from gpunet.model.dataset_names import IMAGENET
 from gpunet.model.entry import Match
 from gpunet.report.chart import Chart, Mark, Series, padded, reach_without_outliers
 from gpunet.report.data import NetworkReport, Report
 from gpunet.report.drawing import INK, MUTED
-from gpunet.report.references import Reference
+from gpunet.report.references import Reference, is_of_imagenet
 from gpunet.report.words import conditions, ms_text, percent_text, percent_texts, tier_colours, time_text, top1_text
 
 _FAINT, _BASELINE, _GREEN = "#8a8a8a", "#777777", "#009e73"
@@ -121,15 +121,15 @@ def front_chart(matches: Sequence[Match], *, title: str, dataset: str) -> Chart:
     beyond = sorted((match for match in matches if match.latency_ms > right), key=lambda match: match.latency_ms)
     shown = "; ".join(f"{_title_of(each)}, {each.latency_ms:g} ms, {each.top1_percent:g} %" for each in beyond)
     return Chart(
-        "front", printable(title), "latency in ms (where several records apply, the slowest)",
-        printable(f"top-1 accuracy in %, {dataset}"), tuple(series), x_range=(0.0, right),
+        "front", title, "latency in ms (where several records apply, the slowest)",
+        f"top-1 accuracy in %, {dataset}", tuple(series), x_range=(0.0, right),
         y_range=padded(point.top1_percent for point in points if point.latency_ms <= right), width=900, height=600,
         note=f"Beyond the axis: {shown}." if beyond else "",
     )  # fmt: skip
 
 
 def _title_of(match: Match) -> str:
-    return printable(match.entry.title or match.name)
+    return match.entry.title or match.name
 
 
 def _winner_tip(network: NetworkReport, top1: str, where: str) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ def _fronts(networks: Sequence[NetworkReport], references: Sequence[Reference], 
 
 def _front(name: str, points: Sequence[Point], colour: str, right: float, *, dashed: bool = False) -> Series:
     """Steps along the front of these points, the last one level as far as `right`."""
-    marks = [Mark(point.latency_ms, point.top1_percent) for point in frontier(points)]
+    marks = [Mark(point.latency_ms, point.top1_percent) for point in frontier(points) if point.latency_ms <= right]
     if marks:
         marks.append(Mark(right, marks[-1].y))
     return Series(name, "steps", tuple(marks), colour, dashed=dashed)
@@ -194,6 +194,10 @@ def _pareto_caption(
     slow = [mark.tip[0] for each in series for mark in each.marks if x_range and mark.x > x_range[1] and mark.tip]
     if slow:
         said.append(f"Slower than is shown here: {', '.join(slow)}; the table has them.")
+    if not is_of_imagenet(report):
+        said.append(
+            f"Published accuracies are of {IMAGENET}, those here of {report.dataset}: they are not put side by side."
+        )
     if references:
         said.append(
             "Published figures are what others measured, with the versions and boards that their tips name: "

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.core.pictures import picture
+from gpunet.core.text import printable
 from gpunet.report.drawing import Block, Dot, Drawing, Line, Shape, Words
 from gpunet.report.svg import corners
 
@@ -39,7 +40,7 @@ def _draw(axes: Any, shape: Shape, order: int) -> None:
 
     if isinstance(shape, Words):
         axes.text(
-            shape.x, shape.y, shape.text, fontsize=shape.size * _PT_PER_PX * 0.94, color=shape.colour,
+            shape.x, shape.y, printable(shape.text), fontsize=shape.size * _PT_PER_PX * 0.94, color=shape.colour,
             ha="center" if shape.turned else _ANCHORS[shape.anchor], va="center" if shape.turned else "baseline",
             rotation=90 if shape.turned else 0, fontweight="bold" if shape.bold else "normal", zorder=order,
             parse_math=False,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpunet.core.device import LOCAL
 from gpunet.errors import UnknownDeviceError
+from gpunet.model.dataset_names import IMAGENET, canonical_dataset
 from gpunet.report.data import Report
 
 if TYPE_CHECKING:
@@ -35,11 +36,12 @@ class Reference:
 def published(report: Report) -> tuple[Reference, ...]:
     """Figures of the report's chip (or board, where the chip has no name), batch size and precision, the fastest first.
 
-    Empty where the zoo has none; this machine is never measured.
+    Empty where the zoo has none, and where the report's accuracies are not of ImageNet's images, as all published ones
+    are; this machine is never measured.
     """
     from gpunet.zoo.query import Query, candidates, device_named
 
-    for name in (report.chip, report.board):
+    for name in (report.chip, report.board) if is_of_imagenet(report) else ():
         try:
             device = device_named(name)
         except UnknownDeviceError:
@@ -60,6 +62,11 @@ def published(report: Report) -> tuple[Reference, ...]:
         ]
         return tuple(sorted(found, key=lambda each: (each.latency_ms, each.name)))
     return ()
+
+
+def is_of_imagenet(report: Report) -> bool:
+    """Whether the report's accuracies may stand beside published ones; of one that does not say, they may."""
+    return not report.dataset or canonical_dataset(report.dataset) == IMAGENET
 
 
 def _conditions(record: LatencyRecord) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from html import escape
 
 from gpunet.report.chart import Series
 from gpunet.report.drawing import Block, Dot, Drawing, Line, Shape, Words
 from gpunet.report.plot import swatch
+from gpunet.report.words import escape
 
 
 def svg(drawing: Drawing) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 from collections.abc import Sequence
 
-from gpunet.core.text import told_apart
+from gpunet.core.text import printable, told_apart
 from gpunet.report.data import Report
 from gpunet.report.drawing import PALETTE
+
+
+def escape(text: str) -> str:
+    """A text of anybody's for a page: nothing in it is markup, a control or a turn of the writing's direction."""
+    return html.escape(printable(text, keep="\n"))
 
 
 def conditions(report: Report) -> str:

@@ -294,7 +294,8 @@ def _check_runtime(name: str | None, recorded: set[str]) -> None:
 
 def _nothing_fits(query: Query, device: Device, scope: Scope, zoo_entries: Iterable[Entry]) -> NothingFitsError:
     everything = _matches(scope.entries, device, query)
-    left_out = left_out_text(scope.dataset, _left_out(scope, device, query))
+    unbound = dataclasses.replace(query, max_ms=None, max_params=None)
+    left_out = left_out_text(scope.dataset, _left_out(scope, device, unbound))
     bounds = {
         "at most {:g} ms": query.max_ms,
         f"top-1 of at least {{:g}} % on {scope.dataset}": query.min_top1,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from gpunet.core.text import printable
 from gpunet.model.entry import LatencyRecord
 from gpunet.model.preprocessing import image_config, num_classes_of
 from gpunet.model.spec import NetworkSpec
@@ -20,6 +21,7 @@ _LICENCES = (
     "gpl-3.0", "isc", "lgpl-3.0", "mit", "mpl-2.0", "ms-pl", "ncsa", "openrail", "postgresql", "unlicense", "zlib",
 )  # fmt: skip
 _CLASSES_SHOWN = 100
+_MARKUP = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "[": r"\[", "]": r"\]", "`": r"\`"}
 _IMPORT = "import gpunet.registry  # makes 'gpunet' a model of timm's\n"
 
 
@@ -93,18 +95,18 @@ def _what_it_is(publication: Publication, spec: NetworkSpec | None) -> str:
         cost = f"{parameters:,} parameters, {multiply_adds:,} multiply-adds for one image"
     lines = [
         f"An image classifier: {classes} classes, images of {side} x {side} px in {channels} channels, {cost}.",
-        f"Top-1 accuracy {publication.accuracy.top1_percent:g} % on {publication.accuracy.dataset}; "
+        f"Top-1 accuracy {publication.accuracy.top1_percent:g} % on {_words(publication.accuracy.dataset)}; "
         f"{_short(publication.records[0])}.",
     ]
     if publication.tier_ms is not None:
         lines.append(_tier(publication, publication.tier_ms))
     if publication.note:
-        lines.append(publication.note)
+        lines.append(_words(publication.note))
     return "\n\n".join(lines)
 
 
 def _short(record: LatencyRecord) -> str:
-    return (
+    return _words(
         f"{record.latency_ms:.4g} ms ({record.kind}, {record.statistic}) on {record.board or record.chip}, batch "
         f"{record.batch_size}, {record.precision}, {_runtime(record)}"
     )
@@ -150,12 +152,12 @@ def _accuracy(publication: Publication) -> str:
     rows = [("top-1", f"{accuracy.top1_percent:g}", accuracy.dataset, accuracy.source)]
     if accuracy.top5_percent is not None:
         rows.append(("top-5", f"{accuracy.top5_percent:g}", accuracy.dataset, accuracy.source))
-    return f"{_table(('metric', '%', 'images', 'source'), rows)}\n\nThe network was {publication.how_trained}."
+    return f"{_table(('metric', '%', 'images', 'source'), rows)}\n\nThe network was {_words(publication.how_trained)}."
 
 
 def _classes(classes: Sequence[str]) -> str:
     """Their names in the order of the outputs, as code, which nothing of Markdown or HTML gets out of."""
-    names = [re.sub(r"[\s`]+", " ", name).strip() for name in classes[:_CLASSES_SHOWN]]
+    names = [printable(re.sub(r"[\s`]+", " ", name).strip()) for name in classes[:_CLASSES_SHOWN]]
     more = "" if len(classes) <= _CLASSES_SHOWN else f" and {len(classes) - _CLASSES_SHOWN} more, which entry.json has"
     return f"In the order of the outputs: {', '.join(f'`{name}`' for name in names)}{more}."
 
@@ -199,31 +201,40 @@ def _architecture(publication: Publication, spec: NetworkSpec) -> str:
 
 
 def _training(publication: Publication) -> str:
-    recipe = json.dumps(dict(publication.recipe), indent=2, ensure_ascii=False)
+    recipe = printable(json.dumps(dict(publication.recipe), indent=2, ensure_ascii=False), keep="\n")
     seed = "" if publication.seed is None else f", seed {publication.seed}"
-    text = f"Data: {publication.data}. Recipe {publication.recipe_name}{seed}:\n\n```json\n{recipe}\n```"
+    told = _words(f"Data: {publication.data}. Recipe {publication.recipe_name}{seed}")
+    text = f"{told}:\n\n```json\n{recipe}\n```"
     if publication.versions:
         text += f"\n\n{_table(('software', 'version'), sorted(publication.versions.items()))}"
     if publication.sources:
-        text += "\n\nSources:\n\n" + "\n".join(f"- {source}" for source in publication.sources)
+        text += "\n\nSources:\n\n" + "\n".join(f"- {_words(source)}" for source in publication.sources)
     return text
 
 
 def _limitations(publication: Publication) -> str:
-    boards = sorted({record.board or record.chip for record in publication.records})
+    boards = _words(", ".join(sorted({record.board or record.chip for record in publication.records})))
+    dataset, licence = _words(publication.accuracy.dataset), _words(publication.licence)
     lines = [
-        f"- The latencies are of {', '.join(boards)}, under the conditions stated; other boards, runtimes, versions, "
+        f"- The latencies are of {boards}, under the conditions stated; other boards, runtimes, versions, "
         "precisions and batch sizes differ, and nothing is extrapolated to them.",
-        f"- The accuracy is that of one training run on {publication.accuracy.dataset}; on other images it differs.",
+        f"- The accuracy is that of one training run on {dataset}; on other images it differs.",
         "- The network knows its own classes only, and was not examined for bias or for robustness.",
-        f"- Licence of the weights: {publication.licence}. The licence of the training data is not stated here.",
+        f"- Licence of the weights: {licence}. The licence of the training data is not stated here.",
     ]
     return "\n".join(lines)
 
 
+def _words(text: str) -> str:
+    """Words of anybody's as one line of Markdown, in which they are no HTML, no link, no picture and no code."""
+    return re.sub(
+        r"[\[\]`<>]", lambda found: _MARKUP[found[0]], printable(" ".join(text.split())).replace("&", "&amp;")
+    )
+
+
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     def line(cells: Iterable[Any]) -> str:
-        texts = ("-" if cell is None else re.sub(r"\s+", " ", str(cell)).replace("|", r"\|") for cell in cells)
+        texts = ("-" if cell is None else _words(str(cell)).replace("|", r"\|") for cell in cells)
         return f"| {' | '.join(texts)} |"
 
     return "\n".join([line(columns), f"|{'---|' * len(columns)}", *(line(row) for row in rows)])

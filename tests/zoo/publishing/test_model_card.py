@@ -140,3 +140,15 @@ def test_what_the_card_says_of_its_use_is_so(tmp_path: Path, monkeypatch: pytest
     assert (tmp_path / f"{NAME}.onnx").is_file()
     assert gpunet.load(NAME, zoo=folder).spec == SMALL
     assert timm.is_model("gpunet")
+
+
+def test_words_of_anybody_are_no_markup_in_it() -> None:
+    words = "<script>alert(1)</script> ![x](http://a) `b` | \x1b[31m \u202e & co"
+    text = model_card(publication(
+        note=words, licence=words, sources=[words], data=words, accuracy=Accuracy(97.5, words, words),
+        records=[dataclasses.replace(record(), board=words, statistic=words, source=words)],
+    ))  # fmt: skip
+    body = text.split("---\n")[-1]
+    for each in ("<script", "![x](", " `b`", "\x1b", "\u202e"):
+        assert each not in body
+    assert body.count("&lt;script&gt;alert(1)&lt;/script&gt; !\\[x\\](http://a)") > 5
