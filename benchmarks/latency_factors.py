@@ -70,6 +70,13 @@ FACTORS: dict[str, tuple[Variant, ...]] = {
     "kernel": tuple(Variant("kernel", f"{k} x {k}", kernel_size=k) for k in KERNELS),
     "se": tuple(Variant("se", name, squeeze_excitation=on) for name, on in (("without", False), ("with", True))),
 }
+_AXES = {
+    "activation": "activation of every layer",
+    "resolution": "side of the image",
+    "expansion": "expansion of the inverted residuals",
+    "kernel": "kernel of the depthwise convolutions",
+    "se": "squeeze-excitation",
+}
 
 # EfficientNet-B0's stages (Tan and Le, 2019, Table 1): kernel, stride, expansion (None: depthwise-separable), channels,
 # layers.
@@ -190,8 +197,9 @@ def _draw(path: Path, results: Sequence[Mapping[str, Any]], title: str) -> None:
             axes.axhline(1.0, color="#d55e00", linewidth=1)
             axes.tick_params(axis="x", labelrotation=60, labelsize=8)
             axes.set_title(f"{letter}. {factor}", fontsize=10)
+            axes.set_xlabel(_AXES.get(factor, factor), fontsize=9)
+            axes.set_ylabel("latency over B0's (line: 1)", fontsize=9)
             axes.margins(y=0.15)
-        all_axes[0].set_ylabel("latency over B0's (line: 1)")
         figure.suptitle(title, fontsize=9)
 
 

@@ -106,5 +106,7 @@ def draw(path: Path, runs: Mapping[Key, Mapping[str, Any]], budgets: Mapping[str
             curves = {name: np.maximum(curves_of(runs, problem, name), 1e-6) for name in names}
             draw_regret(axes, curves)
             axes.set_title(problem)
+            axes.set_xlabel("evaluations", fontsize="small")
+            axes.set_ylabel("regret, median and quartiles", fontsize="small")
             if number == 0:
                 axes.legend(fontsize="x-small")

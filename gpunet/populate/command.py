@@ -11,6 +11,7 @@ Every stage skips what is done, so that the same command goes on after an end of
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from gpunet.core import console
 from gpunet.core.arguments import checked_choice
 from gpunet.core.signals import sigterm_asked
 from gpunet.errors import FAILED_EXIT_CODE, UsageError
+from gpunet.model.dataset_names import IMAGENET, canonical_dataset
 from gpunet.populate.context import Context
 from gpunet.populate.place import StateFolder
 from gpunet.populate.plan import Plan
@@ -88,10 +90,18 @@ def run(
         return
     if not as_json:
         print(f"\n{len(done.entries)} of {done.tiers} tiers have an entry. Use them:\n")
-        print(f"    gpunet find --device {plan.device.chip} --zoo {place.zoo}")
-        print(f"    gpunet.create({plan.device.chip!r}, max_ms=..., zoo={str(place.zoo)!r})")
+        option, argument = _dataset_asked_for(plan)
+        print(f"    gpunet find --device {plan.device.chip}{option} --zoo {place.zoo}")
+        print(f"    gpunet.create({plan.device.chip!r}, max_ms=...{argument}, zoo={str(place.zoo)!r})")
     if len(done.entries) < done.tiers:
         raise SystemExit(FAILED_EXIT_CODE)
+
+
+def _dataset_asked_for(plan: Plan) -> tuple[str, str]:
+    """How a query names the data that the plan's networks are scored on, as option and as argument; '' for ImageNet."""
+    data = plan.search.data
+    dataset = canonical_dataset(f"{data.data} ({data.validation_split})")
+    return ("", "") if dataset == IMAGENET else (f" --dataset {shlex.quote(dataset)}", f", dataset={dataset!r}")
 
 
 def print_plan(plan: Plan) -> None:

@@ -80,8 +80,10 @@ def pareto_chart(report: Report, references: Sequence[Reference] = ()) -> Chart:
     rows = [
         (n.name, f"winner, {n.tier}", "measured", ms_text(n.measured_ms), texts[n.name], where) for n in measured_ones
     ] + rows
+    of = report.dataset and f", {report.dataset}"
     return Chart(
-        "pareto", f"Latency against accuracy: {where}", f"latency, ms ({where})", "top-1 accuracy, %", tuple(series),
+        "pareto", f"Latency against accuracy: {where}", f"latency, ms ({where})", f"top-1 accuracy, %{of}",
+        tuple(series),
         caption=_pareto_caption(report, references, series, x_range, y_range),
         columns=("network", "role", "latency is", "ms>", "top-1 %>", "conditions"), rows=tuple(rows),
         x_range=x_range, y_range=y_range, height=560, empty="No network has both a latency and an accuracy.",

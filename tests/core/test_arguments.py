@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gpunet.core.arguments import checked_bounds, checked_integer, checked_time
+from gpunet.core.arguments import checked_bounds, checked_integer, checked_time, is_number
 from gpunet.errors import InvalidArgumentError
 
 
@@ -26,3 +26,9 @@ def test_what_is_no_list_of_times_is_refused(bounds: object):
 def test_what_is_no_integer_between_the_limits_is_refused(value: object):
     with pytest.raises(InvalidArgumentError, match=f"count must be an integer from 1 to 3, but got {value!r}"):
         checked_integer("count", value, 1, 3)
+
+
+def test_an_integer_that_no_float_holds_is_no_number():
+    assert not is_number(10**400)
+    assert not is_number(float("inf"))
+    assert is_number(10**300)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 import warnings
@@ -180,3 +181,16 @@ def test_what_a_terminal_would_obey_is_not_printed(capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         console.run(fail)
     assert capsys.readouterr().err == "error: a name \\x1b[31mred\\x1b[0m\nhint: one line\nand another\n"
+
+
+def test_nor_are_cells_notes_footnotes_and_json(capsys: pytest.CaptureFixture[str]):
+    hostile = "\x1b[31m\u202e\x9b\ud800"
+    notes = console.Footnotes()
+    notes.number(hostile)
+    print(console.table(("a", "b"), [(hostile, 1)]))
+    print(notes)
+    console.note(hostile)
+    console.print_json({"a": hostile})
+    said = capsys.readouterr()
+    assert (said.out + said.err).replace("\n", "").isprintable()
+    assert json.loads(console.json_text({"a": hostile})) == {"a": hostile}

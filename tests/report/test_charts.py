@@ -5,11 +5,14 @@ import dataclasses
 import pytest
 from helpers.report_example import example_report, small_network, small_report
 
-from gpunet.report.chart import Chart, padded, tick_text, ticks
+from gpunet.report.chart import Chart, padded, reach_without_outliers, tick_text, ticks
 from gpunet.report.charts import all_charts, estimate_chart, progress_chart, sample_chart
 from gpunet.report.data import Sample, TierReport, TrialPoint
-from gpunet.report.pareto import pareto_chart
+from gpunet.report.drawing import Words
+from gpunet.report.pareto import front_chart, pareto_chart
+from gpunet.report.plot import draw_chart
 from gpunet.report.references import Reference, published
+from gpunet.zoo.query import Query, candidates
 
 REPORT = example_report()
 
@@ -165,3 +168,35 @@ def test_a_padded_range_is_never_empty(values: list[float]):
     low, high = padded(values)
     assert low < min(values) <= max(values) < high
     assert padded(values, zero=True)[0] == 0
+
+
+def test_a_far_outlier_is_said_and_does_not_press_the_picture_together():
+    chart = pareto_chart(REPORT, published(REPORT))
+    assert chart.x_range is not None
+    assert 2.4 < chart.x_range[1] < 3
+    assert "Slower than is shown here: RegNet-X 16GF, RegNet-X 32GF; the table has them." in chart.caption
+    assert "RegNet-X 32GF" in {row[0] for row in chart.rows}
+    assert all(mark.x <= chart.x_range[1] for each in chart.series if each.kind == "steps" for mark in each.marks)
+
+
+@pytest.mark.parametrize(
+    ("values", "kept", "right"),
+    [
+        ([1.0, 2.0, 100.0], [], 100.0), ([*map(float, range(1, 10)), 100.0], [], 9.0),
+        ([*map(float, range(1, 10)), 100.0], [50.0], 9.0), ([*map(float, range(1, 10)), 100.0], [100.0], 100.0),
+        ([3.0] * 9, [], 3.0),
+    ],
+)  # fmt: skip
+def test_where_an_axis_may_end(values: list[float], kept: list[float], right: float):
+    assert reach_without_outliers(values, kept) == right
+
+
+def test_the_front_of_a_query_names_what_lies_beyond_its_axis():
+    matches = candidates(Query(device="gv100", include_baselines=True), figures_only=True)
+    chart = front_chart(matches, title="GV100", dataset="ImageNet-1k validation")
+    assert chart.note == "Beyond the axis: RegNet-X 16GF, 3.9 ms, 80 %; RegNet-X 32GF, 5.7 ms, 80.5 %."
+    assert chart.y_label == "top-1 accuracy in %, ImageNet-1k validation"
+    assert [each.name for each in chart.series][:2] == ["frontier without distillation", "frontier"]
+    drawing = draw_chart(chart, alone=True)
+    assert chart.note in {shape.text for shape in drawing.shapes if isinstance(shape, Words)}
+    assert drawing.height > draw_chart(dataclasses.replace(chart, note=""), alone=True).height

@@ -58,6 +58,7 @@ def _with(path: str, value: Any) -> dict[str, Any]:
         ("format", "other", "format: this is no gpunet-report"),
         ("format_version", 2, "format_version: 2 is not 1"),
         ("title", "", "title: '' is not a name"),
+        ("dataset", 3, "dataset: 3 is not a text"),
         ("surprise", 1, "surprise: unknown key"),
         ("tiers", ..., "tiers: missing"),
         ("tiers", 3, "tiers: 3 is not a list"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from helpers.report_example import example_report
 
+from gpunet.report.pareto import pareto_chart
 from gpunet.report.references import published
 from gpunet.zoo.query import find
 
@@ -34,6 +35,13 @@ def test_the_papers_baselines_are_of_the_gv100():
 def test_a_board_is_known_where_the_chip_is_not():
     report = example_report("a new name", "V100 32GB")
     assert {each.role for each in published(report)} == {"released"}
+
+
+def test_accuracies_of_other_images_are_not_put_beside_published_ones():
+    assert published(dataclasses.replace(example_report(), dataset="imagenet (val)"))
+    report = dataclasses.replace(example_report(), dataset="digits (validation)")
+    assert published(report) == ()
+    assert "of ImageNet-1k validation, those here of digits (validation)" in pareto_chart(report).caption
 
 
 @pytest.mark.parametrize(

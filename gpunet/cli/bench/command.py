@@ -117,7 +117,7 @@ def bench(
     figures = measured(chosen, rounds)
     points = [_point(each, figures[each.name].p25_ms) for each in chosen if each.top1_percent is not None]
     published = _published(zoo)
-    found = verdicts(points) if len(chosen) > 1 else []
+    found = verdicts(points, {each.name: each.dataset for each in chosen}) if len(chosen) > 1 else []
     claimed = {verdict.baseline.name: verdict for verdict in verdicts(published)}
     swaps = swapped(published, points)
     told = {

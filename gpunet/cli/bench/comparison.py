@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gpunet.core.frontier import Point
@@ -36,13 +36,25 @@ class Verdict:
         return {True: "holds", False: "DOES NOT HOLD", None: "nothing as accurate"}[self.holds]
 
 
-def verdicts(points: Sequence[Point]) -> list[Verdict]:
-    """A verdict for each baseline among the points, in their order."""
+def verdicts(points: Sequence[Point], datasets: Mapping[str, str | None] | None = None) -> list[Verdict]:
+    """A verdict for each baseline among the points, in their order.
+
+    Args:
+        points: networks.
+        datasets: what the accuracies are of, by the networks' names: only equal ones are compared.
+    """
+    of = (datasets or {}).get
     return [
         Verdict(
             point,
             min(
-                (other for other in points if not other.baseline and other.top1_percent >= point.top1_percent),
+                (
+                    other
+                    for other in points
+                    if not other.baseline
+                    and other.top1_percent >= point.top1_percent
+                    and of(other.name) == of(point.name)
+                ),
                 key=lambda other: other.latency_ms,
                 default=None,
             ),

@@ -48,12 +48,14 @@ class Subject:
         role: the entry's, or 'file'.
         load: makes it ready to run, with images for it.
         top1_percent: published accuracy; None for a file.
+        dataset: that it is of.
     """
 
     name: str
     role: str
     load: Callable[[], tuple[Session, np.ndarray]]
     top1_percent: float | None = None
+    dataset: str | None = None
 
 
 def subjects(
@@ -76,7 +78,10 @@ def subjects(
     if not chosen:
         return files
     runtime = available_runtime(by.runtime)
-    networks = [Subject(entry.name, entry.role, _loads(entry, runtime, by), entry.top1_percent) for entry in chosen]
+    networks = [
+        Subject(entry.name, entry.role, _loads(entry, runtime, by), entry.top1_percent, entry.dataset)
+        for entry in chosen
+    ]
     return [*(each for each in networks if each.role != "baseline"), *files,
             *(each for each in networks if each.role == "baseline")]  # fmt: skip
 

@@ -50,3 +50,10 @@ def test_swapped_names_the_pairs_whose_order_changed_and_no_others():
 def test_swapped_leaves_ties_out():
     tie = Point("tie", 1.0, 79.0)
     assert swapped([FAST, tie], [Point("fast", 2.0, 78.0), Point("tie", 1.0, 79.0)]) == []
+
+
+def test_accuracies_of_other_images_are_not_compared():
+    points = [Point("baseline", 2.0, 70.0, True), Point("digits", 1.0, 99.0), Point("imagenet", 1.5, 71.0)]
+    datasets = {"baseline": "a", "digits": "b", "imagenet": "a"}
+    (verdict,) = verdicts(points, datasets)
+    assert verdict.rival == points[2]
