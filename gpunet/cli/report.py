@@ -11,6 +11,7 @@ from gpunet.cli import options
 from gpunet.cli.command import command
 from gpunet.cli.options import opt
 from gpunet.core import console
+from gpunet.core.text import printable
 
 
 @command(
@@ -51,10 +52,10 @@ def report(
         console.print_json({**written, "missing": list(found.missing)})
         return
     trials = sum(len(tier.trials) for tier in found.tiers)
-    print(f"{found.title}: {len(found.tiers)} tiers, {trials:,} trials, {len(found.networks)} winners")
+    print(f"{printable(found.title)}: {len(found.tiers)} tiers, {trials:,} trials, {len(found.networks)} winners")
     for path in (html, *pictures):
         print(path)
     if found.missing:
         print("\nNot there yet:")
         for each in found.missing:
-            print(f"  {each}")
+            print(f"  {printable(each)}")

@@ -54,13 +54,12 @@ def check_entry(entry: Entry) -> None:
             checked_number(name, getattr(entry, name), 0, 1e7, above=True, error=EntryError)
     _check_classes(entry)
     _check_model_args(entry.model_args)
-    for part, check in (
-        (entry.accuracy, _check_accuracy),
-        (entry.weights, _check_weights),
-        (entry.preprocessing, _check_preprocessing),
-    ):
-        if part is not None:
-            check(part)
+    if entry.accuracy is not None:
+        _check_accuracy(entry.accuracy)
+    if entry.weights is not None:
+        _check_weights(entry.weights)
+    if entry.preprocessing is not None:
+        _check_preprocessing(entry.preprocessing)
     if entry.spec_data is not None:
         if not isinstance(entry.spec_data, Mapping):
             raise EntryError(f"spec must be an object, but is {_shown(entry.spec_data)}.")
@@ -127,7 +126,7 @@ def _check_classes(entry: Entry) -> None:
     if entry.classes is None:
         return
     _check_list("classes", entry.classes)
-    if len(entry.classes) != entry.num_classes:
+    if len(entry.classes) > entry.num_classes:  # fewer are those of a part of ImageNet's, and are not used
         raise EntryError(
             f"classes names {len(entry.classes)}, but num_classes is {entry.num_classes}.",
             "Name each class once, in the order of the model's outputs.",

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gpunet.model.entry import Entry, Match
 
@@ -22,6 +23,7 @@ _TABLE_3_RECORD = "paper, Table 3"  # what the source of its latency records beg
 TABLE_4 = "Wang et al., Searching the Deployable Convolution Neural Networks for GPUs, CVPR 2022, Table 4"
 DETECTION_INPUT = "1333x800"
 _ROUNDING = 0.02
+_ONLINE_WORDS = ("model", "chip", "board")
 
 
 @dataclass(frozen=True)
@@ -138,14 +140,12 @@ def reproduced_table_3(matches: Iterable[Match]) -> list[Reproduced]:
 @functools.cache
 def online_figures() -> tuple[OnlineFigure, ...]:
     """All rows of the Triton reports' online scenario: 32 concurrencies on two boards for each released network."""
-    texts = ("model", "chip", "board")
-    return tuple(
-        OnlineFigure(
-            **{name: row[name] for name in texts}, concurrency=int(row["concurrency"]),
-            **{name: float(value) for name, value in row.items() if name not in (*texts, "concurrency")},
-        )
-        for row in _rows("triton_online.csv")
-    )  # fmt: skip
+    found = []
+    for row in _rows("triton_online.csv"):
+        said: dict[str, Any] = {name: float(value) for name, value in row.items() if name not in _ONLINE_WORDS}
+        said |= {name: row[name] for name in _ONLINE_WORDS} | {"concurrency": int(row["concurrency"])}
+        found.append(OnlineFigure(**said))
+    return tuple(found)
 
 
 @functools.cache

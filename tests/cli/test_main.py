@@ -106,7 +106,7 @@ def test_old_spellings_are_taken_with_a_warning(capsys: pytest.CaptureFixture[st
     main(["find", "-d", "gv100", "--max-ms", "2", "--include-baselines", "--json"])
     said = capsys.readouterr()
     assert "--include-baselines is called --baselines now" in said.err
-    assert any(match["name"] == "resnet50" for match in json.loads(said.out))
+    assert any(match["name"] == "resnet50" for match in json.loads(said.out)["matches"])
 
 
 def test_hints_name_options():

@@ -90,7 +90,7 @@ def test_a_name_is_a_plain_word(tmp_path: Path, name: str) -> None:
         ({**ENTRY, "note": "\ud800"}, "note '\\ud800' is no Unicode text"),
         ({**ENTRY, "sources": "me"}, "sources must be a list of texts, but is 'me'"),
         ({**ENTRY, "sources": [1]}, "sources[0] must be a text, but is 1"),
-        ({**ENTRY, "classes": ["cat", "dog"]}, "classes names 2, but num_classes is 1000"),
+        ({**ENTRY, "num_classes": 1, "classes": ["cat", "dog"]}, "classes names 2, but num_classes is 1"),
         ({**ENTRY, "classes": 3}, "classes must be a list of texts, but is 3"),
         ({**ENTRY, "model_args": [1]}, "model_args must be an object, but is [1]"),
         ({**ENTRY, "model_args": {"checkpoint_path": "/x"}}, "model_args has 'checkpoint_path', which"),
