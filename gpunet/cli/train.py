@@ -321,7 +321,7 @@ def _write_entry(
 
     best = result.best
     accuracy = None
-    if best.top1_percent is not None:
+    if best.top1_percent:  # none at all is no accuracy that a zoo takes
         how = f"gpunet train, recipe {recipe.name}, seed {seed}, epoch {best.epoch} of {best.epochs} (the best on "
         accuracy = Accuracy(best.top1_percent, validation.name, f"{how}these images)", best.top5_percent)
     note = f"Trained on {images.name} ({len(images)} images)."
