@@ -29,6 +29,7 @@ from gpunet.zoo.reading import names_in, read_entry, read_rows
 
 DATA = Path(__file__).parent / "data"
 Zoo = str | Path | Iterable[str | Path] | None
+_COUNTED = ("spec", "parameters", "multiply_adds")
 _told: set[str] = set()
 
 
@@ -191,7 +192,10 @@ def _complete(entry: Entry, entries: dict[str, Entry], records: list[LatencyReco
     named = entries.get(entry.architecture or "")
     if spec_data is None and named is not None:
         spec_data = named.spec_data
-    return dataclasses.replace(entry, spec_data=spec_data, records=tuple(records))
+    made = dataclasses.replace(entry, spec_data=spec_data, records=tuple(records))
+    if spec_data is entry.spec_data:  # what was counted when it was read is not counted again
+        vars(made).update({name: vars(entry)[name] for name in _COUNTED if name in vars(entry)})
+    return made
 
 
 def zoo_folders(zoo: Zoo) -> list[Path]:

@@ -171,10 +171,8 @@ def _check_text(name: str, value: object, most: int = _TEXT) -> None:
         raise EntryError(f"{name} must be a text, but is {_shown(value)}.")
     if len(value) > most:
         raise EntryError(f"{name} has {len(value):,} letters, but at most {most:,} are read.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise EntryError(f"{name} {_shown(value)} is no Unicode text.") from None
+    if any("\ud800" <= each <= "\udfff" for each in (() if value.isascii() else value)):
+        raise EntryError(f"{name} {_shown(value)} is no Unicode text.")
 
 
 def _check_list(name: str, values: object) -> None:

@@ -144,10 +144,10 @@ def read_rows(path: str | Path, *, within: Path | None = None) -> tuple[list[Lat
     rows = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
     try:
         header = list(rows.fieldnames or ())
+        missing = [name for name in _NEEDED if name not in header]
+        twice = sorted({name for name in header if header.count(name) > 1})
         for row in rows:
             line = f"{path}, line {rows.line_num}"
-            missing = [name for name in _NEEDED if name not in header]
-            twice = sorted({name for name in header if header.count(name) > 1})
             if missing or twice:
                 what = f"column {missing[0]!r} is missing" if missing else f"column {twice[0]!r:.80} is there twice"
                 return [], [EntryError(f"{path}: {what}.", f"Its columns are {', '.join(_columns())}.")]
