@@ -8,7 +8,6 @@ killed processes left goes when the next one holds the folder around it (`tidied
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import sys
@@ -44,6 +43,8 @@ def put(made: Path, place: Path) -> None:
 
 def swapped(one: Path, other: Path) -> bool:
     """Give two paths each other's content, in one step; False, and nothing done, where there is no such step."""
+    import ctypes  # not for who only reads a zoo
+
     paths = os.fsencode(one), os.fsencode(other)
     try:
         library = ctypes.CDLL(None, use_errno=True)
