@@ -167,7 +167,7 @@ class Server:
                 else:
                     send(self, answer)
 
-            do_HEAD = do_POST = do_GET
+            do_HEAD = do_POST = do_CONNECT = do_GET
 
             def log_message(self, *args: Any) -> None:
                 pass
@@ -214,5 +214,5 @@ def full_disk(allowed_bytes: int) -> Iterator[None]:
 
 
 def left_in(folder: Path) -> list[str]:
-    """Names of the files in a folder but lock files, sorted."""
-    return sorted(path.name for path in folder.glob("*") if path.suffix != ".lock") if folder.exists() else []
+    """Names of the files below a folder but lock files, sorted."""
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")

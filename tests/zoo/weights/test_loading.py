@@ -367,7 +367,7 @@ def test_a_cache_that_can_only_be_read_is_read(server: Server, cache: Path) -> N
 
 def test_a_zip_put_there_by_hand(server: Server, cache: Path) -> None:
     entry = tiny_entry()
-    cache.mkdir(parents=True)
+    zip_path(entry).parent.mkdir(parents=True)
     zip_path(entry).write_bytes(tiny_zip())
     path = find_weights(entry)
     assert server.requests == []
@@ -377,7 +377,7 @@ def test_a_zip_put_there_by_hand(server: Server, cache: Path) -> None:
 
 def test_a_bad_zip_put_there_by_hand(server: Server, cache: Path) -> None:
     entry = tiny_entry()
-    cache.mkdir(parents=True)
+    zip_path(entry).parent.mkdir(parents=True)
     zip_path(entry).write_bytes(zipped({"README.md": b""}))
     with pytest.raises(CheckpointError, match=f"holds no {MEMBER}") as caught:
         find_weights(entry)
