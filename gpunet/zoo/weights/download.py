@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from gpunet.core.hub import DOWNLOAD_TIMEOUT_S
 from gpunet.core.progress import ProgressBar
 from gpunet.errors import DownloadError, InvalidArgumentError
 from gpunet.zoo.weights.http import SILENCE_S, Patience, blocks, opened
 from gpunet.zoo.weights.partial import Partial, validator_of
 
 NGC_VARIABLE = "GPUNET_NGC_URL"
-TIMEOUT_S = 3600.0
 LIMIT_BYTES = 2 << 30
 _BLOCK_BYTES = 1 << 18
 
@@ -50,7 +50,7 @@ def fetched(
     path: str | Path,
     *,
     limit_bytes: int = LIMIT_BYTES,
-    timeout_s: float = TIMEOUT_S,
+    timeout_s: float = DOWNLOAD_TIMEOUT_S,
     silence_s: float = SILENCE_S,
     headers: Mapping[str, str] | None = None,
     progress: bool = True,

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from gpunet.core.arguments import checked_number
 from gpunet.core.files import home, sha256_of
+from gpunet.core.hub import DOWNLOAD_TIMEOUT_S
 from gpunet.errors import ABSENT_EXIT_CODE, CheckpointError, DownloadError, WeightsError
 from gpunet.zoo.weights.cache import (
     check_header,
@@ -35,7 +36,7 @@ from gpunet.zoo.weights.cache import (
     writing,
 )
 from gpunet.zoo.weights.checkpoint import read_checkpoint
-from gpunet.zoo.weights.download import TIMEOUT_S, fetched, ngc_address
+from gpunet.zoo.weights.download import fetched, ngc_address
 from gpunet.zoo.weights.huggingface import fetched_from_hub
 from gpunet.zoo.weights.nvidia import convert_state_dict, expected_shapes, faults, is_nvidia
 from gpunet.zoo.weights.unwrap import COUNTER, unwrapped
@@ -47,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 
 def find_weights(
-    entry: Entry, weights: str | Path | None = None, *, timeout_s: float = TIMEOUT_S, progress: bool = True
+    entry: Entry, weights: str | Path | None = None, *, timeout_s: float = DOWNLOAD_TIMEOUT_S, progress: bool = True
 ) -> Path:
     """The safetensors file with the weights of `entry`, verified; fetched and converted first where need be.
 
@@ -127,7 +128,7 @@ def zip_path(entry: Entry) -> Path:
 
 
 def load_weights(
-    model: nn.Module, source: Entry | str | Path, *, timeout_s: float = TIMEOUT_S, progress: bool = True
+    model: nn.Module, source: Entry | str | Path, *, timeout_s: float = DOWNLOAD_TIMEOUT_S, progress: bool = True
 ) -> Path:
     """Load weights into `model`, in place; every tensor must be there with its shape, and no other.
 
