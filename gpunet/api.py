@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gpunet.core.device import LOCAL
+from gpunet.core.hub import DOWNLOAD_TIMEOUT_S
 from gpunet.zoo.catalog import Zoo, catalog, entry_named, names_like
 from gpunet.zoo.query import Query, best, recorded_devices
 from gpunet.zoo.scope import scope_of
@@ -33,6 +34,7 @@ def create(
     zoo: Zoo = None,
     pretrained: bool = True,
     weights: str | Path | None = None,
+    timeout_s: float = DOWNLOAD_TIMEOUT_S,
     **model_kwargs: Any,
 ) -> GPUNet:
     """The most accurate network that keeps a latency budget on a device; ties go to the faster.
@@ -45,6 +47,7 @@ def create(
         dataset, zoo: the conditions of `gpunet.find`; max_ms in milliseconds for the whole batch, None for no budget.
         pretrained: load the network's weights; False leaves it freshly initialised.
         weights: a file to load them from: safetensors, or NVIDIA's `.pth.tar` or zip.
+        timeout_s: the most that downloading them may take.
         model_kwargs: the model's own, e.g. num_classes=10, in_chans=1, drop_rate=0.2, features_only=True.
 
     Returns:
@@ -65,7 +68,9 @@ def create(
     from gpunet.zoo.models import model_from_entry
 
     # A baseline is a module of timm's own, given the same attributes.
-    model: Any = model_from_entry(match.entry, pretrained=pretrained, weights=weights, **model_kwargs)
+    model: Any = model_from_entry(
+        match.entry, pretrained=pretrained, weights=weights, timeout_s=timeout_s, **model_kwargs
+    )
     model.match = match
     _logger.info("chose %s", match)
     return cast("GPUNet", model)
@@ -77,6 +82,7 @@ def load(
     pretrained: bool = True,
     weights: str | Path | None = None,
     zoo: Zoo = None,
+    timeout_s: float = DOWNLOAD_TIMEOUT_S,
     **model_kwargs: Any,
 ) -> GPUNet:
     """A network of the zoo by name, in evaluation mode.
@@ -86,6 +92,7 @@ def load(
         pretrained: load its weights: from the cache, a Hugging Face repository or NVIDIA's NGC, in this order.
         weights: a file to load them from instead: safetensors, or NVIDIA's `.pth.tar` or zip.
         zoo: folders of one's own entries.
+        timeout_s: the most that downloading the weights may take; what arrived by then is gone on with the next time.
         model_kwargs: the model's own, e.g. num_classes=10, in_chans=1, drop_rate=0.2, features_only=True.
 
     Raises:
@@ -95,7 +102,9 @@ def load(
     entry = entry_named(name, zoo)
     from gpunet.zoo.models import model_from_entry
 
-    return cast("GPUNet", model_from_entry(entry, pretrained=pretrained, weights=weights, **model_kwargs))
+    return cast(
+        "GPUNet", model_from_entry(entry, pretrained=pretrained, weights=weights, timeout_s=timeout_s, **model_kwargs)
+    )
 
 
 def list_models(

@@ -71,6 +71,7 @@ def evaluate(
     max_unreadable: options.MaxUnreadable = 10,
     weights: Annotated[Path | None, opt("--weights", metavar="FILE", help="of a network by name or spec")] = None,
     no_pretrained: Annotated[bool, opt("--no-pretrained", help="score untrained weights")] = False,
+    timeout_s: options.Timeout = None,
     batch_size: Annotated[int, opt("--batch-size", "-b", metavar="N", min=1, help="images a run (default: 32)")] = 32,
     runtime: Annotated[
         str | None, opt("--runtime", "-r", metavar="NAME", complete=complete_runtime, help=_RUNTIME)
@@ -106,8 +107,9 @@ def evaluate(
     images = _Images(input_px, crop_pct, interpolation, mean, std)
     files = {name: path for name in models if (path := file_named(name)) is not None}
     _check_read(
-        {"--weights": weights, "--no-pretrained": no_pretrained, "--on": on}, len(files) < len(models), "network"
-    )
+        {"--weights": weights, "--no-pretrained": no_pretrained, "--timeout": timeout_s, "--on": on},
+        len(files) < len(models), "network",
+    )  # fmt: skip
     _check_read({"--runtime": runtime, "--precision": precision, "--threads": threads}, bool(files), "file")
 
     from gpunet.train.evaluation.evaluate import evaluate as evaluated
@@ -119,7 +121,9 @@ def evaluate(
     for name in models:
         loaded = (
             _loaded_file(files[name], images, runtime, precision, threads) if name in files else
-            _loaded(name, images, on, zoo=zoo, pretrained=not no_pretrained, weights=weights)
+            _loaded(
+                name, images, on, zoo=zoo, pretrained=not no_pretrained, weights=weights, timeout_s=timeout_s
+            )
         )  # fmt: skip
         count = loaded.num_classes or _columns(loaded.run, loaded.config)
         _note_doubts(name, loaded, count, labelled)

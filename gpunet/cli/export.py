@@ -110,6 +110,7 @@ def export(
     images: Annotated[Path | None, opt(metavar="FOLDER", help=_IMAGES_HELP)] = None,
     weights: options.Weights = None,
     no_pretrained: options.NoPretrained = False,
+    timeout_s: options.Timeout = None,
     opset: Annotated[int, opt(metavar="N", help="ONNX opset (default: 17)")] = 17,
     keep: Annotated[bool, opt("--keep", help="keep a file that fails its proof")] = False,
     cache: Annotated[
@@ -168,7 +169,9 @@ def export(
     }
     check_request(out or f"network{suffix}", **how)  # before a network is downloaded
     asked = None if device is None else {"device": device, "max_ms": max_ms, "dataset": dataset}
-    network = _network(model, asked, zoo, {"pretrained": not no_pretrained, "weights": weights})
+    source: dict[str, Any] = {"pretrained": not no_pretrained, "weights": weights}
+    source |= {} if timeout_s is None else {"timeout_s": timeout_s}
+    network = _network(model, asked, zoo, source)
     how |= {"opset": opset, "images": images, "keep": keep, "triton": triton,
             "command": ["gpunet-export", *ctx.meta["given"]]}  # fmt: skip
     with contextlib.ExitStack() as stack:

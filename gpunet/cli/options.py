@@ -121,6 +121,9 @@ Baselines = Annotated[bool, opt("--baselines", help="the paper's baselines that 
 Weights = Annotated[
     Path | None, opt("--weights", metavar="FILE", help="safetensors, or NVIDIA's .pth.tar or zip, in place of its own")
 ]
+Timeout = Annotated[
+    float | None, opt("--timeout", metavar="SECONDS", help="the most that downloading weights may take (default: 3600)")
+]
 NoPretrained = Annotated[bool, opt("--no-pretrained", help="leave it untrained: no weights needed")]
 On = Annotated[
     str | None, opt("--on", metavar="cpu|cuda", help="where torch computes: cpu, cuda, cuda:1 (default: a GPU if any)")

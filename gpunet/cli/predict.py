@@ -36,6 +36,7 @@ def predict(
     top_k: Annotated[int, opt("--top-k", "-k", metavar="N", min=1, help="classes of each picture (default: 5)")] = 5,
     weights: options.Weights = None,
     no_pretrained: Annotated[bool, opt("--no-pretrained", help="ask the untrained network")] = False,
+    timeout_s: options.Timeout = None,
     runtime: Annotated[
         str | None,
         opt(
@@ -60,8 +61,8 @@ def predict(
     """
     paths = _pictures(images)
     predictor = _predictor(
-        model, weights=weights, pretrained=not no_pretrained, runtime=runtime, precision=precision, threads=threads,
-        on=on, zoo=zoo,
+        model, weights=weights, pretrained=not no_pretrained, timeout_s=timeout_s, runtime=runtime,
+        precision=precision, threads=threads, on=on, zoo=zoo,
     )  # fmt: skip
     found: dict[Path, list[Prediction]] = {}
     unreadable: dict[Path, str] = {}
@@ -124,14 +125,16 @@ def _pictures(given: Sequence[Path]) -> list[Path]:
 
 
 def _predictor(
-    model: str, *, weights: Path | None, pretrained: bool, runtime: str | None, precision: str | None,
-    threads: int | None, on: str | None, zoo: Sequence[Path] | None,
+    model: str, *, weights: Path | None, pretrained: bool, timeout_s: float | None, runtime: str | None,
+    precision: str | None, threads: int | None, on: str | None, zoo: Sequence[Path] | None,
 ) -> Predictor:  # fmt: skip
     from gpunet.zoo.file_session import file_named
     from gpunet.zoo.prediction import load_exported, predictor_of
 
     path = file_named(model)
-    for_networks = {"--weights": weights, "--on": on, "--no-pretrained": None if pretrained else True}
+    for_networks = {
+        "--weights": weights, "--on": on, "--no-pretrained": None if pretrained else True, "--timeout": timeout_s,
+    }  # fmt: skip
     for_files = {"--runtime": runtime, "--precision": precision}
     wrong = [name for name, value in (for_networks if path else for_files).items() if value is not None]
     if wrong:
@@ -142,7 +145,7 @@ def _predictor(
         return load_exported(path, runtime=runtime, precision=precision, threads=threads)
     from gpunet.zoo.named import network_named
 
-    network = network_named(model, zoo=zoo, pretrained=pretrained, weights=weights, timm_too=True)
+    network = network_named(model, zoo=zoo, pretrained=pretrained, weights=weights, timm_too=True, timeout_s=timeout_s)
     return predictor_of(network, on=on, threads=threads)
 
 

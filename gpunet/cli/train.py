@@ -82,6 +82,7 @@ def train(
     finetune: Annotated[bool, opt("--finetune", help=_FINETUNE, panel="Weights")] = False,
     pretrained: Annotated[bool, opt("--pretrained", help=_PRETRAINED, panel="Weights")] = False,
     weights: Annotated[Path | None, opt("--weights", metavar="FILE", help=_WEIGHTS, panel="Weights")] = None,
+    timeout_s: options.Timeout = None,
     teacher: Annotated[
         str | None, opt("--teacher", metavar="MODEL", complete=complete_model, help=_TEACHER, panel="Distillation")
     ] = None,
@@ -155,11 +156,11 @@ def train(
     trained = pretrained or finetune
     network = _network(
         model, chosen, images, zoo=zoo, pretrained=trained and fresh and weights is None,
-        weights=weights if fresh else None, renewed=finetune,
+        weights=weights if fresh else None, renewed=finetune, timeout_s=timeout_s,
     )  # fmt: skip
     taught_by = _teacher(
         chosen, network, out, validation, zoo=zoo, weights=teacher_weights, on=on, workers=loader_workers,
-        least_top1=min_teacher_top1,
+        least_top1=min_teacher_top1, timeout_s=timeout_s,
     )  # fmt: skip
     source = "from scratch" if not trained and weights is None else f"from {weights or _source(network)}"
 
@@ -289,7 +290,7 @@ def _classes(network: nn.Module, images: ImageData) -> Sequence[str] | None:
 
 def _teacher(
     recipe: Recipe, student: nn.Module, out: Path, validation: ImageData, *, zoo: Sequence[Path] | None,
-    weights: Path | None, on: str | None, workers: int, least_top1: float | None,
+    weights: Path | None, on: str | None, workers: int, least_top1: float | None, timeout_s: float | None,
 ) -> Teacher | None:  # fmt: skip
     given = recipe.distillation
     if given is None or given.teacher is None:
@@ -300,7 +301,7 @@ def _teacher(
     from gpunet.zoo.named import network_named
 
     network = network_named(
-        given.teacher, zoo=zoo, pretrained=True, weights=weights, timm_too=True,
+        given.teacher, zoo=zoo, pretrained=True, weights=weights, timm_too=True, timeout_s=timeout_s,
         **({} if Path(given.teacher).exists() else {"num_classes": num_classes_of(student)}),
     )  # fmt: skip
     teacher = Teacher(network, image_px=given.teacher_px, cache=out / "teacher-logits.f16" if given.cache else None)

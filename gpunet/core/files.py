@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import math
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from gpunet.core.console import note
 from gpunet.errors import ExportError, MissingDependencyError
+
+_UNSAID_S = 1.0  # a wait that is not worth a word
 
 
 def home() -> Path:
@@ -55,14 +59,34 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def lock(path: str | Path) -> Iterator[None]:
-    """Hold the lock of `path` (the file `path` + '.lock') against other processes; waits for it."""
+def lock(path: str | Path, *, waiting: str = "", timeout_s: float = math.inf) -> Iterator[None]:
+    """Hold the lock of `path` (the file `path` + '.lock') against other processes; waits for it.
+
+    Args:
+        path: what is locked; its folder is made.
+        waiting: said on standard error after a second of waiting.
+        timeout_s: the longest wait; 0 for none.
+
+    Raises:
+        TimeoutError: another process held it for so long.
+    """
     from filelock import FileLock
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
+    held = FileLock(f"{path}.lock")
+    try:
+        held.acquire(timeout=min(_UNSAID_S, timeout_s))
+    except TimeoutError:
+        if timeout_s <= _UNSAID_S:
+            raise
+        if waiting:
+            note(waiting)
+        held.acquire(timeout=-1 if timeout_s == math.inf else timeout_s - _UNSAID_S)
+    try:
         yield
+    finally:
+        held.release()
 
 
 def sha256_of(path: str | Path) -> str:

@@ -1,4 +1,7 @@
-"""The Hugging Face hub where there is no network: its client alone would try for half a minute, and print each try."""
+"""Bounds on downloads, and the hub's client within them where there is no network.
+
+Alone it would try for half a minute, and print each try.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 CONNECT_S = 5.0  # a server that is there has answered by then
+DOWNLOAD_TIMEOUT_S = 3600.0  # 2 GB at 5 Mbit/s; what has arrived is kept
 
 
 @contextmanager

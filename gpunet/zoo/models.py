@@ -12,7 +12,7 @@ from timm.data import create_transform
 from timm.models import build_model_with_cfg
 from torch import nn
 
-from gpunet.core.hub import asking_hub_once
+from gpunet.core.hub import DOWNLOAD_TIMEOUT_S, asking_hub_once
 from gpunet.errors import ABSENT_EXIT_CODE, GpunetError, InvalidArgumentError, UnknownModelError, WeightsError
 from gpunet.model.entry import Entry
 from gpunet.model.network import GPUNet
@@ -106,6 +106,7 @@ def model_from_entry(
     *,
     pretrained: bool = True,
     weights: str | Path | None = None,
+    timeout_s: float = DOWNLOAD_TIMEOUT_S,
     **model_kwargs: Any,
 ) -> nn.Module:
     """The entry's network, in evaluation mode, with `.entry` and `.transforms`.
@@ -113,6 +114,7 @@ def model_from_entry(
     Args:
         pretrained: load the entry's weights, from wherever they are found first.
         weights: a file to take them from instead: safetensors, or NVIDIA's `.pth.tar` or zip.
+        timeout_s: the most that downloading them may take; of a model whose weights timm downloads it is not read.
         model_kwargs: e.g. num_classes, in_chans, drop_rate, features_only, out_indices.
 
     Raises:
@@ -132,14 +134,14 @@ def model_from_entry(
         def prepare(model: GPUNet) -> None:
             model.entry = entry
             if wanted:
-                load_weights(model, find_weights(entry, weights))
+                load_weights(model, find_weights(entry, weights, timeout_s=timeout_s))
 
         model: Any = gpunet_from_spec(
             entry.spec, variant=entry.name, cfg=pretrained_cfg(entry), prepare=prepare, **model_kwargs
         )
     else:
         arguments = {**(entry.model_args or {}), **model_kwargs}
-        model = _timm_model(entry, entry.architecture, wanted, weights, arguments)
+        model = _timm_model(entry, entry.architecture, wanted, weights, timeout_s, arguments)
         if entry.model_args:
             model.model_args = dict(entry.model_args)
     if not isinstance(model, GPUNet):
@@ -164,8 +166,9 @@ def _origin(entry: Entry, model: Any, wanted: bool, weights: str | Path | None) 
 
 
 def _timm_model(
-    entry: Entry, architecture: str, wanted: bool, weights: str | Path | None, model_kwargs: dict[str, Any]
-) -> nn.Module:
+    entry: Entry, architecture: str, wanted: bool, weights: str | Path | None, timeout_s: float,
+    model_kwargs: dict[str, Any],
+) -> nn.Module:  # fmt: skip
     if not timm.is_model(architecture):
         raise UnknownModelError(
             f"entry {entry.name} names the architecture {architecture!r}, which timm {timm.__version__} does not have.",
@@ -181,10 +184,11 @@ def _timm_model(
                 return timm.create_model(architecture, pretrained=True, **model_kwargs)
         if not model_kwargs.get("features_only"):
             model = timm.create_model(architecture, pretrained=False, **model_kwargs)
-            load_weights(model, find_weights(entry, weights))
+            load_weights(model, find_weights(entry, weights, timeout_s=timeout_s))
             return model
         # timm loads before it wraps the network in a feature extractor, which has other names.
-        file = {**overlay, "file": str(find_weights(entry, weights)), "num_classes": entry.num_classes}
+        found = find_weights(entry, weights, timeout_s=timeout_s)
+        file = {**overlay, "file": str(found), "num_classes": entry.num_classes}
         return timm.create_model(architecture, pretrained=True, **{**model_kwargs, "pretrained_cfg_overlay": file})
     except GpunetError:
         raise

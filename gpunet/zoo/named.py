@@ -23,6 +23,7 @@ def network_named(
     pretrained: bool = True,
     weights: Path | None = None,
     timm_too: bool = False,
+    timeout_s: float | None = None,
     **model_kwargs: Any,
 ) -> nn.Module:
     """A network in evaluation mode.
@@ -33,6 +34,7 @@ def network_named(
         pretrained: load its weights.
         weights: a file to take them from.
         timm_too: let timm's models count where the zoo has none of the name.
+        timeout_s: the most that downloading an entry's weights may take; None for an hour.
         model_kwargs: the model's own.
 
     Raises:
@@ -41,6 +43,8 @@ def network_named(
         WeightsError: the weights cannot be had.
     """
     chosen: dict[str, Any] = {"pretrained": pretrained, "weights": weights, **model_kwargs}
+    if timeout_s is not None:
+        chosen["timeout_s"] = timeout_s
     path = Path(name)
     if path.suffix == ".json":
         if not path.is_file():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,38 @@ def test_a_lock_can_be_taken_again_after_its_release(tmp_path) -> None:
     for _ in range(2):
         with files.lock(tmp_path / "x" / "table"):
             assert (tmp_path / "x").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("unsaid_s", "timeout_s", "said"), [(60, 0, ""), (0, 0.01, "waiting for it\n")], ids=["no wait", "a wait"]
+)
+def test_a_lock_that_another_holds(tmp_path, monkeypatch, capsys, unsaid_s, timeout_s, said) -> None:
+    monkeypatch.setattr(files, "_UNSAID_S", unsaid_s)
+    with (
+        files.lock(tmp_path / "table"),
+        pytest.raises(TimeoutError),
+        files.lock(tmp_path / "table", waiting="waiting for it", timeout_s=timeout_s),
+    ):
+        pass
+    assert capsys.readouterr().err == said
+
+
+def test_waiting_is_said_before_the_wait_is_over(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(files, "_UNSAID_S", 0)
+    held, said = threading.Event(), threading.Event()
+    monkeypatch.setattr(files, "note", lambda text: said.set())
+
+    def hold() -> None:
+        with files.lock(tmp_path / "table"):
+            held.set()
+            said.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    with files.lock(tmp_path / "table", waiting="waiting for it"):
+        assert said.is_set()
+    thread.join()
 
 
 def test_sha256(tmp_path) -> None:

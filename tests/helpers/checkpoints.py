@@ -20,10 +20,12 @@ import torch
 from torch import Tensor
 
 from gpunet.model.entry import Entry, WeightsSource
+from gpunet.model.network import GPUNet
 from helpers import DATA
 
 MEMBER = "0.01ms.pth.tar"
-NGC = "https://api.ngc.nvidia.com/v2/models/nvidia/dle/tiny_pyt_ckpt/versions/1/zip"
+NGC_PATH = "/v2/models/nvidia/dle/tiny_pyt_ckpt/versions/1/zip"
+NGC = f"https://api.ngc.nvidia.com{NGC_PATH}"
 
 # One stage of each kind, as small as they come; TINY_LAYOUT is what NVIDIA's code would name its tensors.
 TINY_SPEC: dict[str, Any] = {
@@ -135,6 +137,18 @@ def tiny_zip() -> bytes:
     return zipped({MEMBER: pickled(training_checkpoint(filled(TINY_LAYOUT))), "README.md": b"a tiny network"})
 
 
+def tiny_network(**arguments: int) -> GPUNet:
+    """The tiny network, in evaluation mode."""
+    return GPUNet(TINY_SPEC, **{"num_classes": 10, **arguments}).eval()
+
+
+def tiny_state(seed: int = 0) -> dict[str, Tensor]:
+    """Weights of it, drawn at random, under this project's names."""
+    generator = torch.Generator().manual_seed(seed)
+    state = tiny_network().state_dict()
+    return {k: torch.rand(v.shape, generator=generator) if v.is_floating_point() else v for k, v in state.items()}
+
+
 def tiny_entry(folder: Path | None = None, **source: str | None) -> Entry:
     """The zoo's entry of the tiny network; `source` overrides where its weights are."""
     given: dict[str, str | None] = {"ngc_url": NGC, "ngc_member": MEMBER, **source}
@@ -167,7 +181,7 @@ class Server:
                 else:
                     send(self, answer)
 
-            do_HEAD = do_POST = do_GET
+            do_HEAD = do_POST = do_CONNECT = do_GET
 
             def log_message(self, *args: Any) -> None:
                 pass
@@ -214,5 +228,5 @@ def full_disk(allowed_bytes: int) -> Iterator[None]:
 
 
 def left_in(folder: Path) -> list[str]:
-    """Names of the files in a folder but lock files, sorted."""
-    return sorted(path.name for path in folder.glob("*") if path.suffix != ".lock") if folder.exists() else []
+    """Names of the files below a folder but lock files, sorted."""
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")

@@ -6,8 +6,9 @@ The SHA-256 of `x.safetensors` stands in `x.safetensors.sha256`, in the format t
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import safetensors.torch
@@ -15,27 +16,71 @@ import torch
 from torch import Tensor
 
 from gpunet.core.files import atomic_path, lock, sha256_of, write_text
-from gpunet.errors import CheckpointError, ChecksumError, WeightsError
+from gpunet.errors import CheckpointError, ChecksumError, DownloadError, WeightsError
 
 
 @contextmanager
-def writing(cached: Path) -> Iterator[None]:
+def writing(cached: Path, *, timeout_s: float = math.inf) -> Iterator[None]:
     """Hold the lock of a cache file; what a killed process left half-written for it is deleted.
 
+    Waiting for another process that holds it is said on standard error. Once the cache file is there, what was
+    downloaded for it is deleted.
+
     Raises:
+        DownloadError: another process held it for longer than `timeout_s`.
         WeightsError: for any OSError inside the block, such as a full disk.
     """
     try:
-        with lock(cached):
-            for part in cached.parent.glob(f".{cached.stem}.*.part"):
+        with ExitStack() as held:
+            try:
+                held.enter_context(
+                    lock(cached, waiting=f"waiting for another process, which makes {cached}", timeout_s=timeout_s)
+                )
+            except TimeoutError:
+                raise DownloadError(
+                    f"another process has been making {cached} for longer than timeout_s={timeout_s:g} allows to wait."
+                ) from None
+            for part in _half_written(cached):
                 part.unlink(missing_ok=True)
             yield
+            if cached.exists():
+                _delete_downloaded(cached)
     except OSError as error:
         of = "" if error.filename is None else f": {error.filename}"
         raise WeightsError(
             f"{cached} cannot be written: {error.strerror or error}{of}.",
             f"Free space in {cached.parent}, or set GPUNET_HOME to a folder that can be written.",
         ) from error
+
+
+def download_path(cached: Path, kind: str) -> Path:
+    """Where what is downloaded for a cache file arrives; `kind` is how its name ends."""
+    return cached.parent / "downloads" / f"{cached.stem}.{kind}"
+
+
+def tidied(cached: Path) -> Path:
+    """A cache file that is there, without what a process that was killed afterwards left of its making."""
+    if any(_half_written(cached)) or any(_downloaded(cached)):
+        with suppress(OSError), lock(cached, timeout_s=0):  # a TimeoutError is one: another process is at it
+            for part in _half_written(cached):
+                part.unlink(missing_ok=True)
+            _delete_downloaded(cached)
+    return cached
+
+
+def _half_written(cached: Path) -> Iterator[Path]:
+    return cached.parent.glob(f".{cached.stem}.*.part")
+
+
+def _downloaded(cached: Path) -> Iterator[Path]:
+    """Bytes first: what has no record is never gone on with."""
+    folder = download_path(cached, "").parent
+    return (path for pattern in (f"{cached.stem}.*", f".{cached.stem}.*") for path in sorted(folder.glob(pattern)))
+
+
+def _delete_downloaded(cached: Path) -> None:
+    for path in _downloaded(cached):
+        path.unlink(missing_ok=True)
 
 
 def store(cached: Path, state: Mapping[str, Tensor], **metadata: str) -> Path:

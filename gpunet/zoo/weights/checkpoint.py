@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import collections
+import copy
 import io
 import re
+import sys
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -25,6 +27,7 @@ from gpunet.zoo.weights.unwrap import CONTAINERS, contained, unwrapped
 
 LIMIT_BYTES = 2 << 30
 MAX_RATIO = 100  # of unpacked to packed; trained weights hardly shrink at all
+_BLOCK_BYTES = 1 << 18
 _SUFFIXES = (".pth.tar", ".pth", ".pt")
 
 
@@ -81,6 +84,11 @@ def _check_zip(where: str, file: IO[bytes], limit_bytes: int) -> list[str] | Non
         name = each.filename.replace("\\", "/")
         if name.startswith("/") or ".." in name.split("/") or re.match("[A-Za-z]:", name):
             raise CheckpointError(f"{where} holds {each.filename!r}, which climbs out of its folder.", _HOSTILE)
+        if each.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise CheckpointError(
+                f"{where} packs {each.filename!r} by method {each.compress_type}; only stored and deflated are read.",
+                "Unpack it, and pack it again: zip, or no zip at all.",
+            )
         if each.file_size > MAX_RATIO * max(each.compress_size, 1 << 10):
             raise CheckpointError(
                 f"{where} is a zip bomb: {each.filename!r} grows from {each.compress_size} to {each.file_size} bytes.",
@@ -96,7 +104,10 @@ _HOSTILE = "Do not use this file; fetch it again from where it was published."
 
 
 def _read_member(where: str, file: IO[bytes], member: str | None) -> tuple[str, io.BytesIO]:
-    """Name and content of the checkpoint in a zip, read in memory: the name never becomes a path."""
+    """Name and content of the checkpoint in a zip, read into memory: the name never becomes a path.
+
+    The zip's directory may say less than the member unpacks to: it is unpacked block by block, and stopped there.
+    """
     with zipfile.ZipFile(file) as archive:
         files = [each for each in archive.infolist() if not each.is_dir()]
         if member is None:
@@ -109,8 +120,14 @@ def _read_member(where: str, file: IO[bytes], member: str | None) -> tuple[str, 
             held = ", ".join(each.filename for each in files[:8]) or "nothing"
             raise CheckpointError(f"{where} {problem}; it holds {held}.", "Is this the zip of another model?")
         inside = f"{where}/{found[0].filename}"
+        said_bytes = found[0].file_size
+        unbelieved = copy.copy(found[0])
+        unbelieved.file_size = sys.maxsize  # zipfile cuts off silently what is longer
+        content = io.BytesIO()
         try:
-            content = archive.read(found[0])
+            with archive.open(unbelieved) as packed:
+                while content.tell() <= said_bytes and (block := packed.read(_BLOCK_BYTES)):
+                    content.write(block)
         except (
             zipfile.BadZipFile,
             zlib.error,
@@ -121,7 +138,10 @@ def _read_member(where: str, file: IO[bytes], member: str | None) -> tuple[str, 
             ValueError,
         ) as error:
             raise CheckpointError(f"{inside} cannot be unpacked: {error}.", "Fetch it again.") from None
-    return inside, io.BytesIO(content)
+    if content.tell() != said_bytes:
+        does = "more than" if content.tell() > said_bytes else f"{content.tell()} bytes, not"
+        raise CheckpointError(f"{inside} unpacks to {does} the {said_bytes} bytes that its zip says.", _HOSTILE)
+    return inside, content
 
 
 def _load(where: str, file: IO[bytes]) -> Any:

@@ -1,24 +1,21 @@
-"""Fetch a file over http once: whole or not at all, with a bound on its size and a progress bar."""
+"""Fetch a file over http, with bounds on its size and its time and a progress bar; what broke off is gone on with."""
 
 from __future__ import annotations
 
 import http.client
 import os
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlsplit, urlunsplit
 
-from gpunet.core.files import atomic_path
-from gpunet.core.hub import CONNECT_S
+from gpunet.core.hub import DOWNLOAD_TIMEOUT_S
 from gpunet.core.progress import ProgressBar
 from gpunet.errors import DownloadError, InvalidArgumentError
+from gpunet.zoo.weights.http import SILENCE_S, Patience, blocks, opened
+from gpunet.zoo.weights.partial import Partial, validator_of
 
 NGC_VARIABLE = "GPUNET_NGC_URL"
-TIMEOUT_S = 30.0
 LIMIT_BYTES = 2 << 30
 _BLOCK_BYTES = 1 << 18
 
@@ -47,140 +44,92 @@ def ngc_address(url: str) -> str:
     return urlunsplit((there.scheme, there.netloc, there.path.rstrip("/") + asked.path, asked.query, ""))
 
 
-def fetch(
+@contextmanager
+def fetched(
     url: str,
     path: str | Path,
     *,
     limit_bytes: int = LIMIT_BYTES,
-    timeout_s: float = TIMEOUT_S,
+    timeout_s: float = DOWNLOAD_TIMEOUT_S,
+    silence_s: float = SILENCE_S,
+    headers: Mapping[str, str] | None = None,
     progress: bool = True,
-) -> Path:
-    """Download `url` to `path`, atomically: after an error there is no file, not even a part of one.
+) -> Iterator[Path]:
+    """The file at `url`, whole, at `path` for the block; it is deleted afterwards.
 
-    Proxies are taken from the environment (http_proxy, https_proxy, no_proxy). Redirects stay with http and https, and
-    never leave https for http.
+    What had arrived when the network failed, or the process was killed, is gone on with the next time, where the
+    server says what it sends (ETag, Last-Modified) and knows ranges; else the file is fetched from its beginning.
 
     Args:
         url: an http or https address.
-        path: where the file is to be; its folder is created.
+        path: where the file is to be, in a folder for nothing else; made if need be. The caller holds a lock for it.
         limit_bytes: the largest file to accept.
-        timeout_s: longest silence of the server between two blocks; connecting may take CONNECT_S at most.
+        timeout_s: the most that the download may take.
+        silence_s: the most that the server may take to answer, and may be silent between two blocks. It must send
+            1 KiB a second, over a minute; connecting may take 5 s.
+        headers: of the request; an authorisation goes to the host of `url` alone.
         progress: show a bar on stderr, where that is a terminal.
 
     Raises:
         DownloadError: no network, no such host, refused, timed out, an HTTP error, too large, or ended early.
         OSError: the file cannot be written (a full disk, no permission).
     """
-    path = Path(path)
-    with atomic_path(path) as part, open(part, "wb") as file, _opened(url, timeout_s) as response:
-        expected = _length(url, response)
-        if expected is not None and expected > limit_bytes:
-            raise DownloadError(f"{url} is {expected} bytes long, more than the {limit_bytes} allowed.")
-        arrived = 0
-        for block in _progressing(_blocks(url, response, timeout_s), path.name, expected, progress):
-            arrived += len(block)
-            if arrived > limit_bytes:
-                raise DownloadError(f"{url} sends more than the {limit_bytes} bytes allowed.")
+    part = Partial(Path(path), url)
+    try:
+        _receive(url, part, Patience(url, timeout_s, silence_s), headers or {}, limit_bytes, progress)
+    except OSError:
+        part.discard()
+        raise
+    except BaseException as error:
+        if not part.resumable:
+            part.discard()
+        elif isinstance(error, DownloadError):
+            error.hint = "What has arrived is kept: try again, and it goes on from there."
+        raise
+    try:
+        yield part.path
+    finally:
+        part.discard()
+
+
+def _receive(
+    url: str, part: Partial, patience: Patience, headers: Mapping[str, str], limit_bytes: int, progress: bool
+) -> None:
+    """Bring `part` to its end."""
+    asked = part.headers()
+    with opened(url, patience, {**headers, **asked}) as response:
+        total = part.rest_bytes(response) if asked else None
+        if total is not None or response.status == 200:
+            _write(url, part, patience, response, total, limit_bytes, progress)
+            return
+    if not asked:
+        raise DownloadError(f"{url} answered {response.status} {response.reason}, and sent no whole file.")
+    part.discard()
+    _receive(url, part, patience, headers, limit_bytes, progress)
+
+
+def _write(
+    url: str, part: Partial, patience: Patience, response: http.client.HTTPResponse, resumed_of: int | None,
+    limit_bytes: int, progress: bool,
+) -> None:  # fmt: skip
+    """Write an answer: the rest of a file of `resumed_of` bytes, or, with None, the whole of one."""
+    expected = _length(url, response) if resumed_of is None else resumed_of
+    if expected is not None and expected > limit_bytes:
+        part.forget()
+        raise DownloadError(f"{url} is {expected} bytes long, more than the {limit_bytes} allowed.")
+    with (
+        part.restarted(validator_of(response)) if resumed_of is None else part.resumed() as file,
+        ProgressBar(f"Downloading {part.path.name}", expected, shown=progress, in_bytes=True) as bar,
+    ):
+        for block in blocks(url, response, patience, _BLOCK_BYTES):
             file.write(block)
-        if expected is not None and arrived != expected:
-            raise DownloadError(f"{url} ended early: {arrived} of {expected} bytes arrived.", "Try again.")
-    return path
-
-
-def fetch_from_hub(repository: str, filename: str) -> Path:
-    """A file of a Hugging Face repository, in the hub client's own cache; HF_ENDPOINT and HF_TOKEN count as ever.
-
-    Where the hub cannot be reached, or HF_HUB_OFFLINE is set, what an earlier download left in that cache is taken.
-
-    Raises:
-        DownloadError: neither the hub nor its cache has it.
-    """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-
-    endpoint = os.environ.get("HF_ENDPOINT") or None
-    failure: Exception | None = None
-    try:  # asked first: hf_hub_download takes half a minute to believe that there is no network
-        get_hf_file_metadata(hf_hub_url(repository, filename, endpoint=endpoint), timeout=CONNECT_S)
-    except Exception as error:  # its HTTP library's errors have no public name that covers all of the hub's releases
-        failure = error
-    try:
-        return Path(hf_hub_download(repository, filename, endpoint=endpoint, local_files_only=failure is not None))
-    except Exception as error:
-        said = str(failure or error).strip().splitlines()
-        reason = said[0] if said else type(failure or error).__name__
-        raise DownloadError(f"Hugging Face repository {repository}: {filename} cannot be had: {reason}") from error
-
-
-class _Connecting(http.client.HTTPConnection):
-    """A connection that is made within CONNECT_S, or not."""
-
-    def connect(self) -> None:
-        patience_s, self.timeout = self.timeout, CONNECT_S if self.timeout is None else min(self.timeout, CONNECT_S)
-        super().connect()
-        self.timeout = patience_s
-        self.sock.settimeout(patience_s)
-
-
-class _ConnectingSecurely(http.client.HTTPSConnection, _Connecting):
-    """The same over TLS."""
-
-
-class _Http(urllib.request.HTTPHandler):
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Connecting, req)
-
-
-class _Https(urllib.request.HTTPSHandler):
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_ConnectingSecurely, req)
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """urllib's redirects, which also follow to ftp and from https to http, without those two."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        allowed = ("https",) if req.type == "https" else ("http", "https")
-        if urlsplit(newurl).scheme not in allowed:
-            fp.close()
-            raise urllib.error.URLError(
-                f"it redirects to {urlsplit(newurl).scheme or 'another scheme'}, not {allowed[-1]}"
-            )
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-@contextmanager
-def _opened(url: str, timeout_s: float) -> Iterator[http.client.HTTPResponse]:
-    try:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("it is not an http or https address")
-        opener = urllib.request.build_opener(_Redirects, _Http, _Https)
-        response = opener.open(urllib.request.Request(url, headers={"User-Agent": "gpunet"}), timeout=timeout_s)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise DownloadError(f"{url} answered {error.code} {error.reason}.") from None
-    except TimeoutError:
-        raise _silent(url, timeout_s) from None
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, TimeoutError):
-            raise _silent(url, timeout_s) from None
-        raise DownloadError(f"{url} cannot be reached: {error.reason}.", "Check the network and the proxy.") from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise DownloadError(f"{url} cannot be fetched: {error or type(error).__name__}.") from None
-    with response:
-        yield response
-
-
-def _silent(url: str, timeout_s: float) -> DownloadError:
-    return DownloadError(f"{url} was silent for {timeout_s:g} s.", "Check the network and the proxy, and try again.")
+            part.size_bytes = file.tell()
+            if part.size_bytes > limit_bytes:
+                part.forget()
+                raise DownloadError(f"{url} sends more than the {limit_bytes} bytes allowed.")
+            bar.update(part.size_bytes)
+    if expected is not None and part.size_bytes != expected:
+        raise DownloadError(f"{url} ended early: {part.size_bytes} of {expected} bytes arrived.", "Try again.")
 
 
 def _length(url: str, response: http.client.HTTPResponse) -> int | None:
@@ -191,26 +140,3 @@ def _length(url: str, response: http.client.HTTPResponse) -> int | None:
     if not (said.isascii() and said.isdigit()):
         raise DownloadError(f"{url} announces a Content-Length of {said!r}, which is no number.")
     return int(said)
-
-
-def _blocks(url: str, response: http.client.HTTPResponse, timeout_s: float) -> Iterator[bytes]:
-    while True:
-        try:
-            block = response.read(_BLOCK_BYTES)
-        except TimeoutError:
-            raise _silent(url, timeout_s) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise DownloadError(f"{url} broke off: {error or type(error).__name__}.", "Try again.") from None
-        if not block:
-            return
-        yield block
-
-
-def _progressing(blocks: Iterator[bytes], label: str, total: int | None, wanted: bool) -> Iterator[bytes]:
-    """`blocks`, with a bar as they pass, where it is wanted."""
-    with ProgressBar(f"Downloading {label}", total, shown=wanted, in_bytes=True) as bar:
-        done = 0
-        for block in blocks:
-            done += len(block)
-            bar.update(done)
-            yield block

@@ -1,8 +1,10 @@
 """Find an entry's weights, verify them and load them.
 
-They are looked for in this order: a file given by the caller, the entry's own file, the cache, a zip put into the
-cache's folder by hand, the Hugging Face repository that the entry names, NVIDIA's NGC. What is fetched or converted is
-kept in `<home()>/weights` as safetensors with this project's tensor names: see gpunet.zoo.weights.cache.
+They are looked for in this order: a file given by the caller, the entry's own file, the cache, a zip fetched by hand,
+the Hugging Face repository that the entry names, NVIDIA's NGC. What is fetched or converted is kept in
+`<home()>/weights` as safetensors with this project's tensor names: see gpunet.zoo.weights.cache. What gpunet downloads
+arrives in the folder `downloads` there, what users put there themselves stands in `by-hand`: neither is taken for the
+other.
 """
 
 from __future__ import annotations
@@ -18,11 +20,24 @@ from typing import TYPE_CHECKING
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
+from gpunet.core.arguments import checked_number
 from gpunet.core.files import home, sha256_of
+from gpunet.core.hub import DOWNLOAD_TIMEOUT_S
 from gpunet.errors import ABSENT_EXIT_CODE, CheckpointError, DownloadError, WeightsError
-from gpunet.zoo.weights.cache import check_header, check_sha256, read_safetensors, sidecar, store, verify, writing
+from gpunet.zoo.weights.cache import (
+    check_header,
+    check_sha256,
+    download_path,
+    read_safetensors,
+    sidecar,
+    store,
+    tidied,
+    verify,
+    writing,
+)
 from gpunet.zoo.weights.checkpoint import read_checkpoint
-from gpunet.zoo.weights.download import fetch, fetch_from_hub, ngc_address
+from gpunet.zoo.weights.download import fetched, ngc_address
+from gpunet.zoo.weights.huggingface import fetched_from_hub
 from gpunet.zoo.weights.nvidia import convert_state_dict, expected_shapes, faults, is_nvidia
 from gpunet.zoo.weights.unwrap import COUNTER, unwrapped
 
@@ -32,21 +47,26 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def find_weights(entry: Entry, weights: str | Path | None = None, *, progress: bool = True) -> Path:
+def find_weights(
+    entry: Entry, weights: str | Path | None = None, *, timeout_s: float = DOWNLOAD_TIMEOUT_S, progress: bool = True
+) -> Path:
     """The safetensors file with the weights of `entry`, verified; fetched and converted first where need be.
 
     Args:
         entry: of the zoo.
         weights: a file to take instead of the entry's: safetensors or a PyTorch checkpoint with this project's
             names, or NVIDIA's `.pth.tar` or zip, which is converted into the cache, once for each content.
-        progress: show a bar on stderr while NGC's zip is downloaded, where stderr is a terminal.
+        timeout_s: the most that a download may take, and waiting for another process that is at it.
+        progress: show a bar on stderr while weights are downloaded, where stderr is a terminal.
 
     Raises:
+        InvalidArgumentError: (a ValueError) timeout_s is not above 0.
         WeightsError: (a RuntimeError) there is no such file, the entry names none, or the cache cannot be written.
         DownloadError: no source could be reached; the hint says where to put a zip fetched by hand.
         ChecksumError: a file is not the one that was recorded.
         CheckpointError: a file is damaged, hostile, or of another network.
     """
+    checked_number("timeout_s", timeout_s, 0, above=True)
     if weights is not None:
         return _from_file(entry, Path(weights).expanduser())
     source = entry.weights
@@ -63,20 +83,20 @@ def find_weights(entry: Entry, weights: str | Path | None = None, *, progress: b
         failures.append(f"its file {path} does not exist")
     cached = cache_path(entry)
     if cached.exists():
-        return verify(cached)
-    with writing(cached):
+        return verify(tidied(cached))
+    with writing(cached, timeout_s=timeout_s):
         if cached.exists():  # another process was faster
             return verify(cached)
         if (by_hand := zip_path(entry)).is_file():
             return _convert(entry, by_hand, cached, by_hand.name, whole=True)
         try:
             if source.hf_repo is not None:
-                return _from_hub(entry, source.hf_repo, cached)
+                return _from_hub(entry, source.hf_repo, cached, timeout_s, progress)
         except DownloadError as error:
             failures.append(error.message.rstrip("."))
         try:
             if source.ngc_url is not None:
-                return _from_ngc(entry, source.ngc_url, cached, progress)
+                return _from_ngc(entry, source.ngc_url, cached, timeout_s, progress)
         except DownloadError as error:
             failures.append(error.message.rstrip("."))
     raise DownloadError(
@@ -103,10 +123,13 @@ def cache_path(entry: Entry) -> Path:
 
 def zip_path(entry: Entry) -> Path:
     """Where NVIDIA's zip for `entry`, fetched by hand, is looked for."""
-    return cache_path(entry).with_suffix(".zip")
+    cached = cache_path(entry)
+    return cached.parent / "by-hand" / f"{cached.stem}.zip"
 
 
-def load_weights(model: nn.Module, source: Entry | str | Path, *, progress: bool = True) -> Path:
+def load_weights(
+    model: nn.Module, source: Entry | str | Path, *, timeout_s: float = DOWNLOAD_TIMEOUT_S, progress: bool = True
+) -> Path:
     """Load weights into `model`, in place; every tensor must be there with its shape, and no other.
 
     As timm does, a model with another number of classes than the file keeps its fresh classifier (with 0, it has none),
@@ -115,7 +138,7 @@ def load_weights(model: nn.Module, source: Entry | str | Path, *, progress: bool
     Args:
         model: a GPUNet, or a timm model; its `pretrained_cfg` names its first convolution and classifier.
         source: a safetensors file with the model's own tensor names, or an entry: see find_weights.
-        progress: see find_weights.
+        timeout_s, progress: see find_weights.
 
     Returns:
         the file that was loaded.
@@ -124,7 +147,10 @@ def load_weights(model: nn.Module, source: Entry | str | Path, *, progress: bool
         CheckpointError: the file is damaged, or is not of this network; names the tensors.
         WeightsError: see find_weights.
     """
-    path = Path(source).expanduser() if isinstance(source, (str, Path)) else find_weights(source, progress=progress)
+    if isinstance(source, (str, Path)):
+        path = Path(source).expanduser()
+    else:
+        path = find_weights(source, timeout_s=timeout_s, progress=progress)
     state, wanted = _named_as(model.state_dict(), read_safetensors(path), path), model.state_dict()
     config = getattr(model, "pretrained_cfg", None) or {}
     for name in _names(config.get("first_conv", "conv_stem")):
@@ -180,32 +206,34 @@ def _from_file(entry: Entry, path: Path, sha256: str | None = None) -> Path:
         return path
     cached = _cache_file(entry, found)
     if cached.exists():
-        return verify(cached)
+        return verify(tidied(cached))
     with writing(cached):
         return verify(cached) if cached.exists() else _convert(entry, path, cached, path.name, sha256=found)
 
 
-def _from_hub(entry: Entry, repository: str, cached: Path) -> Path:
-    path = fetch_from_hub(repository, "model.safetensors")
-    digest = sha256_of(path)
-    if entry.weights is not None and entry.weights.sha256 is not None:
-        check_sha256(
-            path, digest, entry.weights.sha256, f"The repository {repository} has changed, or the entry is wrong."
-        )
-    state = read_safetensors(path)
-    _check_network(entry, state, path)
-    return store(cached, state, entry=entry.name, source=f"https://huggingface.co/{repository}", source_sha256=digest)
+def _from_hub(entry: Entry, repository: str, cached: Path, timeout_s: float, progress: bool) -> Path:
+    name, at = "model.safetensors", f"https://huggingface.co/{repository}"
+    arriving = download_path(cached, "safetensors")
+    with fetched_from_hub(repository, name, arriving, timeout_s=timeout_s, progress=progress) as path:
+        digest = sha256_of(path)
+        if entry.weights is not None and entry.weights.sha256 is not None:
+            check_sha256(
+                path, digest, entry.weights.sha256, f"The repository {repository} has changed, or the entry is wrong."
+            )
+        state = read_safetensors(path)
+        _check_network(entry, state, path)
+        return store(cached, state, entry=entry.name, source=at, source_sha256=digest)
 
 
-def _from_ngc(entry: Entry, url: str, cached: Path, progress: bool) -> Path:
+def _from_ngc(entry: Entry, url: str, cached: Path, timeout_s: float, progress: bool) -> Path:
     address = ngc_address(url)
-    downloaded = fetch(address, zip_path(entry), progress=progress)
-    try:
-        return _convert(entry, downloaded, cached, url, whole=True)
-    except CheckpointError as error:
-        raise CheckpointError(f"{error.message} It came from {address} and was deleted.", _by_hand(entry)) from error
-    finally:
-        downloaded.unlink(missing_ok=True)
+    with fetched(address, download_path(cached, "zip"), timeout_s=timeout_s, progress=progress) as path:
+        try:
+            return _convert(entry, path, cached, url, whole=True)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{error.message} It came from {address} and was deleted.", _by_hand(entry)
+            ) from error
 
 
 def _convert(

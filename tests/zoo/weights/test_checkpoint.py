@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 from collections.abc import Mapping
 from fractions import Fraction
@@ -120,12 +121,48 @@ def test_a_zip_that_unpacks_to_too_much(tmp_path: Path) -> None:
     assert "unpacks to 81920 bytes, more than the 80000 allowed" in text
 
 
-def test_a_member_longer_than_it_says(tmp_path: Path) -> None:
-    """The size in the directory is a lie; reading stops there and the checksum does not agree."""
-    content = zipped({MEMBER: os.urandom(5000)})
+def _that_says(size_bytes: int, content: bytes) -> bytes:
+    """A zip of one member whose directory says that it unpacks to so much."""
     directory = content.index(b"PK\x01\x02")
-    lie = content[: directory + 24] + struct.pack("<I", 100) + content[directory + 28 :]
-    assert "cannot be unpacked: " in _refused(_written(tmp_path, lie), MEMBER)
+    return content[: directory + 24] + struct.pack("<I", size_bytes) + content[directory + 28 :]
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
+def test_a_member_of_another_size_than_it_says(tmp_path: Path, compression: int) -> None:
+    content = zipped({MEMBER: os.urandom(5000)}, compression)
+    more = _refused(_written(tmp_path, _that_says(100, content)), MEMBER)
+    assert f"{MEMBER} unpacks to more than the 100 bytes that its zip says.\nDo not use this file" in more
+    less = _refused(_written(tmp_path, _that_says(6000, content)), MEMBER)
+    assert f"{MEMBER} unpacks to 5000 bytes, not the 6000 bytes that its zip says." in less
+
+
+def test_a_bomb_that_says_it_is_small_is_not_unpacked(tmp_path: Path) -> None:
+    path = _written(tmp_path, _that_says(1024, zipped({MEMBER: bytes(64_000_000)})))
+    tracemalloc.start()
+    try:
+        assert "unpacks to more than the 1024 bytes that its zip says" in _refused(path, MEMBER)
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_small_bomb_inside_the_checkpoint(tmp_path: Path) -> None:
+    """torch.save's own format, deflated, with a record that unpacks to more than its directory says."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(pickled({"a": torch.zeros(1_000_000)}))) as source:
+        names = sorted(source.namelist(), key=lambda name: not name.endswith("/data/0"))
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+            for name in names:
+                target.writestr(name, source.read(name))
+    path = _written(tmp_path, _that_says(4096, packed.getvalue()))
+    assert "is not a PyTorch checkpoint of tensors and plain values, or is damaged" in _refused(path)
+
+
+def test_a_zip_packed_by_another_method(tmp_path: Path) -> None:
+    """What bz2 and lzma unpack to cannot be bounded while they do."""
+    path = _written(tmp_path, zipped({MEMBER: os.urandom(5000)}, zipfile.ZIP_LZMA))
+    text = _refused(path, MEMBER)
+    assert f"packs '{MEMBER}' by method 14; only stored and deflated are read.\nUnpack it, and pack it again" in text
 
 
 def test_a_file_that_is_too_large(tmp_path: Path) -> None:

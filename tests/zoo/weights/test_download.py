@@ -1,22 +1,22 @@
 from __future__ import annotations
 
-import io
+import json
 import os
-import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from email.message import Message
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.checkpoints import Server, full_disk, left_in, send
 
 from gpunet.errors import DownloadError, InvalidArgumentError
-from gpunet.zoo.weights.download import _Redirects, fetch, ngc_address
+from gpunet.zoo.weights.download import fetched, ngc_address
+
+BODY = bytes(range(256)) * 2000
+KEPT = "What has arrived is kept: try again, and it goes on from there."
 
 
 @pytest.fixture
@@ -26,24 +26,72 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield server
 
 
-def _refused(server: Server, folder: Path, **arguments: float) -> str:
-    """The text of the error that fetching /file ends in; nothing may be left of the file."""
-    with pytest.raises(DownloadError) as caught:
-        fetch(f"{server.url}/file", folder / "file", **arguments)  # type: ignore[arg-type]
+def _fetched(server: Server, folder: Path, **arguments: Any) -> bytes:
+    """What /file holds; nothing may be left of it."""
+    with fetched(f"{server.url}/file", folder / "file", **arguments) as path:
+        content = path.read_bytes()
     assert left_in(folder) == []
+    return content
+
+
+def _refused(server: Server, folder: Path, left: int = 0, **arguments: Any) -> str:
+    """The text of the error that fetching /file ends in; so many bytes may be left of the file."""
+    with pytest.raises(DownloadError) as caught:
+        _fetched(server, folder, **arguments)
+    assert left_in(folder) == (["file", "file.json"] if left else [])
+    assert not left or (folder / "file").stat().st_size == left
     assert f"{server.url}/file" in caught.value.message
     return str(caught.value)
 
 
+class Ranges:
+    """Answers with `body` as a server does that knows ranges; breaks off where told.
+
+    Attributes:
+        asked: the Range of each request.
+    """
+
+    def __init__(self, body: bytes = BODY, etag: str = '"1"', **headers: str) -> None:
+        self.body, self.headers, self.breaks_off_at = body, {"ETag": etag, **headers}, len(body)
+        self.asked: list[str | None] = []
+
+    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
+        asked = handler.headers.get("Range")
+        self.asked.append(asked)
+        said = {**self.headers, "Content_Length": str(len(self.body))}
+        if asked is None or handler.headers.get("If-Range") != self.headers["ETag"]:
+            send(handler, self.body[: self.breaks_off_at], **said)
+            return
+        start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        said["Content_Length"] = str(len(self.body) - start)
+        whole = f"bytes {start}-{len(self.body) - 1}/{len(self.body)}"
+        send(handler, self.body[start : self.breaks_off_at], 206, Content_Range=whole, **said)
+
+
+def _begun(server: Server, folder: Path, **headers: str) -> Ranges:
+    """A server that has broken off after 200,000 bytes, and does so no more."""
+    server.answers["/file"] = ranges = Ranges(**headers)
+    ranges.breaks_off_at = 200_000
+    said = _refused(server, folder, left=200_000)
+    assert said == f"{server.url}/file ended early: 200000 of 512000 bytes arrived.\n{KEPT}"
+    ranges.breaks_off_at = len(BODY)
+    return ranges
+
+
+# ------------------------------------------------------------------- in one go
+
+
 def test_fetches_the_whole_file(server: Server, tmp_path: Path) -> None:
-    server.answers["/file"] = body = os.urandom(1_000_000)
-    assert fetch(f"{server.url}/file", tmp_path / "new" / "file").read_bytes() == body
-    assert left_in(tmp_path / "new") == ["file"]
+    server.answers["/file"] = BODY
+    with fetched(f"{server.url}/file", tmp_path / "new" / "file") as path:
+        assert path == tmp_path / "new" / "file"
+        assert path.read_bytes() == BODY
+    assert left_in(tmp_path) == []
 
 
 def test_fetches_without_an_announced_length(server: Server, tmp_path: Path) -> None:
     server.answers["/file"] = lambda handler: send(handler, b"abc", Content_Length="")
-    assert fetch(f"{server.url}/file", tmp_path / "file").read_bytes() == b"abc"
+    assert _fetched(server, tmp_path) == b"abc"
 
 
 def test_truncated(server: Server, tmp_path: Path) -> None:
@@ -59,19 +107,13 @@ def test_truncated_in_chunks(server: Server, tmp_path: Path) -> None:
     assert "broke off: IncompleteRead" in _refused(server, tmp_path)
 
 
-@pytest.mark.parametrize("status", [403, 404, 500, 503])
-def test_http_errors(server: Server, tmp_path: Path, status: int) -> None:
-    server.answers["/file"] = lambda handler: handler.send_error(status)
-    assert f"answered {status} " in _refused(server, tmp_path)
-
-
 def test_too_large_by_its_announcement(server: Server, tmp_path: Path) -> None:
     server.answers["/file"] = b"x" * 101
     assert "is 101 bytes long, more than the 100 allowed" in _refused(server, tmp_path, limit_bytes=100)
 
 
 def test_too_large_unannounced(server: Server, tmp_path: Path) -> None:
-    server.answers["/file"] = lambda handler: send(handler, b"x" * 101, Content_Length="")
+    server.answers["/file"] = lambda handler: send(handler, b"x" * 101, Content_Length="", ETag='"1"')
     assert "sends more than the 100 bytes allowed" in _refused(server, tmp_path, limit_bytes=100)
 
 
@@ -80,86 +122,141 @@ def test_a_length_that_is_no_number(server: Server, tmp_path: Path) -> None:
     assert "announces a Content-Length of '-1', which is no number" in _refused(server, tmp_path)
 
 
-def test_silent_before_the_answer(server: Server, tmp_path: Path) -> None:
-    server.answers["/file"] = lambda handler: server.released.wait() and None
-    assert "was silent for 0.1 s" in _refused(server, tmp_path, timeout_s=0.1)
-    assert len(server.requests) == 1
-
-
-def test_silent_in_the_middle(server: Server, tmp_path: Path) -> None:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        send(handler, b"x", Content_Length="1000")
-        server.released.wait()
-
-    server.answers["/file"] = answer
-    assert "was silent for 0.1 s" in _refused(server, tmp_path, timeout_s=0.1)
-
-
-def test_an_answer_that_is_not_http(server: Server, tmp_path: Path) -> None:
-    server.answers["/file"] = lambda handler: handler.wfile.write(b"gopher\r\n\r\n") and None
-    assert "cannot be fetched: gopher" in _refused(server, tmp_path)
-
-
-def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    with pytest.raises(DownloadError, match=r"cannot be reached: .*refused.*\nCheck the network and the proxy"):
-        fetch(f"http://127.0.0.1:{port}/file", tmp_path / "file")
-    assert left_in(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "url", ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:,x", "nonsense", "http://", "http://[x"]
-)
-def test_other_schemes(tmp_path: Path, url: str) -> None:
-    with pytest.raises(
-        DownloadError, match=r"cannot be fetched: (it is not an http or https address|Invalid IPv6 URL)"
-    ):
-        fetch(url, tmp_path / "file")
-    assert left_in(tmp_path) == []
-
-
-def test_follows_a_redirect(server: Server, tmp_path: Path) -> None:
-    server.answers["/file"] = lambda handler: send(handler, b"", 302, Location="/elsewhere")
-    server.answers["/elsewhere"] = b"here"
-    assert fetch(f"{server.url}/file", tmp_path / "file").read_bytes() == b"here"
-
-
-@pytest.mark.parametrize("target", ["ftp://127.0.0.1/x", "file:///etc/hostname"])
-def test_a_redirect_to_another_scheme(server: Server, tmp_path: Path, target: str) -> None:
-    server.answers["/file"] = lambda handler: send(handler, b"", 302, Location=target)
-    assert target.partition(":")[0] in _refused(server, tmp_path)
-
-
-def test_a_redirect_from_https_to_http() -> None:
-    request = urllib.request.Request("https://example.org/a")
-    answer = io.BytesIO()
-    with pytest.raises(urllib.error.URLError, match="it redirects to http, not https"):
-        _Redirects().redirect_request(request, answer, 302, "", Message(), "http://example.org/b")  # type: ignore[arg-type]
-    assert answer.closed
-
-
-def test_the_environments_proxy(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "")
-    monkeypatch.setenv("http_proxy", server.url)
-    server.answers["http://ngc.example/file"] = b"by proxy"
-    assert fetch("http://ngc.example/file", tmp_path / "file").read_bytes() == b"by proxy"
+@pytest.mark.parametrize("status", [206, 416])
+def test_an_answer_to_a_range_that_nobody_asked_for(server: Server, tmp_path: Path, status: int) -> None:
+    server.answers["/file"] = lambda handler: send(handler, b"x", status)
+    assert f"answered {status} " in (said := _refused(server, tmp_path))
+    assert said.endswith(", and sent no whole file.")
 
 
 def test_a_full_disk(server: Server, tmp_path: Path) -> None:
-    server.answers["/file"] = b"x" * 1_000_000
-    with full_disk(500_000), pytest.raises(OSError, match="File too large"):
-        fetch(f"{server.url}/file", tmp_path / "file")
+    """The space is given back."""
+    server.answers["/file"] = Ranges()
+    with full_disk(300_000), pytest.raises(OSError, match="File too large"):
+        _fetched(server, tmp_path)
     assert left_in(tmp_path) == []
 
 
-def test_an_earlier_file_stays_when_the_download_fails(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"old")
-    with pytest.raises(DownloadError, match="answered 404 Not Found"):
-        fetch(f"{server.url}/file", tmp_path / "file")
-    assert (tmp_path / "file").read_bytes() == b"old"
-    assert left_in(tmp_path) == ["file"]
+# --------------------------------------------------------------- going on with it
+
+
+def test_goes_on_where_it_broke_off(server: Server, tmp_path: Path) -> None:
+    ranges = _begun(server, tmp_path)
+    assert _fetched(server, tmp_path) == BODY
+    assert ranges.asked == [None, "bytes=199999-"]
+
+
+def test_goes_on_by_the_date_where_there_is_no_strong_etag(server: Server, tmp_path: Path) -> None:
+    date = "Wed, 21 Oct 2015 07:28:00 GMT"
+    server.answers["/file"] = lambda handler: send(
+        handler, BODY[:1000], Content_Length="512000", ETag='W/"1"', Last_Modified=date
+    )
+    _refused(server, tmp_path, left=1000)
+    assert json.loads((tmp_path / "file.json").read_text())["validator"] == date
+
+
+def test_what_is_whole_is_asked_for_its_last_byte_alone(server: Server, tmp_path: Path) -> None:
+    """As a process leaves it that is killed while it converts."""
+    server.answers["/file"] = ranges = Ranges()
+    with fetched(f"{server.url}/file", tmp_path / "file"):
+        for name in ("file", "file.json"):
+            os.link(tmp_path / name, tmp_path / f"{name}.kept")
+    for name in ("file", "file.json"):
+        os.rename(tmp_path / f"{name}.kept", tmp_path / name)
+    assert _fetched(server, tmp_path) == BODY
+    assert ranges.asked == [None, "bytes=511999-"]
+
+
+def test_another_content_is_fetched_from_its_beginning(server: Server, tmp_path: Path) -> None:
+    _begun(server, tmp_path)
+    server.answers["/file"] = changed = Ranges(BODY[::-1], '"2"')
+    assert _fetched(server, tmp_path) == BODY[::-1]
+    assert changed.asked == ["bytes=199999-"]  # If-Range: the answer was the whole at once
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (206, {"Content_Range": "bytes 199999-511999/512000", "ETag": '"2"'}),
+        (206, {"Content_Range": "bytes 0-511999/512000"}),
+        (206, {"Content_Range": "bytes 199999-300000/512000"}),
+        (206, {"Content_Range": "bytes 199999-511999/*"}),
+        (206, {}),
+        (416, {"Content_Range": "bytes */1000"}),
+        (204, {}),
+    ],
+    ids=["another ETag", "from the beginning", "not to the end", "of unknown length", "no range", "416", "204"],
+)
+def test_an_answer_that_is_not_the_rest(server: Server, tmp_path: Path, status: int, headers: dict[str, str]) -> None:
+    """Then it is asked for again, whole."""
+    ranges = _begun(server, tmp_path)
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if handler.headers.get("Range"):
+            send(handler, b"" if status == 204 else b"wrong", status, **headers)
+        else:
+            ranges(handler)
+
+    server.answers["/file"] = answer
+    assert _fetched(server, tmp_path) == BODY
+
+
+def test_a_server_without_ranges(server: Server, tmp_path: Path) -> None:
+    _begun(server, tmp_path)
+    server.answers["/file"] = lambda handler: send(handler, BODY, ETag='"1"')
+    assert _fetched(server, tmp_path) == BODY
+
+
+def test_the_rest_breaks_off_before_its_first_byte(server: Server, tmp_path: Path) -> None:
+    ranges = _begun(server, tmp_path)
+    ranges.breaks_off_at = 0
+    assert "ended early: 199999 of 512000" in _refused(server, tmp_path, left=199_999)
+    ranges.breaks_off_at = len(BODY)
+    assert _fetched(server, tmp_path) == BODY
+
+
+def test_the_rest_is_not_larger_than_allowed_either(server: Server, tmp_path: Path) -> None:
+    _begun(server, tmp_path)
+    assert "is 512000 bytes long, more than the 300000" in _refused(server, tmp_path, limit_bytes=300_000)
+
+
+def test_an_error_keeps_what_has_arrived(server: Server, tmp_path: Path) -> None:
+    ranges = _begun(server, tmp_path)
+    server.answers["/file"] = lambda handler: handler.send_error(503)
+    assert f"answered 503 Service Unavailable.\n{KEPT}" in _refused(server, tmp_path, left=200_000)
+    server.answers["/file"] = ranges
+    assert _fetched(server, tmp_path) == BODY
+
+
+def test_a_dripping_server_is_left_and_gone_on_with(server: Server, tmp_path: Path) -> None:
+    server.answers["/file"] = ranges = Ranges()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        send(handler, BODY[:100_000], Content_Length=str(len(BODY)), **ranges.headers)
+        server.released.wait()
+
+    server.answers["/file"] = answer
+    said = _refused(server, tmp_path, left=100_000, timeout_s=2.0)
+    assert f"took longer than timeout_s=2 allows.\n{KEPT}" in said
+    server.answers["/file"] = ranges
+    assert _fetched(server, tmp_path) == BODY
+    assert ranges.asked == ["bytes=99999-"]
+
+
+@pytest.mark.parametrize(
+    "record", [None, b"", b"[]", b"\xff", b'{"url": "http://other/file", "validator": "1"}', b'{"url": "URL"}']
+)
+def test_bytes_of_which_nothing_is_known_are_thrown_away(server: Server, tmp_path: Path, record: bytes | None) -> None:
+    server.answers["/file"] = ranges = Ranges()
+    (tmp_path / "file").write_bytes(b"of something else")
+    (tmp_path / ".file.json.k1ll3d.part").write_bytes(b"{")
+    if record is not None:
+        (tmp_path / "file.json").write_bytes(record.replace(b"URL", f"{server.url}/file".encode()))
+    assert _fetched(server, tmp_path) == BODY
+    assert ranges.asked == [None]
+
+
+# ------------------------------------------------------------------ what is seen
 
 
 @pytest.mark.parametrize(
@@ -167,12 +264,14 @@ def test_an_earlier_file_stays_when_the_download_fails(server: Server, tmp_path:
 )
 def test_the_bar_is_for_terminals(server: Server, tmp_path: Path, terminal: bool, wanted: bool, seen: bool) -> None:
     server.answers["/file"] = b"x" * 1_000_000
-    call = f"fetch({server.url + '/file'!r}, {str(tmp_path / 'weights.zip')!r}, progress={wanted})"
-    command = [sys.executable, "-c", f"from gpunet.zoo.weights.download import fetch; {call}"]
+    call = f"fetched({server.url + '/file'!r}, {str(tmp_path / 'weights.zip')!r}, progress={wanted})"
+    code = f"from gpunet.zoo.weights.download import fetched\nwith {call}: pass"
     ours, theirs = os.openpty() if terminal else os.pipe()
     try:
         environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-        done = subprocess.run(command, stderr=theirs, stdout=subprocess.PIPE, env=environment, check=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code], stderr=theirs, stdout=subprocess.PIPE, env=environment, check=True, timeout=60
+        )
         os.write(theirs, b".")
         shown = os.read(ours, 1 << 16).decode(errors="replace")
     finally:

@@ -2,13 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
-import re
 import shutil
 import subprocess
-import sys
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -22,8 +18,8 @@ from helpers.checkpoints import (
     DATA,
     MEMBER,
     NGC,
+    NGC_PATH,
     TINY_LAYOUT,
-    TINY_SPEC,
     Server,
     filled,
     full_disk,
@@ -32,6 +28,8 @@ from helpers.checkpoints import (
     pickled,
     send,
     tiny_entry,
+    tiny_network,
+    tiny_state,
     tiny_zip,
     training_checkpoint,
     zipped,
@@ -41,36 +39,7 @@ from gpunet.errors import CheckpointError, ChecksumError, DownloadError, Invalid
 from gpunet.model.entry import Entry
 from gpunet.model.network import GPUNet
 from gpunet.zoo.catalog import entry_named
-from gpunet.zoo.weights.loading import cache_path, find_weights, load_weights, zip_path
-
-PATH = NGC.removeprefix("https://api.ngc.nvidia.com")
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache's folder, not there yet."""
-    monkeypatch.setenv("GPUNET_HOME", str(tmp_path / "home"))
-    return tmp_path / "home" / "weights"
-
-
-@pytest.fixture
-def server(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """Stands for NGC and serves the tiny network's zip: the real code runs, only the host differs."""
-    with Server() as server:
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        monkeypatch.setenv("GPUNET_NGC_URL", server.url)
-        server.answers[PATH] = tiny_zip()
-        yield server
-
-
-def _tiny(**arguments: int) -> GPUNet:
-    return GPUNet(TINY_SPEC, **{"num_classes": 10, **arguments}).eval()
-
-
-def _own_state(seed: int = 0) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    state = _tiny().state_dict()
-    return {k: torch.rand(v.shape, generator=generator) if v.is_floating_point() else v for k, v in state.items()}
+from gpunet.zoo.weights.loading import cache_path, find_weights, load_weights, weights_are_here, zip_path
 
 
 def _sha256(path: Path) -> str:
@@ -88,14 +57,14 @@ def test_downloads_converts_and_keeps(server: Server, cache: Path) -> None:
     assert left_in(cache) == [path.name, f"{path.name}.sha256"]
     assert (cache / f"{path.name}.sha256").read_text() == f"{_sha256(path)}  {path.name}\n"
     with safetensors.safe_open(path, framework="pt") as file:
-        source = hashlib.sha256(server.answers[PATH]).hexdigest()  # type: ignore[arg-type]
+        source = hashlib.sha256(server.answers[NGC_PATH]).hexdigest()  # type: ignore[arg-type]
         assert file.metadata() == {"format": "pt", "entry": "tiny", "source": NGC, "source_sha256": source}
         stem = file.get_tensor("conv_stem.weight")
     assert torch.equal(stem, filled(TINY_LAYOUT)["network.head: 2.net.0.weight"])
-    load_weights(_tiny(), path)
+    load_weights(tiny_network(), path)
 
     assert find_weights(entry) == path
-    assert server.requests == [f"GET {PATH}"]
+    assert server.requests == [f"GET {NGC_PATH}"]
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs the command sha256sum")
@@ -122,54 +91,10 @@ def test_a_released_network_whole(server: Server, cache: Path) -> None:
         np.testing.assert_allclose(logits, golden["gpunet_0"], rtol=0, atol=1e-4)
 
 
-@pytest.mark.slow
-def test_two_processes_download_once(server: Server, cache: Path) -> None:
-    code = """
-        from helpers.checkpoints import tiny_entry
-        from gpunet.zoo.weights.loading import find_weights
-        print("ready", flush=True)
-        input()
-        print(find_weights(tiny_entry()), flush=True)
-    """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        for _ in "ab"
-    ]
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        """Keep the first waiting long enough for a second request, which a working lock keeps from coming."""
-        server.released.wait(0.5)
-        send(handler, tiny_zip())
-
-    server.answers[PATH] = answer
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-        said = [process.communicate(timeout=60)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
-    assert said == [f"{cache_path(tiny_entry())}\n"] * 2
-    assert server.requests == [f"GET {PATH}"]
-    assert len(left_in(cache)) == 2
-
-
-def test_what_a_killed_process_left_is_deleted(server: Server, cache: Path) -> None:
-    cache.mkdir(parents=True)
-    entry = tiny_entry()
-    for name in (zip_path(entry).name, cache_path(entry).name):
-        (cache / f".{name}.k1ll3d.part").write_bytes(b"half")
-    (cache / ".another-0123456789ab.zip.x.part").write_bytes(b"of another, perhaps at work")
-    path = find_weights(entry)
-    assert left_in(cache) == [".another-0123456789ab.zip.x.part", path.name, f"{path.name}.sha256"]
+@pytest.mark.parametrize("timeout_s", [0, -1, float("nan"), float("inf")])
+def test_a_time_limit_that_is_none(timeout_s: float) -> None:
+    with pytest.raises(InvalidArgumentError, match="timeout_s must be a finite number above 0, but got"):
+        find_weights(tiny_entry(), timeout_s=timeout_s)
 
 
 # --------------------------------------------------------------------- faults
@@ -215,20 +140,20 @@ def _other_classes() -> bytes:
     ids=["html", "truncated", "no member", "climbs", "bomb", "code", "shapes", "classes"],
 )
 def test_a_bad_zip_from_ngc(server: Server, cache: Path, content: Callable[[], bytes], said: str) -> None:
-    server.answers[PATH] = content()
+    server.answers[NGC_PATH] = content()
     with pytest.raises(CheckpointError) as caught:
         find_weights(tiny_entry())
     assert said in caught.value.message
-    assert f"It came from {server.url}{PATH} and was deleted." in caught.value.message
+    assert f"It came from {server.url}{NGC_PATH} and was deleted." in caught.value.message
     assert caught.value.hint.startswith(_by_hand(cache))
     assert left_in(cache) == []
 
-    server.answers[PATH] = tiny_zip()
+    server.answers[NGC_PATH] = tiny_zip()
     assert find_weights(tiny_entry()).exists()
 
 
 def test_a_download_that_fails(server: Server, cache: Path) -> None:
-    server.answers[PATH] = lambda handler: send(handler, tiny_zip()[:-10], Content_Length=str(len(tiny_zip())))
+    server.answers[NGC_PATH] = lambda handler: send(handler, tiny_zip()[:-10], Content_Length=str(len(tiny_zip())))
     with pytest.raises(
         DownloadError, match=r"^tiny: its weights could not be had: .* ended early: \d+ of \d+ bytes arri"
     ) as caught:
@@ -236,6 +161,29 @@ def test_a_download_that_fails(server: Server, cache: Path) -> None:
     assert caught.value.hint.startswith(_by_hand(cache))
     assert caught.value.hint.endswith("pretrained=False gives an untrained network.")
     assert left_in(cache) == []
+
+
+def test_a_download_that_takes_too_long(server: Server, cache: Path) -> None:
+    """What arrived is gone on with the next time."""
+    content = tiny_zip()
+    asked = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.headers.get("Range"))
+        if asked[-1] is None:
+            send(handler, content[:1000], ETag='"1"', Content_Length=str(len(content)))
+            server.released.wait()
+        else:
+            whole = f"bytes 999-{len(content) - 1}/{len(content)}"
+            send(handler, content[999:], 206, ETag='"1"', Content_Range=whole)
+
+    server.answers[NGC_PATH] = answer
+    with pytest.raises(DownloadError, match=r"took longer than timeout_s=2 allows\.\n"):
+        find_weights(tiny_entry(), timeout_s=2)
+    assert left_in(cache) == [zip_path(tiny_entry()).name, f"{zip_path(tiny_entry()).name}.json"]
+    load_weights(tiny_network(), find_weights(tiny_entry()))
+    assert asked == [None, "bytes=999-"]
+    assert len(left_in(cache)) == 2
 
 
 def test_no_network(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,97 +241,40 @@ def test_an_entry_without_weights(cache: Path) -> None:
         find_weights(nowhere)
 
 
-# ---------------------------------------------------------------------- cache
-
-
-@pytest.mark.parametrize("change", ["a byte", "shorter", "empty"])
-def test_a_damaged_cache_file(server: Server, cache: Path, change: str) -> None:
-    path = find_weights(tiny_entry())
-    content = path.read_bytes()
-    state = safetensors.torch.load(content)
-    damaged = {"a byte": content[:-1] + bytes([content[-1] ^ 1]), "shorter": content[:-1], "empty": b""}[change]
-    path.write_bytes(damaged)
-    with pytest.raises(ChecksumError, match="is damaged, or is another file: its SHA-256 is ") as caught:
-        find_weights(tiny_entry())
-    assert str(path) in caught.value.message
-    assert caught.value.hint == f"Delete it, and it is fetched or converted again: {path}"
-
-    path.unlink()
-    again = safetensors.torch.load_file(find_weights(tiny_entry()))
-    assert all(torch.equal(again[name], tensor) for name, tensor in state.items())
-
-
-@pytest.mark.parametrize(
-    ("sidecar", "said"),
-    [
-        (None, "has no SHA-256 beside it in tiny-"),
-        (b"", "but nothing is recorded"),
-        (b"\xff\xfe", "cannot be read: 'utf-8' codec"),
-        (b"0" * 64 + b"  x\n", "but 0000000000000000000000000000000000000000000000000000000000000000 is recorded"),
-    ],
-    ids=["missing", "empty", "no text", "wrong"],
-)
-def test_a_damaged_checksum(server: Server, cache: Path, sidecar: bytes | None, said: str) -> None:
-    path = find_weights(tiny_entry())
-    beside = Path(f"{path}.sha256")
-    beside.unlink() if sidecar is None else beside.write_bytes(sidecar)
-    with pytest.raises(ChecksumError) as caught:
-        find_weights(tiny_entry())
-    assert said in caught.value.message
-    assert caught.value.hint == f"Delete it, and it is fetched or converted again: {path}"
-
-
-def test_a_cache_file_that_cannot_be_read(server: Server, cache: Path) -> None:
-    path = find_weights(tiny_entry())
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(ChecksumError, match=r"cannot be read: Is a directory\.\nDelete it"):
-        find_weights(tiny_entry())
-
-
-def test_entries_of_one_name_do_not_share_a_file(cache: Path) -> None:
-    entries = [
-        tiny_entry(),
-        tiny_entry(ngc_url="https://example.org/zip"),
-        tiny_entry(hf_repo="me/tiny"),
-        dataclasses.replace(tiny_entry(), spec_data={**TINY_SPEC, "head": {"filters": 24}}),
-    ]
-    assert len({cache_path(entry) for entry in entries}) == len(entries)
-    assert cache_path(dataclasses.replace(tiny_entry(), name="a+b")).parent == cache
-
-
-def test_a_cache_that_can_only_be_read_is_read(server: Server, cache: Path) -> None:
-    """Neither a lock nor anything else is written where the weights are there already."""
-    path = find_weights(tiny_entry())
-    for lock in cache.glob("*.lock"):
-        lock.unlink()
-    before = sorted(os.listdir(cache))
-    assert find_weights(tiny_entry()) == path
-    assert sorted(os.listdir(cache)) == before
-
-
 # -------------------------------------------------------------- files by hand
 
 
 def test_a_zip_put_there_by_hand(server: Server, cache: Path) -> None:
     entry = tiny_entry()
-    cache.mkdir(parents=True)
+    zip_path(entry).parent.mkdir(parents=True)
     zip_path(entry).write_bytes(tiny_zip())
     path = find_weights(entry)
     assert server.requests == []
     assert left_in(cache) == [path.name, f"{path.name}.sha256", zip_path(entry).name]
-    load_weights(_tiny(), path)
+    load_weights(tiny_network(), path)
 
 
 def test_a_bad_zip_put_there_by_hand(server: Server, cache: Path) -> None:
     entry = tiny_entry()
-    cache.mkdir(parents=True)
+    zip_path(entry).parent.mkdir(parents=True)
     zip_path(entry).write_bytes(zipped({"README.md": b""}))
     with pytest.raises(CheckpointError, match=f"holds no {MEMBER}") as caught:
         find_weights(entry)
     assert str(zip_path(entry)) in caught.value.message
     assert left_in(cache) == [zip_path(entry).name]
     assert server.requests == []
+
+
+def test_a_download_that_was_killed_is_not_taken_for_a_zip_put_there_by_hand(server: Server, cache: Path) -> None:
+    """Neither whole nor in part, neither where downloads arrive nor where they once did."""
+    name = zip_path(tiny_entry()).name
+    (cache / "downloads").mkdir(parents=True)
+    for content in (tiny_zip(), tiny_zip()[:-100]):
+        for place in (cache / name, cache / "downloads" / name):
+            place.write_bytes(content)
+        assert not weights_are_here(tiny_entry())
+        find_weights(tiny_entry()).unlink()
+    assert server.requests == [f"GET {NGC_PATH}"] * 2
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -399,23 +290,23 @@ def test_nvidias_file_given(cache: Path, tmp_path: Path, suffix: str, legacy: bo
     written = path.stat().st_mtime_ns
     assert find_weights(tiny_entry(), given) == path
     assert path.stat().st_mtime_ns == written
-    load_weights(_tiny(), path)
+    load_weights(tiny_network(), path)
 
 
 def test_another_content_under_the_same_name_is_converted_again(cache: Path, tmp_path: Path) -> None:
     given = tmp_path / "given.pth"
     paths = set()
     for seed in (0, 1):
-        given.write_bytes(pickled(_own_state(seed)))
+        given.write_bytes(pickled(tiny_state(seed)))
         path = find_weights(tiny_entry(), given)
-        assert torch.equal(safetensors.torch.load_file(path)["bn1.weight"], _own_state(seed)["bn1.weight"])
+        assert torch.equal(safetensors.torch.load_file(path)["bn1.weight"], tiny_state(seed)["bn1.weight"])
         paths.add(path)
     assert len(paths) == 2
 
 
 def test_a_damaged_conversion(cache: Path, tmp_path: Path) -> None:
     given = tmp_path / "given.pth"
-    given.write_bytes(pickled(_own_state()))
+    given.write_bytes(pickled(tiny_state()))
     path = find_weights(tiny_entry(), given)
     path.write_bytes(b"")
     with pytest.raises(ChecksumError, match="is damaged, or is another file"):
@@ -424,18 +315,18 @@ def test_a_damaged_conversion(cache: Path, tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_ones_own(cache: Path, tmp_path: Path) -> None:
     """As timm's training script writes it; tensors that share memory are written apart."""
-    state = _own_state()
+    state = tiny_state()
     state["bn2.bias"] = state["bn2.weight"]
     given = tmp_path / "model_best.pth.tar"
     given.write_bytes(pickled({"state_dict": state, "epoch": 3}))
-    model = _tiny()
+    model = tiny_network()
     load_weights(model, find_weights(tiny_entry(), given))
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
 
 
 def test_safetensors_given(cache: Path, tmp_path: Path) -> None:
     given = tmp_path / "mine.safetensors"
-    safetensors.torch.save_file(_own_state(), given)
+    safetensors.torch.save_file(tiny_state(), given)
     assert find_weights(tiny_entry(), given) == given
     assert not cache.exists()
 
@@ -452,7 +343,7 @@ def test_safetensors_given(cache: Path, tmp_path: Path) -> None:
 def test_a_damaged_safetensors(cache: Path, tmp_path: Path, content: bytes) -> None:
     given = tmp_path / "mine.safetensors"
     given.write_bytes(content)
-    for use in (lambda: find_weights(tiny_entry(), given), lambda: load_weights(_tiny(), given)):
+    for use in (lambda: find_weights(tiny_entry(), given), lambda: load_weights(tiny_network(), given)):
         with pytest.raises(CheckpointError, match=r"mine\.safetensors is not a safetensors file, or is damaged: "):
             use()
 
@@ -491,7 +382,7 @@ def test_a_file_of_another_network(cache: Path, tmp_path: Path) -> None:
 
 def test_the_entrys_file(server: Server, cache: Path, tmp_path: Path) -> None:
     own = tmp_path / "model.safetensors"
-    safetensors.torch.save_file(_own_state(), own)
+    safetensors.torch.save_file(tiny_state(), own)
     assert find_weights(tiny_entry(tmp_path, file="model.safetensors")) == own
     assert find_weights(tiny_entry(tmp_path, file="model.safetensors", sha256=_sha256(own).upper())) == own
     with pytest.raises(ChecksumError, match=r"but 1234 is recorded\.\nFetch it again, or correct the entry tiny"):
@@ -507,100 +398,37 @@ def test_the_entrys_file_is_missing(server: Server, cache: Path, tmp_path: Path)
         find_weights(alone)
 
 
-# --------------------------------------------------------------- Hugging Face
-
-_HUB = """
-    import logging, sys
-    logging.disable()
-    from helpers.checkpoints import tiny_entry
-    from gpunet.zoo.weights.loading import find_weights
-    from gpunet.errors import GpunetError
-    for repository, sha256 in zip(sys.argv[1::2], sys.argv[2::2]):
-        try:
-            print(find_weights(tiny_entry(hf_repo=repository, ngc_url=None, sha256=sha256 or None)))
-        except GpunetError as error:
-            print(type(error).__name__, str(error).replace("\\n", " | "))
-    try:
-        print(find_weights(tiny_entry(hf_repo="me/none")))
-    except GpunetError as error:
-        print(type(error).__name__, error.message)
-"""
-
-
-@pytest.mark.slow
-def test_hugging_face(server: Server, cache: Path, tmp_path: Path) -> None:
-    """The hub's own client against a loopback hub: found, absent, changed, another network; then NGC."""
-    contents = {
-        "me/tiny": safetensors.torch.save(_own_state()),
-        "me/other": safetensors.torch.save({"fc.weight": torch.zeros(2)}),
-        "me/damaged": b"no safetensors",
-    }
-    for repository, content in contents.items():
-
-        def answer(handler: BaseHTTPRequestHandler, content: bytes = content) -> None:
-            digest = hashlib.sha256(content).hexdigest()
-            send(handler, content, ETag=f'"{digest}"', X_Repo_Commit="0123456789" * 4)
-
-        server.answers[f"/{repository}/resolve/main/model.safetensors"] = answer
-        server.answers[f"/{repository}/resolve/{'0123456789' * 4}/model.safetensors"] = answer
-    paths = os.pathsep.join(sys.path)
-    environment = {**os.environ, "PYTHONPATH": paths, "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hub"),
-                   "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_OFFLINE": "0"}  # fmt: skip
-    arguments = ["me/tiny", "", "me/none", "", "me/tiny", "00ff", "me/other", "", "me/damaged", "", "not a name", ""]
-    command = [sys.executable, "-c", textwrap.dedent(_HUB), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.stderr == ""
-    found, absent, changed, other, damaged, unnamed, by_ngc = done.stdout.splitlines()
-
-    assert found == str(cache_path(tiny_entry(hf_repo="me/tiny", ngc_url=None)))
-    load_weights(_tiny(), found)
-    with safetensors.safe_open(found, framework="pt") as file:
-        assert file.metadata()["source"] == "https://huggingface.co/me/tiny"
-    assert "DownloadError tiny: its weights could not be had: Hugging Face repository me/none: model.safe" in absent
-    assert "404" in absent
-    assert "| Download model.safetensors of https://huggingface.co/me/none by hand and pass weights=FILE" in absent
-    assert changed.startswith("ChecksumError ")
-    assert "but 00ff is recorded. | The repository me/tiny has changed, or the entry is wrong." in changed
-    assert other.startswith("CheckpointError ")
-    assert re.search(r"is not of tiny: \d+ missing \(", other)
-    assert damaged.startswith("CheckpointError ")
-    assert "is not a safetensors file, or is damaged" in damaged
-    assert unnamed.startswith("DownloadError tiny: its weights could not be had: Hugging Face repository not a name: ")
-    assert by_ngc == str(cache_path(tiny_entry(hf_repo="me/none")))
-    assert f"GET {PATH}" in server.requests
-
-
 # --------------------------------------------------------------- into a model
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     path = tmp_path / "own.safetensors"
-    safetensors.torch.save_file(_own_state(), path)
+    safetensors.torch.save_file(tiny_state(), path)
     return path
 
 
 def test_another_number_of_classes_keeps_its_fresh_classifier(own: Path) -> None:
-    model = _tiny(num_classes=4)
+    model = tiny_network(num_classes=4)
     fresh = model.classifier.weight.detach().clone()
     assert load_weights(model, str(own)) == own
     assert torch.equal(model.classifier.weight, fresh)
-    assert torch.equal(model.conv_head.weight, _own_state()["conv_head.weight"])
+    assert torch.equal(model.conv_head.weight, tiny_state()["conv_head.weight"])
 
 
 def test_no_classes(own: Path) -> None:
-    model = _tiny(num_classes=0)
+    model = tiny_network(num_classes=0)
     load_weights(model, own)
-    assert torch.equal(model.conv_head.weight, _own_state()["conv_head.weight"])
+    assert torch.equal(model.conv_head.weight, tiny_state()["conv_head.weight"])
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_other_input_channels(own: Path, channels: int) -> None:
     """A grey image, in one channel, gives what it gives in three."""
-    model, reference = _tiny(in_chans=channels), _tiny()
+    model, reference = tiny_network(in_chans=channels), tiny_network()
     load_weights(model, own)
     load_weights(reference, own)
-    weight = _own_state()["conv_stem.weight"]
+    weight = tiny_state()["conv_stem.weight"]
     if channels == 1:
         grey = torch.rand(1, 1, 32, 32)
         torch.testing.assert_close(model(grey), reference(grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-4)
@@ -610,12 +438,12 @@ def test_other_input_channels(own: Path, channels: int) -> None:
 
 def test_channels_that_cannot_be_adapted(tmp_path: Path) -> None:
     path = tmp_path / "four.safetensors"
-    safetensors.torch.save_file(_tiny(in_chans=4).state_dict(), path)
-    load_weights(_tiny(in_chans=4), path)
+    safetensors.torch.save_file(tiny_network(in_chans=4).state_dict(), path)
+    load_weights(tiny_network(in_chans=4), path)
     with pytest.raises(
         CheckpointError, match=r"conv_stem\.weight takes 4 channels and the model 3; only 3 can be adapted\."
     ) as caught:
-        load_weights(_tiny(), path)
+        load_weights(tiny_network(), path)
     assert caught.value.hint == "Create the model with in_chans=4."
 
 
@@ -642,11 +470,11 @@ def test_channels_that_cannot_be_adapted(tmp_path: Path) -> None:
     ],
 )
 def test_strict_otherwise(tmp_path: Path, change: Callable[[dict[str, torch.Tensor]], object], said: str) -> None:
-    state = _own_state()
+    state = tiny_state()
     change(state)
     path = tmp_path / "wrong.safetensors"
     safetensors.torch.save_file(state, path)
-    model = _tiny()
+    model = tiny_network()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(CheckpointError, match="does not fit the model: ") as caught:
         load_weights(model, path)
@@ -667,6 +495,6 @@ def test_a_timm_model(tmp_path: Path) -> None:
 
 
 def test_an_entry_is_found_and_loaded(server: Server, cache: Path) -> None:
-    model = _tiny()
+    model = tiny_network()
     assert load_weights(model, tiny_entry(), progress=False) == cache_path(tiny_entry())
     assert torch.equal(model.classifier.bias, filled(TINY_LAYOUT)["network. layer7.net.6.bias"])
