@@ -84,6 +84,15 @@ def tidied(parent: Path) -> Iterator[None]:
         yield
 
 
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder that nobody else writes."""
+    for part in folder.glob(f".*{PART}"):
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
+
+
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     try:

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from gpunet.core.files import write_text
 from gpunet.core.json_files import checked_json
+from gpunet.core.placing import remove_parts
 from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError
 from gpunet.populate.plan import Plan
 from gpunet.search.study.search_data import without_place
@@ -77,6 +78,8 @@ class StateFolder:
         except OSError as error:
             raise InvalidArgumentError(f"{self.folder} cannot be written: {error}", "Give another folder.") from None
         try:
+            for folder in (self.folder, *self.folder.glob("winners/*"), *self.folder.glob("winners/*/*")):
+                remove_parts(folder)
             self._claim()
             yield
         finally:

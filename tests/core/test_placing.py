@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpunet.core import placing
-from gpunet.core.placing import folders_in, put, swapped, tidied
+from gpunet.core.placing import folders_in, put, remove_parts, swapped, tidied
 from gpunet.errors import ExportError
 
 
@@ -66,6 +66,15 @@ def test_what_killed_ones_left_goes(tmp_path: Path) -> None:
     with tidied(tmp_path):
         assert sorted(path.name for path in tmp_path.iterdir()) == [".notes.part", "a"]
     assert (tmp_path / "a" / "text").read_text() == "new"
+
+
+def test_parts_of_files_and_of_folders_go(tmp_path: Path) -> None:
+    folder(tmp_path / ".x.part", "half")
+    (tmp_path / ".plan.json.x.part").write_text("half")
+    (tmp_path / "plan.json").write_text("whole")
+    remove_parts(tmp_path)
+    remove_parts(tmp_path / "none")
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
 
 
 def test_one_after_the_other(tmp_path: Path) -> None:
