@@ -204,7 +204,7 @@ class _Http(urllib.request.HTTPHandler):
         self._patience = patience
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(functools.partial(_Connecting, self._patience), req)  # type: ignore[arg-type]
+        return self.do_open(functools.partial(_Connecting, self._patience), req)
 
 
 class _Https(urllib.request.HTTPSHandler):
@@ -213,7 +213,7 @@ class _Https(urllib.request.HTTPSHandler):
         self._patience = patience
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(functools.partial(_ConnectingSecurely, self._patience), req)  # type: ignore[arg-type]
+        return self.do_open(functools.partial(_ConnectingSecurely, self._patience), req)
 
 
 class _Statuses(urllib.request.HTTPErrorProcessor):
