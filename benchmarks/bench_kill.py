@@ -1,6 +1,7 @@
 """kill -9 where it hurts: nothing lost, nothing left over, nothing doubled.
 
     python benchmarks/bench_kill.py publish                  # replaced 100 times, killed before every change to a file
+    python benchmarks/bench_kill.py download                 # weights, fetched and converted in five ways: 15 minutes
     python benchmarks/bench_kill.py stages --kills 20        # populate's winners, publish and report: an hour
     python benchmarks/bench_kill.py stages --begun FOLDER    # of a run of --preset demo-small whose searches are done
     python benchmarks/bench_kill.py orphans                  # workers of a dead parent are gone within 5 s
@@ -21,7 +22,7 @@ from kill_benchmark.counts import Counts
 from gpunet.core import console
 from gpunet.core.files import write_text
 
-_PARTS = ("publish", "stages", "orphans")
+_PARTS = ("publish", "download", "stages", "orphans")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from kill_benchmark.publishing import publishing
 
         found += [publishing(args.kills or 100, swaps=swaps) for swaps in (True, False)]
+    if "download" in args.part:
+        from kill_benchmark.downloading import downloading
+
+        found += downloading(args.kills or 100)
     if "stages" in args.part:
         from kill_benchmark.stages import stages
 
