@@ -1,7 +1,7 @@
 """kill -9 where it hurts: nothing lost, nothing left over, nothing doubled.
 
     python benchmarks/bench_kill.py publish                  # replaced 100 times, killed before every change to a file
-    python benchmarks/bench_kill.py download                 # weights, fetched and converted in five ways: 15 minutes
+    python benchmarks/bench_kill.py download                 # weights, fetched and converted in five ways: 6 minutes
     python benchmarks/bench_kill.py stages --kills 20        # populate's winners, publish and report: an hour
     python benchmarks/bench_kill.py stages --begun FOLDER    # of a run of --preset demo-small whose searches are done
     python benchmarks/bench_kill.py orphans                  # workers of a dead parent are gone within 5 s
