@@ -36,7 +36,7 @@ def info(name: options.Model, zoo: options.Zoo = None, as_json: options.Json = F
     facts = list(_facts(entry))
     width = max(len(label) for label, _ in facts)
     for label, value in facts:
-        print(f"  {label:{width}}  {printable(value)}")
+        print(console.wrapped(f"  {label:{width}}  {printable(value)}", hanging=width + 4))
     if entry.spec is not None:
         print(f"\n{_stages(entry.spec, entry.in_chans, entry.num_classes)}")
     if entry.records:

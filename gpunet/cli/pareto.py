@@ -135,7 +135,7 @@ def _report(matches: list[Match], points: list[Point], dataset: str) -> str:
         best, trained = frontier(some), "" if kind == "all" else f" trained {kind.replace('_', ' ')}"
         names = ", ".join(point.name for point in best)
         summary.append(f"{len(best)} of {len(some)} networks{trained} are on the frontier: {names}.")
-    return "\n\n".join((console.table(columns, rows), "\n".join(summary), str(sources)))
+    return "\n\n".join((console.table(columns, rows), "\n".join(map(console.wrapped, summary)), str(sources)))
 
 
 def _kinds(matches: list[Match], points: list[Point]) -> dict[str, list[Point]]:

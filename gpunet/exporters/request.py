@@ -117,7 +117,7 @@ def _checked_layout(asked: str | None, chosen: Format, runtime: str, precision: 
         return own
     if precision != "int8":
         raise InvalidArgumentError(f"int8_layout goes with int8, but got {asked!r} for {precision}.", "Leave it out.")
-    layout = checked_choice("layout", asked, runtimes.layouts())
+    layout = checked_choice("int8_layout", asked, runtimes.layouts())
     if not chosen.any_runtime and layout != own:
         raise InvalidArgumentError(
             f"int8_layout is {own!r} for {chosen.name}, but got {asked!r}.", "It can be chosen for ONNX alone."

@@ -65,9 +65,9 @@ def _scan(folder: Path) -> _Found:
     """The entries and records of a zoo folder, and of the entry folders in it; of a folder of state, those in zoo/."""
     if not folder.is_dir():
         raise EntryError(
-            f"zoo folder {folder} does not exist.",
+            f"zoo folder {folder} {'is no folder' if folder.exists() else 'does not exist'}.",
             "Give the folder that holds your entries.",
-            exit_code=ABSENT_EXIT_CODE,
+            exit_code=None if folder.exists() else ABSENT_EXIT_CODE,
         )
     if all((folder / name).is_file() for name in STATE):
         folder = folder / STATE_ZOO

@@ -94,7 +94,7 @@ class FileProof:
         try:
             self.require_passed()
         except VerificationError as error:
-            return {"error": "verification", "message": error.message, "hint": error.hint, "nearest": []}
+            return error.to_dict()
         return {}
 
     def require_passed(self) -> None:
