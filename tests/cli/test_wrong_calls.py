@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -213,14 +213,60 @@ _VALUES = st.one_of(
 )  # fmt: skip
 
 
-@given(values=st.lists(st.tuples(st.sampled_from(sorted(options(("find",)))), _VALUES), min_size=1, max_size=4))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Whole but for its options: `find` answers, and the others end at a file that is not there, whatever else is given.
+_ENDING: dict[tuple[str, ...], list[str]] = {
+    ("find",): ["--device", "gv100"],
+    ("info",): ["gpunet_9"],
+    ("pareto",): ["--device", "gv100", "--batch-size", "7"],
+    ("verify",): ["nothing.onnx"],
+    ("report",): ["nothing"],
+    ("publish",): ["nothing", "--push-to-hub", "me/x", "--dry-run"],
+    ("table", "show"): ["nothing.sqlite"],
+    ("table", "verify"): ["nothing.sqlite"],
+    ("table", "estimate"): ["nothing.sqlite", "gpunet_0"],
+    ("table", "report"): ["nothing.sqlite"],
+    **{("search", each): ["--study", "nothing.sqlite"] for each in ("status", "best", "pareto", "worker")},
+    ("search", "create"): ["--study", "s.sqlite", "--table", "nothing.sqlite", "--data", "digits"],
+    ("search", "extend"): ["--study", "nothing.sqlite", "--trials", "3"],
+    ("search", "export"): ["--study", "nothing.sqlite", "--out", "out.json"],
+}  # fmt: skip
+_FEW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def _calls(of: Iterable[tuple[str, ...]]) -> st.SearchStrategy[tuple[tuple[str, ...], list[tuple[str, str]]]]:
+    """A command, and options of it with any values."""
+    return st.sampled_from(sorted(words for words in of if options(words))).flatmap(
+        lambda words: st.tuples(
+            st.just(words),
+            st.lists(st.tuples(st.sampled_from(sorted(options(words))), _VALUES), min_size=1, max_size=4),
+        )
+    )
+
+
+@given(call=_calls(_ENDING))
+@_FEW
 def test_any_value_of_an_option_ends_in_an_answer_or_an_error(
-    values: list[tuple[str, str]], ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+    call: tuple[tuple[str, ...], list[tuple[str, str]]],
+    ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
     monkeypatch.setenv("GPUNET_HOME", str(tmp_path))
-    words = [word for name, value in values if (name, value) != ("--device", "local") for word in (name, value)]
-    code, error = ended("find", "--device", "gv100", *words)
-    assert code in (0, USAGE, NOTHING, ABSENT, FAILED)
+    monkeypatch.chdir(tmp_path)
+    words, values = call
+    given = [word for name, value in values if name not in ("--processes", "--cluster") for word in (name, value)]
+    code, error = ended(*words, *given, *_ENDING[words])
+    assert code in (0, USAGE, NOTHING, ABSENT, MISSING, FAILED)
     assert code == 0 or "error: " in error
+    assert "\x1b" not in error
+
+
+@given(call=_calls(LEAVES))
+@_FEW
+def test_any_value_of_an_option_is_read_or_refused(
+    call: tuple[tuple[str, ...], list[tuple[str, str]]], ended: Ended, monkeypatch: pytest.MonkeyPatch
+):
+    words, values = call
+    with monkeypatch.context() as patched:
+        patched.setattr(LEAVES[words], "invoke", lambda ctx: None)  # read, and not run
+        code, error = ended(*words, *(word for name, value in values for word in (name, value)))
+    assert (code, "error: " in error) in ((0, False), (USAGE, True))
     assert "\x1b" not in error
