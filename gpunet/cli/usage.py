@@ -71,8 +71,13 @@ def _rule(param: Any) -> str:
     least, most = of.parameter_info.min, of.parameter_info.max
     limits = (
         "" if least is None and most is None else
-        f" of {least:,} or more" if most is None else
-        f" of at most {most:,}" if least is None else
-        f" from {least:,} to {most:,}"
+        f" of {_bound(least)} or more" if most is None else
+        f" of at most {_bound(most)}" if least is None else
+        f" from {_bound(least)} to {_bound(most)}"
     )  # fmt: skip
     return f"{'an integer' if int in kinds else 'a number'}{limits}"
+
+
+def _bound(value: float) -> str:
+    """1e9 -> '1,000,000,000', 0.5 -> '0.5'."""
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"

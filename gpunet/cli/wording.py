@@ -45,5 +45,6 @@ def _in_option(text: str, name: str, option: str) -> str:
     text = re.sub(rf"\b{name}=False\b", f"leaving {option} out", text)
     text = re.sub(rf"{_BARE}{name}=(['\"]?)([^\s'\",;)]+)\1", rf"{option} \2", text)
     text = re.sub(rf"\b(Leave|Pass|Give) {name}\b", rf"\1 {option}", text)
-    subject = rf"{_BARE}(?<!, ){name}\b" if "_" in name else rf"^{name}(?= (?:{_RULES})\b)"
+    # 'batch_size: 3 is odd' is of a recipe's key, which --set names as it stands.
+    subject = rf"{_BARE}(?<!, ){name}\b(?!:)" if "_" in name else rf"^{name}(?= (?:{_RULES})\b)"
     return re.sub(subject, option, text)

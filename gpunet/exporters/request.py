@@ -84,7 +84,8 @@ def check_request(
     if not chosen.is_engine and (cache or options not in (None, BuildOptions())):
         given = "cache is" if cache else "build options are"
         raise InvalidArgumentError(
-            f"{given} for engines, but target is {target!r}.", "Leave that out, or build an engine: --trt or --trt-rtx."
+            f"{given} for engines, but the format is {target!r}.",
+            "Leave that out, or build an engine: --trt or --trt-rtx.",
         )
     batch = BatchProfile.parse(batch_size)
     options = dataclasses.replace(options or BuildOptions(), precision=precision, batch=batch.sizes)
