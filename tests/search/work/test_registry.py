@@ -9,8 +9,7 @@ from helpers.studies import Place, Time
 from optuna.trial import TrialState
 
 from gpunet.errors import StudyUnavailableError, TrialLostError
-from gpunet.search.storage.storage import StudyStorage
-from gpunet.search.study.study import WORKERS
+from gpunet.search.storage.storage import WORKERS, StudyStorage
 from gpunet.search.work.heartbeat import ExpiryWatch, Heartbeat
 from gpunet.search.work.lease import LEASE
 from gpunet.search.work.registry import RegisteredWorker, WorkerRegistry
