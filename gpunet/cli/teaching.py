@@ -52,7 +52,7 @@ def teacher_of(
 
     Raises:
         WeightsError: its weights cannot be had.
-        TrainingError: it scores less than `least_top1`, in percent.
+        InvalidArgumentError: it scores less than `least_top1`, in percent.
     """
     given = recipe.distillation
     if given is None or given.teacher is None:
