@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO
 
-from gpunet.core.signals import PLAIN, heed_interrupt
+from gpunet.core.signals import INTERRUPTED, PLAIN, heed_interrupt
 from gpunet.core.text import is_plain, printable, told_apart
 from gpunet.errors import ABSENT_EXIT_CODE, INTERRUPTED_EXIT_CODE, GpunetError
 
@@ -61,7 +61,7 @@ def run(command: Callable[[], None]) -> NoReturn:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         if "--json" in sys.argv[1:]:
-            _print_error(GpunetError("interrupted by Ctrl-C.", exit_code=INTERRUPTED_EXIT_CODE))
+            print_json(INTERRUPTED)
         else:
             print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED_EXIT_CODE)
