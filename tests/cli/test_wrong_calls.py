@@ -173,6 +173,7 @@ CALLS: list[tuple[str, int, str]] = [
     ("populate {tmp}/deep.json -o {tmp}/state", FAILED, "deep.json"),
     ("populate --preset nothing -o {tmp}/state", USAGE, "--preset"),
     ("populate --preset demo --cost --gpu-hour nan", USAGE, "--gpu-hour"),
+    ("populate --preset demo -o {tmp}/state --push-to-hub a/b/c", USAGE, "'a/b/c' cannot be a repository"),
     ("populate --preset demo --cost --gpus 0", USAGE, "--gpus"),
     ("report {tmp}/nothing", ABSENT, "nothing"),
     ("report {tmp}/broken.json", ABSENT, "holds no report.json"),
