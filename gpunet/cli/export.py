@@ -20,7 +20,6 @@ from gpunet.cli.options import opt
 from gpunet.core import console
 from gpunet.core.arguments import checked_number
 from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError, VerificationError
-from gpunet.zoo.named import network_named
 
 if TYPE_CHECKING:
     from torch import nn
@@ -220,6 +219,8 @@ def _network(model: str | None, asked: dict[str, Any] | None, zoo: list[Path] | 
     """The network that the command line names."""
     if asked is not None:
         return gpunet.create(**asked, zoo=zoo, **how)
+    from gpunet.zoo.named import network_named
+
     return network_named(str(model), zoo=zoo, **how)
 
 
