@@ -100,6 +100,8 @@ CALLS: list[tuple[str, int, str]] = [
     ("info gpunet_9", USAGE, "the zoo has no model 'gpunet_9'"),
     ("info {tmp}/empty", ABSENT, "must hold one entry"),
     ("info", USAGE, "Missing argument"),
+    ("info {tmp}/text.txt", USAGE, "text.txt' is a file, but a model is a name in the zoo"),
+    ("bench {tmp}/keys.json", USAGE, "is a file, but a model is a name in the zoo"),
     ("pareto -d gv100 --plot picture.bmp", USAGE, "--plot"),
     ("pareto -d gv100 -b 3", NOTHING, "no record applies"),
     ("pareto -d abacus", USAGE, "unknown device"),
@@ -118,9 +120,11 @@ CALLS: list[tuple[str, int, str]] = [
     ("export gpunet_0 --no-pretrained --io-fp16 -o {tmp}/x.onnx", USAGE, "--io-fp16"),
     ("export gpunet_0 --no-pretrained --cache -o {tmp}/x.onnx", USAGE, "engines"),
     ("export gpunet_0 --workspace-gib nan --trt-rtx -o {tmp}/x.engine", USAGE, "--workspace-gib"),
+    ("export {tmp}/keys.json --no-pretrained -o {tmp}/x.onnx", USAGE, "keys.json: a: unknown key"),
     ("export {tmp}/nothing.json --no-pretrained", ABSENT, "there is no such file"),
     ("export gpunet_0 --trt --no-pretrained", MISSING, "TensorRT"),
     ("verify {tmp}/nothing.onnx", ABSENT, "no such file"),
+    ("verify {tmp}/empty", USAGE, "empty is no file"),
     ("verify {tmp}/text.txt", USAGE, "text.txt"),
     ("predict gpunet_0 {tmp}/nothing.jpg --no-pretrained", ABSENT, "nothing.jpg"),
     ("predict {tmp}/nothing.onnx {tmp}/text.txt", ABSENT, "nothing.onnx"),
@@ -134,6 +138,8 @@ CALLS: list[tuple[str, int, str]] = [
     ("bench gpunet_0 --import-trtexec {tmp}/text.txt -d gv100", USAGE, "neither a trtexec log"),
     ("bench --trtexec", USAGE, "name one model"),
     ("eval gpunet_0 --no-pretrained --data {tmp}/nothing", ABSENT, "nothing"),
+    ("eval gpunet_0 --no-pretrained --data {tmp}/text.txt", USAGE, "text.txt is no folder"),
+    ("eval gpunet_0 --no-pretrained --data {tmp}/empty --class-map {tmp}/no.txt", ABSENT, "there is no such class map"),
     ("eval gpunet_9 --data digits", USAGE, "gpunet_9"),
     ("eval gpunet_0 --no-pretrained --data digits --input-px 0", USAGE, "--input-px"),
     ("eval gpunet_0 --no-pretrained --data digits --crop-pct nan", USAGE, "--crop-pct"),
@@ -141,6 +147,7 @@ CALLS: list[tuple[str, int, str]] = [
     ("eval gpunet_0 --no-pretrained --data digits --std 0 0 0", USAGE, "--std"),
     ("eval gpunet_0 --no-pretrained --data digits --mean nan 0 0", USAGE, "--mean"),
     ("train --data {tmp}/nothing -o {tmp}/run", ABSENT, "nothing"),
+    ("train --data digits --recipe {tmp}/keys.json -o {tmp}/run", USAGE, "keys.json: a: unknown key"),
     ("train --data digits --recipe nothing -o {tmp}/run", USAGE, "nothing"),
     ("train gpunet_9 --data digits -o {tmp}/run", USAGE, "gpunet_9"),
     ("train foo:bar --data digits -o {tmp}/run", USAGE, "foo:bar"),
@@ -162,6 +169,7 @@ CALLS: list[tuple[str, int, str]] = [
     ("search status --study {tmp}/nothing.sqlite", ABSENT, "no such file"),
     ("search status --study {tmp}/text.txt", FAILED, "text.txt"),
     ("search status --study {tmp}/empty", USAGE, "empty"),
+    ("search export --study {tmp}/nothing.sqlite -o {tmp}/empty", USAGE, "empty is a folder"),
     ("search worker --study {tmp}/nothing.sqlite", ABSENT, "no such file"),
     ("search worker --study {tmp}/nothing.sqlite --hours nan", USAGE, "--hours"),
     ("search worker --study {tmp}/nothing.sqlite --trials -1", USAGE, "--trials"),
@@ -187,6 +195,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("wrong")
     (made / "text.txt").write_text("not what was asked for\n", encoding="utf-8")
     (made / "broken.json").write_text("{", encoding="utf-8")
+    (made / "keys.json").write_text('{"a": 1}', encoding="utf-8")
     (made / "deep.json").write_text("[" * 100_000, encoding="utf-8")
     (made / "binary.onnx").write_bytes(bytes(range(256)))
     (made / "empty").mkdir()

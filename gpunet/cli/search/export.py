@@ -10,6 +10,7 @@ from gpunet.cli.command import command
 from gpunet.cli.options import opt
 from gpunet.cli.search.options import Folder, StudyName, StudyUrl, opened
 from gpunet.core import console
+from gpunet.core.files import check_writable
 
 
 @command("export", examples=["gpunet search export --study search.sqlite -o search.json"])
@@ -21,6 +22,7 @@ def export(
     as_json: options.Json = False,
 ) -> None:
     """Write definition and trials of a study as one JSON file."""
+    check_writable(out)
     found = opened(study, name, folder, reading=True)
     found.export(out)
     trials = len(found.trials())
