@@ -52,7 +52,9 @@ _LOG_EVERY = "of metrics.jsonl (default: 50)"
 
 
 @command(
-    "train", said_as={"device": "--on"}, panel="Train",
+    "train", panel="Train",
+    said_as={"device": "--on",
+             "pretrained=False gives an untrained network": "without --finetune and --pretrained it begins untrained"},
     examples=[
         "gpunet train --data digits -o digits_small",
         "gpunet train gpunet_p0 --finetune --data pets --holdout 0.2",

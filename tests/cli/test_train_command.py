@@ -146,6 +146,16 @@ def test_a_teacher_without_weights_names_its_own_option(tmp_path: Path, monkeypa
     assert error.value.hint.endswith("or pass --teacher-weights FILE.")
 
 
+def test_weights_that_cannot_be_had_name_the_option_that_asked_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPUNET_HOME", str(tmp_path))
+    monkeypatch.setenv("GPUNET_NGC_URL", "http://127.0.0.1:9")
+    with pytest.raises(DownloadError) as error:
+        main(["train", "gpunet_0", "--finetune", "--data", "digits", "-o", str(tmp_path / "run")])
+    assert error.value.hint.endswith("pass --weights FILE; without --finetune and --pretrained it begins untrained.")
+
+
 def test_a_network_is_fine_tuned_from_the_folder_of_a_run(
     tmp_path: Path, spec: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
