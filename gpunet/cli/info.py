@@ -151,11 +151,13 @@ def _beside(entry: Entry) -> Iterator[str]:
             if each["concurrency"] in _SHOWN_CONCURRENCIES
         ]
         count = len(found["triton_online"])
-        yield f"Under load, {len(rows)} of {count} rows (--json has all):\n{console.table(columns, rows)}"
-        yield f"Source: {published.TRITON_SOURCE}"
+        heading = console.wrapped(f"Under load, {len(rows)} of {count} rows (--json has all):")
+        yield f"{heading}\n{console.table(columns, rows)}"
+        yield console.wrapped(f"Source: {published.TRITON_SOURCE}")
     for each in found["detection"]:
-        yield (
+        said = (
             f"As the backbone of {each['method']} at {published.DETECTION_INPUT} px: {each['latency_ms']:g} ms by "
-            f"TensorRT, mAP {each['map_percent']:g} % on COCO\n"
-            f"Source: {published.TABLE_4}, which states neither GPU nor batch size nor precision"
+            f"TensorRT, mAP {each['map_percent']:g} % on COCO",
+            f"Source: {published.TABLE_4}, which states neither GPU nor batch size nor precision",
         )
+        yield "\n".join(map(console.wrapped, said))

@@ -184,7 +184,6 @@ def _table_3(compared: list[Reproduced]) -> str:
     columns = ("baseline", "GPUNet", "distillation", "speed-up published>", "of the latencies", "top-1 gain published>",
                "of the accuracies>")  # fmt: skip
     agreeing = sum(row.agrees for row in compared)
-    return (
-        f"The paper's Table 3, each baseline against the GPUNet of its group:\n{console.table(columns, rows)}\n\n"
-        f"{agreeing} of {len(compared)} published speed-ups are those of the published latencies, within 2 %."
-    )
+    heading = "The paper's Table 3, each baseline against the GPUNet of its group:"
+    summary = f"{agreeing} of {len(compared)} published speed-ups are those of the published latencies, within 2 %."
+    return f"{console.wrapped(heading)}\n{console.table(columns, rows)}\n\n{console.wrapped(summary)}"
