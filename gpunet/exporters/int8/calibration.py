@@ -20,7 +20,7 @@ import numpy as np
 from gpunet.core.arguments import checked_integer
 from gpunet.core.files import not_a
 from gpunet.core.hub import HUB_DATASETS, asking_hub_once
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
 from gpunet.exporters.images import _prepared
 from gpunet.model.classes import class_numbers, classes_of
 from gpunet.model.decoding import UNREADABLE, decoded, read_picture
@@ -200,6 +200,7 @@ def _timm_dataset(name: str, root: str | Path | None, split: str) -> Any:
         raise InvalidArgumentError(
             f"timm cannot open the dataset {name!r} (root {root}, split {split!r}): {type(error).__name__}: {error}",
             "Give root=FOLDER and split=NAME as timm.data.create_dataset takes them, or a folder of pictures.",
+            exit_code=ABSENT_EXIT_CODE if isinstance(error, OSError) else None,
         ) from error
 
 
