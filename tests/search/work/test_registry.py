@@ -4,6 +4,7 @@ import itertools
 import threading
 from typing import Any
 
+import optuna
 import pytest
 from helpers.studies import Place, Time
 from optuna.trial import TrialState
@@ -31,6 +32,15 @@ def registered(seen: WorkerRegistry, session: WorkerSession) -> RegisteredWorker
 
 
 # -------------------------------------------------------------------------- sessions
+
+
+def test_optunas_list_of_studies_stays_whole(every_place: Place) -> None:
+    """The registry is in it, but not through gpunet's proxy."""
+    mine = registry(every_place)
+    for _ in range(2):
+        mine.register().close()
+    listed = [each.study_name for each in optuna.get_all_study_summaries(mine.storage.raw)]
+    assert (every_place.name + WORKERS in listed) == (every_place.kind != "proxy")
 
 
 def test_a_request_is_seen_and_answered(place: Place) -> None:
