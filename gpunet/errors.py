@@ -6,6 +6,7 @@ prints `message` and `hint` of any `GpunetError` and ends with its `exit_code`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 __all__ = [
@@ -49,6 +50,12 @@ MISSING_EXIT_CODE = 5  # a package or a device
 FAILED_EXIT_CODE = 6  # what was asked for was done and failed its proof, or a file is damaged
 PREEMPTED_EXIT_CODE = 75  # sysexits' EX_TEMPFAIL: the run left when asked to; the same command goes on
 INTERRUPTED_EXIT_CODE = 130
+# The kind of an error that ends a command otherwise than its class says.
+_KINDS = {
+    USAGE_EXIT_CODE: "usage", NOTHING_FITS_EXIT_CODE: "nothing_fits", ABSENT_EXIT_CODE: "absent",
+    MISSING_EXIT_CODE: "missing", FAILED_EXIT_CODE: "failed", PREEMPTED_EXIT_CODE: "preempted",
+    INTERRUPTED_EXIT_CODE: "interrupted",
+}  # fmt: skip
 
 
 class GpunetError(Exception):
@@ -75,6 +82,20 @@ class GpunetError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+    @property
+    def kind(self) -> str:
+        """What a script reads as "error": the class in words; of one with another exit code, the word for that.
+
+        Every kind has one exit code: `unknown_model` is 2, and an EntryError of a file that is not there is `absent`.
+        """
+        if self.exit_code != type(self).exit_code or type(self) is GpunetError:
+            return _KINDS.get(self.exit_code, f"exit_{self.exit_code}")
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__.removesuffix("Error")).lower()
+
+    def to_dict(self) -> dict[str, object]:
+        """As commands print it with --json."""
+        return {"error": self.kind, "message": self.message, "hint": self.hint, "nearest": list(self.nearest)}
 
 
 class InvalidArgumentError(GpunetError, ValueError):

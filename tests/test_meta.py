@@ -173,6 +173,12 @@ def test_asking_is_light(code: str):
     assert min(cpu_s for cpu_s, _ in ours) < 3 * min(cpu_s for cpu_s, _ in others)
 
 
+def test_no_help_loads_what_is_heavy():
+    """The help of all imports every command's file; rich draws it."""
+    code = "from gpunet.cli.command import leaves; from gpunet.cli.main import command; list(leaves(command()))"
+    assert set(_cpu_s(code)[1]) <= {"rich"}
+
+
 # ---------------------------------------------------------------------- tools
 
 

@@ -6,21 +6,21 @@ their command is named, and by the help of the group above.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from gpunet.cli.usage import check_not_empty, usage_error
+from gpunet.cli.wording import in_options
 from gpunet.core import console
-from gpunet.errors import USAGE_EXIT_CODE, GpunetError, UsageError
-
-_BARE = r"""(?<![\w.'"/?&=-])"""  # not within a name, a path, an address or what a user gave
+from gpunet.errors import USAGE_EXIT_CODE, GpunetError
 
 
 class Command(TyperCommand):
@@ -30,11 +30,9 @@ class Command(TyperCommand):
     said_as: ClassVar[Mapping[str, str]] = {}
     shorthands: ClassVar[Callable[[], Mapping[str, Sequence[str]]] | None] = None
 
-    def __init__(self, name: str | None, **how: Any) -> None:
-        super().__init__(name, **how)
-        for each in self.params:
-            if getattr(each, "is_flag", False):
-                each.metavar = ""  # '<bool>' by itself
+    def get_params(self, ctx: Any) -> list[Any]:
+        """As typer's, shown as users know them."""
+        return _shown(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As typer's, after old spellings, shorthands and options of many values are put as it reads them."""
@@ -43,7 +41,10 @@ class Command(TyperCommand):
         known = short() if short is not None else {}
         whole = [word for arg in self._renewed(args) for word in known.get(arg, [arg])]
         try:
-            return super().parse_args(ctx, list(self._spread(whole)))
+            spread = list(self._spread(whole))
+            if not ctx.resilient_parsing:
+                check_not_empty(spread, ctx.command_path)
+            return super().parse_args(ctx, spread)
         except typer.TyperException as error:
             if getattr(error, "ctx", None) is None:
                 error.ctx = ctx  # type: ignore[attr-defined]  # of which command, for the message
@@ -61,18 +62,8 @@ class Command(TyperCommand):
             raise
 
     def _in_options(self, text: str) -> str:
-        """'Pass weights=FILE' -> 'Pass --weights FILE', 'max_ms must be' -> '--max-ms must be'."""
         named = {each.name or "": name for each in self.params for name in each.opts[:1] if name.startswith("--")}
-        for name, option in {**named, **self.said_as}.items():
-            text = re.sub(rf"\b{name}=True\b", option, text)
-            if name.startswith("no_"):
-                text = re.sub(rf"\b{name.removeprefix('no_')}=False\b", option, text)
-            text = re.sub(rf"\b{name}=False\b", f"leaving {option} out", text)
-            text = re.sub(rf"{_BARE}{name}=(['\"]?)([^\s'\",;)]+)\1", rf"{option} \2", text)
-            words = "must|goes|needs|is|are|cannot|takes|has"
-            subject = rf"{_BARE}(?<!, ){name}\b" if "_" in name else rf"^{name}(?= (?:{words})\b)"
-            text = re.sub(subject, option, text)
-        return text
+        return in_options(text, named, self.said_as)
 
     def _renewed(self, args: Sequence[str]) -> Iterator[str]:
         for arg in args:
@@ -112,6 +103,18 @@ class Group(TyperGroup):
         super().__init__(**how)
         self.commands = dict.fromkeys(self.places)  # type: ignore[assignment]  # the names, for a hint at what was meant
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """As typer's, shown as users know them."""
+        return _shown(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer's; without a command it shows the help, on standard error, and ends as a wrong call does."""
+        if not args and not ctx.resilient_parsing:
+            with contextlib.redirect_stdout(sys.stderr):
+                print(ctx.get_help(), end="")  # rich has printed it
+            raise typer.Exit(USAGE_EXIT_CODE)
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: Any) -> list[str]:
         """In the order of the help."""
         return list(self.places)
@@ -142,7 +145,7 @@ def command(
         panel: the group of commands in the help above that it stands in.
         examples: whole command lines.
         renamed: options' old spellings, each with the one that stands for it now; they are taken with a warning.
-        said_as: options of the library's arguments that are called otherwise, for its errors: 'path' is '--out'.
+        said_as: what the library's errors call otherwise: an argument's option ('path' is '--out'), a phrase's wording.
         shorthands: says what a word stands for: '--trt' for '--format tensorrt'.
         completion: give it --install-completion and --show-completion, for one that stands alone.
     """
@@ -196,18 +199,42 @@ def run_command(command: Any, name: str, arguments: Sequence[str] | None) -> Non
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if f"_{name.replace('-', '_').upper()}_COMPLETE" in os.environ:
+        _join_values(os.environ)
         command.main(given, prog_name=name)
     try:
         with command.make_context(name, given) as context:
             command.invoke(context)
     except typer.Exit as left:
         raise SystemExit(left.exit_code) from None
+    except SystemExit as left:
+        if isinstance(left.__context__, BrokenPipeError):  # rich's, where a help's reader has what it wanted
+            raise SystemExit(0) from None
+        raise
     except typer.TyperException as error:
-        at = getattr(error, "ctx", None)
-        path = name if at is None else at.command_path
-        said = error.format_message()
-        meant = re.findall("'([^']+)'", said.partition("Did you mean")[2])
-        raise UsageError(f"{path}: {said}", f"'{path} --help' says what it takes.", nearest=meant) from None
+        raise usage_error(error, name) from None
+
+
+def _join_values(environ: MutableMapping[str, str]) -> None:
+    """'--device', '=', 'gv' -> '--device', 'gv': bash parts words at '=', and typer takes '=' for a value."""
+    words, place = environ.get("COMP_WORDS", "").split("\n"), environ.get("COMP_CWORD", "")
+    if not place.isdecimal():
+        return
+    kept = [
+        number for number, word in enumerate(words)
+        if word != "=" or number >= int(place) or not words[number - 1].startswith("--")
+    ]  # fmt: skip
+    environ["COMP_WORDS"] = "\n".join(words[number] for number in kept)
+    environ["COMP_CWORD"] = str(sum(number < int(place) for number in kept))
+
+
+def _shown(params: list[Any]) -> list[Any]:
+    """Parameters without the types that typer writes beside them: '<bool>' of a flag, '<list[str]>' of an argument."""
+    for each in params:
+        if getattr(each, "is_flag", False):
+            each.metavar = ""
+        elif each.param_type_name == "argument":
+            each.display_type_rich = lambda ctx: None
+    return params
 
 
 def _is_number(text: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import re
 import tempfile
 from collections.abc import Sequence
@@ -19,8 +18,8 @@ from gpunet.cli import options
 from gpunet.cli.command import command, run_command
 from gpunet.cli.options import opt
 from gpunet.core import console
-from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError
-from gpunet.zoo.named import network_named
+from gpunet.core.arguments import checked_number
+from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError, VerificationError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from gpunet.exporters.deployment import DeployReport
 
 _GIB = 1 << 30
+_LEAST_GIB, _MOST_GIB = 0.001, 1e6  # TensorRT takes no less than a MiB
 
 _MODEL_HELP = "a model of 'gpunet list --baselines' or of your zoo; the folder of an entry or run; or a spec's JSON"
 _DEVICE_HELP = "instead of MODEL: the most accurate that fits on a device"
@@ -84,8 +84,11 @@ def parsed_batch_size(text: str) -> int | tuple[int, int, int]:
     "export", panel="Deploy", completion=True, shorthands=_shorthands,
     examples=["gpunet export gpunet_1 -o gpunet_1.onnx", "gpunet export --device gv100 --max-ms 0.8 --trt",
               "gpunet export run0 --openvino --precision int8 --calibration photos/"],
-    renamed={"--batch": "--batch-size", "--output": "--out"},
-    said_as={"path": "--out", "target": "--format"},
+    renamed={"--batch": "--batch-size", "--output": "--out", "--keep": "--keep-failed"},
+    said_as={"path": "--out", "target": "--format", "keep": "--keep-failed",
+             "compute_capabilities": "--compute-capability",
+             "Give root=FOLDER and split=NAME as timm.data.create_dataset takes them, or a folder of pictures.":
+             "Give a folder of pictures."},
 )  # fmt: skip
 def export(
     ctx: typer.Context,
@@ -112,7 +115,7 @@ def export(
     no_pretrained: options.NoPretrained = False,
     timeout_s: options.Timeout = None,
     opset: Annotated[int, opt(metavar="N", help="ONNX opset (default: 17)")] = 17,
-    keep: Annotated[bool, opt("--keep", help="keep a file that fails its proof")] = False,
+    keep_failed: Annotated[bool, opt("--keep-failed", help="keep a file that fails its proof")] = False,
     cache: Annotated[
         bool, opt("--cache", panel="Engines", help="keep an engine that is what this build would give")
     ] = False,
@@ -143,8 +146,7 @@ def export(
     from gpunet.runtime.trt.options import BuildOptions
 
     _check_named(model, device, max_ms=max_ms, dataset=dataset)
-    if not 0 < workspace_gib < math.inf:
-        raise InvalidArgumentError(f"--workspace-gib must be a number above 0, but got {workspace_gib}.")
+    checked_number("--workspace-gib", workspace_gib, _LEAST_GIB, _MOST_GIB)
     if len(formats or ()) > 1:
         raise InvalidArgumentError(f"--format takes one format, but got {' and '.join(formats or ())}.")
     target = formats[0] if formats else "onnx"
@@ -172,7 +174,7 @@ def export(
     source: dict[str, Any] = {"pretrained": not no_pretrained, "weights": weights}
     source |= {} if timeout_s is None else {"timeout_s": timeout_s}
     network = _network(model, asked, zoo, source)
-    how |= {"opset": opset, "images": images, "keep": keep, "triton": triton,
+    how |= {"opset": opset, "images": images, "keep": keep_failed, "triton": triton,
             "command": ["gpunet-export", *ctx.meta["given"]]}  # fmt: skip
     with contextlib.ExitStack() as stack:
         if out is not None:
@@ -186,13 +188,17 @@ def export(
         report = _deployed(network, path, target, how)
     if out is None and report.triton is not None:
         report = dataclasses.replace(report, path=report.triton.path)
+    failed = report.verification.outcome == "failed"  # kept by --keep-failed
     if as_json:
-        console.print_json(report.to_dict())
+        error = (
+            VerificationError(str(report.verification), "The file is kept; do not use it.").to_dict() if failed else {}
+        )
+        console.print_json({**error, **report.to_dict()})
     else:
         print(report)
         if no_pretrained and weights is None:
             console.note("The weights are untrained: right for measuring latency, not for use.")
-    if report.verification.outcome == "failed":  # kept by --keep
+    if failed:
         raise SystemExit(FAILED_EXIT_CODE)
 
 
@@ -213,6 +219,8 @@ def _network(model: str | None, asked: dict[str, Any] | None, zoo: list[Path] | 
     """The network that the command line names."""
     if asked is not None:
         return gpunet.create(**asked, zoo=zoo, **how)
+    from gpunet.zoo.named import network_named
+
     return network_named(str(model), zoo=zoo, **how)
 
 

@@ -36,7 +36,7 @@ def info(name: options.Model, zoo: options.Zoo = None, as_json: options.Json = F
     facts = list(_facts(entry))
     width = max(len(label) for label, _ in facts)
     for label, value in facts:
-        print(f"  {label:{width}}  {printable(value)}")
+        print(console.wrapped(f"  {label:{width}}  {printable(value)}", hanging=width + 4))
     if entry.spec is not None:
         print(f"\n{_stages(entry.spec, entry.in_chans, entry.num_classes)}")
     if entry.records:
@@ -151,11 +151,13 @@ def _beside(entry: Entry) -> Iterator[str]:
             if each["concurrency"] in _SHOWN_CONCURRENCIES
         ]
         count = len(found["triton_online"])
-        yield f"Under load, {len(rows)} of {count} rows (--json has all):\n{console.table(columns, rows)}"
-        yield f"Source: {published.TRITON_SOURCE}"
+        heading = console.wrapped(f"Under load, {len(rows)} of {count} rows (--json has all):")
+        yield f"{heading}\n{console.table(columns, rows)}"
+        yield console.wrapped(f"Source: {published.TRITON_SOURCE}")
     for each in found["detection"]:
-        yield (
+        said = (
             f"As the backbone of {each['method']} at {published.DETECTION_INPUT} px: {each['latency_ms']:g} ms by "
-            f"TensorRT, mAP {each['map_percent']:g} % on COCO\n"
-            f"Source: {published.TABLE_4}, which states neither GPU nor batch size nor precision"
+            f"TensorRT, mAP {each['map_percent']:g} % on COCO",
+            f"Source: {published.TABLE_4}, which states neither GPU nor batch size nor precision",
         )
+        yield "\n".join(map(console.wrapped, said))

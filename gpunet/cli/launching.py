@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from gpunet.cli.options import opt
-from gpunet.errors import PREEMPTED_EXIT_CODE
+from gpunet.core import console
+from gpunet.errors import PREEMPTED_EXIT_CODE, PreemptedError
 
 if TYPE_CHECKING:
     from gpunet.launch.child import Job
@@ -39,7 +41,7 @@ UntilEof = Annotated[
 
 def run_jobs(
     jobs: Sequence[Job], *, cluster: str | None, address: str = "auto", gpus: float | None = None, cpus: float = 1,
-    until_eof: bool = False,
+    until_eof: bool = False, as_json: bool = False,
 ) -> None:  # fmt: skip
     """Run jobs where the options say, to their end; exit 75 when asked to leave before it.
 
@@ -49,22 +51,22 @@ def run_jobs(
         address: of the cluster.
         gpus, cpus: that a task of the cluster needs; None for a GPU where the cluster has some.
         until_eof: whether to leave when standard input ends.
+        as_json: whether standard output is kept for JSON.
 
     Raises:
         WorkerError: (a RuntimeError) one ended with an error, or crashed too often.
     """
     from gpunet.launch.processes import Fleet, asked_by_end_of_input
 
+    say = console.note if as_json else partial(print, flush=True)
     stop = asked_by_end_of_input() if until_eof else lambda: False
     if cluster == "ray":
         from gpunet.launch.ray import run_on_ray
 
-        asked = run_on_ray(jobs, address=address, gpus=gpus, cpus=cpus, say=_say, should_stop=stop)
+        asked = run_on_ray(jobs, address=address, gpus=gpus, cpus=cpus, say=say, should_stop=stop)
     else:
-        asked = Fleet(jobs, say=_say).run(stop)
+        asked = Fleet(jobs, say=say).run(stop)
+    if asked and as_json:
+        raise PreemptedError("asked to leave before the end.", "The same command goes on from here.")
     if asked:
         raise SystemExit(PREEMPTED_EXIT_CODE)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

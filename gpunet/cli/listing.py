@@ -14,6 +14,8 @@ from gpunet.cli.options import opt
 from gpunet.core import console
 from gpunet.errors import NothingFitsError, UsageError
 
+_LOCAL = "'local' is this machine: its latencies are measured on first use."
+
 
 @command("list", panel="Ask", examples=["gpunet list 'gpunet_p*'", "gpunet list --devices"])
 def list_models(
@@ -134,4 +136,4 @@ def _devices(zoo: Sequence[Path] | None, *, as_json: bool) -> None:
     ]
     columns = ("chip", "board", "batch sizes", "precision", "runtimes", "kind", "models>", "records>")
     print(console.table(columns, rows))
-    print("\n'local' is this machine: its latencies are measured on first use.")
+    print(f"\n{console.wrapped(_LOCAL)}")

@@ -55,6 +55,19 @@ def complete_recipe(incomplete: str) -> list[str]:
     return _that_begin(recipe_names(), incomplete)
 
 
+def complete_data(incomplete: str) -> list[str]:
+    """Data that has a name, what datasets of timm's begin with, and folders."""
+    above = incomplete[: incomplete.rfind("/") + 1]
+    folders = [f"{above}{name}/" for name in _folders(Path(above))]
+    return _that_begin(["digits", "torch/", "hfds/", "wds/", "tfds/", *folders], incomplete)
+
+
+def _folders(above: Path) -> list[str]:
+    with suppress(OSError):
+        return [each.name for each in above.iterdir() if each.is_dir() and not each.name.startswith(".")]
+    return []
+
+
 def complete_study(ctx: typer.Context, incomplete: str) -> list[str]:
     """Studies in the database that the command line names before."""
     from gpunet.search.study.opening import study_names
@@ -136,7 +149,7 @@ MaxUnreadable = Annotated[
 ]
 Data = Annotated[
     str,
-    opt("--data", metavar="DATA",
+    opt("--data", metavar="DATA", complete=complete_data,
         help="a folder (with train/ and validation/, each with a folder a class), digits, or a dataset of timm's: "
         "torch/cifar10, hfds/user/name, wds/..., tfds/..."),
 ]  # fmt: skip

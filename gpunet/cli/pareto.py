@@ -135,7 +135,7 @@ def _report(matches: list[Match], points: list[Point], dataset: str) -> str:
         best, trained = frontier(some), "" if kind == "all" else f" trained {kind.replace('_', ' ')}"
         names = ", ".join(point.name for point in best)
         summary.append(f"{len(best)} of {len(some)} networks{trained} are on the frontier: {names}.")
-    return "\n\n".join((console.table(columns, rows), "\n".join(summary), str(sources)))
+    return "\n\n".join((console.table(columns, rows), "\n".join(map(console.wrapped, summary)), str(sources)))
 
 
 def _kinds(matches: list[Match], points: list[Point]) -> dict[str, list[Point]]:
@@ -184,7 +184,6 @@ def _table_3(compared: list[Reproduced]) -> str:
     columns = ("baseline", "GPUNet", "distillation", "speed-up published>", "of the latencies", "top-1 gain published>",
                "of the accuracies>")  # fmt: skip
     agreeing = sum(row.agrees for row in compared)
-    return (
-        f"The paper's Table 3, each baseline against the GPUNet of its group:\n{console.table(columns, rows)}\n\n"
-        f"{agreeing} of {len(compared)} published speed-ups are those of the published latencies, within 2 %."
-    )
+    heading = "The paper's Table 3, each baseline against the GPUNet of its group:"
+    summary = f"{agreeing} of {len(compared)} published speed-ups are those of the published latencies, within 2 %."
+    return f"{console.wrapped(heading)}\n{console.table(columns, rows)}\n\n{console.wrapped(summary)}"

@@ -13,6 +13,7 @@ import typer
 from gpunet.cli import options
 from gpunet.cli.command import command
 from gpunet.cli.options import complete_model, complete_recipe, opt
+from gpunet.cli.teaching import check_teacher, teacher_of, with_teacher
 from gpunet.core import console
 from gpunet.core.arguments import checked_number
 from gpunet.core.signals import interrupt_asked
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from gpunet.train.data.datasets import ImageData
-    from gpunet.train.distillation.teacher import Teacher
     from gpunet.train.folder import Standing
     from gpunet.train.recipe import Recipe
     from gpunet.train.score import TrainingResult
@@ -52,7 +52,9 @@ _LOG_EVERY = "of metrics.jsonl (default: 50)"
 
 
 @command(
-    "train", said_as={"device": "--on"}, panel="Train",
+    "train", panel="Train",
+    said_as={"device": "--on",
+             "pretrained=False gives an untrained network": "without --finetune and --pretrained it begins untrained"},
     examples=[
         "gpunet train --data digits -o digits_small",
         "gpunet train gpunet_p0 --finetune --data pets --holdout 0.2",
@@ -120,12 +122,12 @@ def train(
     given = {"epochs": epochs, "batch_size": batch_size}
     named = [f"{key}={value}" for key, value in given.items() if value is not None]
     chosen = changed_recipe(recipe_named(recipe or ("finetune" if finetune else "quick")), [*named, *(changes or ())])
-    chosen = _with_teacher(chosen, teacher, no_distillation)
+    chosen = with_teacher(chosen, teacher, no_distillation)
     if print_recipe:
         print(chosen.to_json(indent=2))
         return
     _check_weights(model, {"--finetune": finetune, "--pretrained": pretrained, "--weights": weights}, weights)
-    _check_teacher(chosen, {"--teacher-weights": teacher_weights, "--min-teacher-top1": min_teacher_top1})
+    check_teacher(chosen, {"--teacher-weights": teacher_weights, "--min-teacher-top1": min_teacher_top1})
     checked_number("--images-fraction", images_fraction, 0, 1, above=True)
     checked_number("--checkpoint-minutes", checkpoint_minutes, 0, above=True)
     if min_teacher_top1 is not None:
@@ -158,7 +160,7 @@ def train(
         model, chosen, images, zoo=zoo, pretrained=trained and fresh and weights is None,
         weights=weights if fresh else None, renewed=finetune, timeout_s=timeout_s,
     )  # fmt: skip
-    taught_by = _teacher(
+    taught_by = teacher_of(
         chosen, network, out, validation, zoo=zoo, weights=teacher_weights, on=on, workers=loader_workers,
         least_top1=min_teacher_top1, timeout_s=timeout_s,
     )  # fmt: skip
@@ -196,23 +198,6 @@ def train(
         _report(out, result, as_json)
 
 
-def _with_teacher(recipe: Recipe, teacher: str | None, no_distillation: bool) -> Recipe:
-    """The recipe, with the teacher that the command line names, or without one."""
-    from dataclasses import replace
-
-    from gpunet.train.recipe import Distillation
-
-    if no_distillation:
-        if teacher:
-            raise InvalidArgumentError("--teacher and --no-distillation contradict each other.", "Leave one out.")
-        return replace(recipe, distillation=None)
-    if teacher:
-        given = recipe.distillation or Distillation()
-        px = given.teacher_px if given.teacher == teacher else None
-        return replace(recipe, distillation=replace(given, teacher=teacher, teacher_px=px))
-    return recipe
-
-
 def _check_weights(model: str | None, given: dict[str, object], weights: Path | None) -> None:
     wrong = next((option for option, value in given.items() if value), None)
     if model is None and wrong:
@@ -224,14 +209,6 @@ def _check_weights(model: str | None, given: dict[str, object], weights: Path | 
             f"--weights {weights}: there is no such file.", "Give a safetensors file, or NVIDIA's .pth.tar or zip.",
             exit_code=ABSENT_EXIT_CODE,
         )  # fmt: skip
-
-
-def _check_teacher(recipe: Recipe, given: dict[str, object]) -> None:
-    for option, value in given.items():
-        if recipe.distillation is None and value is not None:
-            raise InvalidArgumentError(f"{option} is given, but there is no teacher.", "Pass --teacher MODEL.")
-    if recipe.distillation is not None and recipe.distillation.teacher is None:
-        raise InvalidArgumentError("the recipe has distillation, but names no teacher.", "Pass --teacher MODEL.")
 
 
 def _images(
@@ -286,30 +263,6 @@ def _classes(network: nn.Module, images: ImageData) -> Sequence[str] | None:
 
     classes = classes_of(network)
     return classes if classes is not None and len(classes) == len(images.classes or ()) else None
-
-
-def _teacher(
-    recipe: Recipe, student: nn.Module, out: Path, validation: ImageData, *, zoo: Sequence[Path] | None,
-    weights: Path | None, on: str | None, workers: int, least_top1: float | None, timeout_s: float | None,
-) -> Teacher | None:  # fmt: skip
-    given = recipe.distillation
-    if given is None or given.teacher is None:
-        return None
-    from gpunet.model.preprocessing import num_classes_of
-    from gpunet.train.distillation.teacher import Teacher
-    from gpunet.train.processes import device_named
-    from gpunet.zoo.named import network_named
-
-    network = network_named(
-        given.teacher, zoo=zoo, pretrained=True, weights=weights, timm_too=True, timeout_s=timeout_s,
-        **({} if Path(given.teacher).exists() else {"num_classes": num_classes_of(student)}),
-    )  # fmt: skip
-    teacher = Teacher(network, image_px=given.teacher_px, cache=out / "teacher-logits.f16" if given.cache else None)
-    if least_top1 is not None:
-        teacher.network.to(device_named(on))
-        reached = teacher.checked_top1_percent(validation, least_top1, workers=workers)
-        console.note(f"the teacher {given.teacher}: top-1 {reached:.2f} %")
-    return teacher
 
 
 def _write_entry(

@@ -1,6 +1,7 @@
 """What all commands share: the error boundary, plain tables, JSON, number formats.
 
-Tables are plain text. On a terminal too narrow for one its widest columns are shortened; in a pipe or file it is whole.
+Tables are plain text. On a terminal too narrow for one its widest columns are shortened, or, where that does not do,
+each row is a few lines; in a pipe or file it is whole.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO
 
-from gpunet.core.signals import PLAIN, heed_interrupt
+from gpunet.core.signals import INTERRUPTED, PLAIN, heed_interrupt
 from gpunet.core.text import is_plain, printable, told_apart
 from gpunet.errors import ABSENT_EXIT_CODE, INTERRUPTED_EXIT_CODE, GpunetError
 
 _LINE = "\n"
-_LEAST_WIDTH = 7  # of a column that is shortened
+_LEAST_WIDTH, _LEAST_TEXT = 4, 5  # of a column that is shortened: of numbers, of words
 # A full disk, a folder that may not be written: the machine's refusals, not our bugs.
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR}
 
@@ -59,7 +60,10 @@ def run(command: Callable[[], None]) -> NoReturn:
         _print_error(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        if "--json" in sys.argv[1:]:
+            print_json(INTERRUPTED)
+        else:
+            print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED_EXIT_CODE)
     except BrokenPipeError:
         # The reader of our output (head, less) has what it wanted. Closing stdout here keeps the interpreter from
@@ -70,7 +74,7 @@ def run(command: Callable[[], None]) -> NoReturn:
             raise
         own = "GPUNET_HOME chooses the folder where gpunet keeps its own files."
         hint = f"Make room or choose another place. {own}" if error.filename else "Make room where it writes."
-        _print_error(GpunetError(str(error), hint))
+        _print_error(GpunetError(str(error), hint, exit_code=ABSENT_EXIT_CODE))
         sys.exit(ABSENT_EXIT_CODE)
     finally:
         if plain:
@@ -80,10 +84,8 @@ def run(command: Callable[[], None]) -> NoReturn:
 
 def _print_error(error: GpunetError) -> None:
     if "--json" in sys.argv[1:]:
-        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()
-        said = {"error": kind, "message": error.message, "hint": error.hint, "nearest": list(error.nearest)}
         with contextlib.suppress(OSError):  # where standard output itself is what cannot be written
-            print_json(said)
+            print_json(error.to_dict())
             sys.stdout.flush()
             return
     print(f"error: {printable(error.message, keep=_LINE)}", file=sys.stderr)
@@ -131,7 +133,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, indent: s
     cells = [["-" if cell is None else printable(str(cell)) for cell in row] for row in rows]
     widths = [max(len(line[index]) for line in (header, *cells)) for index in range(len(header))]
     if sys.stdout.isatty():
-        _shorten(widths, shutil.get_terminal_size().columns - len(indent))
+        columns_there = shutil.get_terminal_size().columns - len(indent)
+        # A name that is cut can still be known; a number could not.
+        least = [
+            max([_LEAST_WIDTH, *(len(row[index]) for row in cells)] if flush or not index else [_LEAST_TEXT])
+            for index, flush in enumerate(right)
+        ]
+        _shorten(widths, least, columns_there)
+        if sum(widths) + 2 * (len(widths) - 1) > columns_there:
+            return _as_blocks(header, cells, columns_there, indent)
 
     def line(parts: Sequence[str]) -> str:
         shown = (
@@ -146,13 +156,35 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, indent: s
     return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, cells)])
 
 
-def _shorten(widths: list[int], columns: int) -> None:
-    """Take from the widest column but the first, a letter at a time, until all fit or none can give more.
+def _as_blocks(header: Sequence[str], cells: Sequence[Sequence[str]], columns: int, indent: str) -> str:
+    """Each row as lines 'column  cell' under its first cell, for a terminal that is too narrow for a table."""
+    width = max(map(len, header[1:]), default=0)
+    lines = []
+    for row in cells:
+        lines += textwrap.wrap(row[0], max(columns, 1)) or [""]
+        for name, cell in zip(header[1:], row[1:], strict=True):
+            start = f"  {name:{width}}  " if name else "  "
+            hanging = " " * (len(start) if 2 * len(start) < columns else 4)
+            lines.append(textwrap.fill(f"{start}{cell}", max(columns, len(start) + 1), subsequent_indent=hanging))
+    return textwrap.indent("\n".join(line for line in lines if line.strip()), indent)
 
-    The first names the row.
-    """
-    while sum(widths) + 2 * (len(widths) - 1) > columns and max(widths[1:], default=0) > _LEAST_WIDTH:
-        widths[1 + widths[1:].index(max(widths[1:]))] -= 1
+
+def _shorten(widths: list[int], least: Sequence[int], columns: int) -> None:
+    """Take from the widest column that can give, a letter at a time, until all fit or none can give more."""
+    while sum(widths) + 2 * (len(widths) - 1) > columns:
+        spare = [(width, index) for index, width in enumerate(widths) if width > least[index]]
+        if not spare:
+            return
+        widths[max(spare)[1]] -= 1
+
+
+def wrapped(text: str, *, hanging: int = 0) -> str:
+    """A line, on a terminal too narrow for it several, the further ones indented."""
+    if not sys.stdout.isatty():
+        return text
+    columns = max(20, shutil.get_terminal_size().columns)
+    indent = " " * (hanging if hanging < columns // 2 else 4)
+    return textwrap.fill(text, columns, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
 
 
 class Footnotes:
@@ -167,10 +199,7 @@ class Footnotes:
 
     def __str__(self) -> str:
         lines = [f"[{number}] {printable(text)}" for text, number in self._numbers.items()]
-        if sys.stdout.isatty():
-            columns = max(20, shutil.get_terminal_size().columns)
-            lines = [textwrap.fill(line, columns, subsequent_indent="    ") for line in lines]
-        return "\n".join(lines)
+        return "\n".join(wrapped(line, hanging=4) for line in lines)
 
 
 def millions(count: int | None) -> str | None:

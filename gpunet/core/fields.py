@@ -5,15 +5,27 @@ Every fault is a SpecError that begins with the field's path: ``stages[3].kernel
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from gpunet.core.arguments import is_integer, is_number
 from gpunet.errors import SpecError
 
 _Part = TypeVar("_Part")
+
+
+@contextlib.contextmanager
+def in_file(path: object) -> Iterator[None]:
+    """Within: a SpecError names the file too, before the field."""
+    try:
+        yield
+    except SpecError as error:
+        raise SpecError(
+            f"{path}: {error.message}", error.hint, nearest=error.nearest, exit_code=error.exit_code
+        ) from None
 
 
 def check_number(

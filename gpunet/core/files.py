@@ -11,9 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from gpunet.core.console import note
-from gpunet.errors import ExportError, MissingDependencyError
+from gpunet.errors import ABSENT_EXIT_CODE, ExportError, GpunetError, MissingDependencyError
+
+_Error = TypeVar("_Error", bound=GpunetError)
 
 _UNSAID_S = 1.0  # a wait that is not worth a word
 
@@ -109,6 +112,13 @@ def check_writable(path: str | Path) -> None:
         raise unwritable(path, error) from error
     if path.is_dir():
         raise ExportError(f"{path} is a folder.", "Name a file in it.")
+
+
+def not_a(kind: str, path: str | Path, error: type[_Error], hint: str) -> _Error:
+    """The error for a path that is to be a file or folder of some kind, and names nothing or something else."""
+    if os.path.exists(path):
+        return error(f"{path} is no {kind}.", hint)
+    return error(f"{path}: there is no such {kind}.", hint, exit_code=ABSENT_EXIT_CODE)
 
 
 def unwritable(path: Path, error: OSError) -> ExportError:

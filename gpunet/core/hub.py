@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 CONNECT_S = 5.0  # a server that is there has answered by then
+HUB_DATASETS = ("hfds/", "hfids/")  # how the names of timm's datasets begin that come from the hub
 DOWNLOAD_TIMEOUT_S = 3600.0  # 2 GB at 5 Mbit/s; what has arrived is kept
 
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from gpunet.errors import INTERRUPTED_EXIT_CODE
+from gpunet.errors import INTERRUPTED_EXIT_CODE, GpunetError
+
+INTERRUPTED = GpunetError("interrupted by Ctrl-C.", exit_code=INTERRUPTED_EXIT_CODE).to_dict()  # as --json has it
 
 
 def heed_interrupt(number: int, frame: FrameType | None) -> None:
     """Ctrl-C of a command: KeyboardInterrupt, but while a module loads the end at once: extensions may not bear it."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
-            os.write(2, b"interrupted\n")
+            if "--json" in sys.argv[1:]:
+                os.write(1, f"{json.dumps(INTERRUPTED, indent=2)}\n".encode())
+            else:
+                os.write(2, b"interrupted\n")
             os._exit(INTERRUPTED_EXIT_CODE)
         frame = frame.f_back
     raise KeyboardInterrupt

@@ -112,7 +112,7 @@ def export_graph(
         written = chosen.write(model, made, request)
         compared = _proof(chosen, runtime, made, precision, model, images, reference, batch, verification)
         if compared.outcome == "failed" and not keep:
-            raise VerificationError(str(compared), "Nothing has been written. --keep leaves it for looking into it.")
+            raise VerificationError(str(compared), "Nothing has been written. keep=True leaves it for looking into it.")
         side = _sidecar(chosen, runtime, made, precision, model, batch, written, compared, about or {}, report)
         side = dataclasses.replace(side, polygraphy=polygraphy_line(path.name, model, side))
         try:

@@ -84,7 +84,8 @@ def check_request(
     if not chosen.is_engine and (cache or options not in (None, BuildOptions())):
         given = "cache is" if cache else "build options are"
         raise InvalidArgumentError(
-            f"{given} for engines, but target is {target!r}.", "Leave that out, or build an engine: --trt or --trt-rtx."
+            f"{given} for engines, but the format is {target!r}.",
+            "Leave that out, or build an engine: --trt or --trt-rtx.",
         )
     batch = BatchProfile.parse(batch_size)
     options = dataclasses.replace(options or BuildOptions(), precision=precision, batch=batch.sizes)
@@ -117,7 +118,7 @@ def _checked_layout(asked: str | None, chosen: Format, runtime: str, precision: 
         return own
     if precision != "int8":
         raise InvalidArgumentError(f"int8_layout goes with int8, but got {asked!r} for {precision}.", "Leave it out.")
-    layout = checked_choice("layout", asked, runtimes.layouts())
+    layout = checked_choice("int8_layout", asked, runtimes.layouts())
     if not chosen.any_runtime and layout != own:
         raise InvalidArgumentError(
             f"int8_layout is {own!r} for {chosen.name}, but got {asked!r}.", "It can be chosen for ONNX alone."

@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gpunet.core.fields import check_number, part_from_dict, part_to_dict
+from gpunet.core.fields import check_number, in_file, part_from_dict, part_to_dict
 from gpunet.core.json_files import parsed_json
 from gpunet.core.versions import body_of
 from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, SpecError
@@ -119,7 +119,8 @@ class NetworkSpec:
             code = ABSENT_EXIT_CODE if isinstance(error, OSError) else FAILED_EXIT_CODE
             hint = "Give JSON text or the path of a JSON file."
             raise SpecError(f"spec: cannot read {value}: {error}", hint, exit_code=code) from None
-        return cls.from_json(text)
+        with in_file(value):
+            return cls.from_json(text)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; a field at its default is left out, so that a spec reads short."""

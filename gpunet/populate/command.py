@@ -29,13 +29,17 @@ from gpunet.populate.publish_stage import push
 from gpunet.populate.run import populate
 from gpunet.populate.stages import PARTS, STAGES
 from gpunet.search.study.quiet import quiet_optuna
+from gpunet.zoo.publishing.hub import check_repo_id
 
 
 def check(
     plan: Path | None, *, preset: str | None, until: str, push_to_hub: str | None, dry_run: bool, private: bool,
     cost: bool, gpus: int | None, gpu_hour: float | None,
 ) -> None:  # fmt: skip
-    """Raise InvalidArgumentError where options of `gpunet populate` are of no effect, or do not go together."""
+    """Raise InvalidArgumentError where options of `gpunet populate` are of no effect, or do not go together.
+
+    A name that no repository can have is a PublishError.
+    """
     if (plan is None) == (preset is None):
         raise UsageError(
             "a plan or a preset must be given, and not both.", f"PLAN, or --preset {' | '.join(sorted(PRESETS))}"
@@ -49,6 +53,8 @@ def check(
             raise UsageError(f"{name} goes with --cost.", "A plan says its own workers: search.workers.")
     if push_to_hub and until not in ("publish", "report"):
         raise UsageError(f"--push-to-hub needs the stage publish, but --until is {until}.", "Leave it out.")
+    if push_to_hub:  # before days of search
+        check_repo_id(push_to_hub)
 
 
 def plan_given(plan: Path | None, preset: str | None) -> Plan:

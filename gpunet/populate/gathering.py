@@ -16,10 +16,10 @@ from gpunet.populate.plan_file import plan_from_dict
 from gpunet.populate.report_stage import UNKNOWN, gathered, trial_points, trials_of
 from gpunet.report.data import FILE_NAME, Report, Sample, TierReport, read_report
 from gpunet.runtime.sidecar import now_utc
-from gpunet.search.storage.storage import StudyStorage
+from gpunet.search.storage.storage import WORKERS, StudyStorage
 from gpunet.search.study.opening import open_study
 from gpunet.search.study.quiet import quiet_optuna
-from gpunet.search.study.study import WORKERS, Study
+from gpunet.search.study.study import Study
 
 _PATIENCE_S = 10.0
 

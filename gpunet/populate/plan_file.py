@@ -135,7 +135,7 @@ def _space(given: object, folder: Path) -> SearchSpace:
     try:
         return space_from_dict(given)
     except (TypeError, AttributeError) as error:  # of lists for texts, and the like
-        raise SpecError(f"space: {error}", "`SearchSpace.to_dict` shows what it should be.") from None
+        raise SpecError(f"space: {error}", "docs/search-space.md shows a space.") from None
 
 
 def _recipe(part: dict[str, Any], path: str, folder: Path) -> Recipe:

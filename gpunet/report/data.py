@@ -106,7 +106,7 @@ class Report:
             SpecError: it is no report, of another version, or a field breaks its rule.
         """
         if not isinstance(data, Mapping) or data.get("format") != FORMAT:
-            raise SpecError(f"format: this is no {FORMAT}", "`gpunet.report.data.write_report` writes one.")
+            raise SpecError(f"format: this is no {FORMAT}", "gpunet populate keeps one in its folder of state.")
         body = body_of(data, "report", "format_version", FORMAT_VERSION)
         del body["format"]
         for name, part_type in (("tiers", TierReport), ("networks", NetworkReport)):

@@ -18,6 +18,7 @@ from gpunet.core.fields import (
     check_number,
     check_one_of,
     checked_range,
+    in_file,
     part_from_dict,
     part_to_dict,
 )
@@ -305,7 +306,8 @@ class Recipe:
             code = ABSENT_EXIT_CODE if isinstance(error, FileNotFoundError) else None
             hint = "Give the path of a JSON file."
             raise SpecError(f"recipe: cannot read {path}: {error}", hint, exit_code=code) from None
-        return cls.from_json(text)
+        with in_file(path):
+            return cls.from_json(text)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; a field at its default is left out."""

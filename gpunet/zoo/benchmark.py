@@ -106,8 +106,8 @@ def check_network_precision(precision: str) -> None:
     if precision == "int8":
         raise RuntimeUnavailableError(
             "a network that is exported for measuring runs at fp32 or fp16, but got precision 'int8'.",
-            "INT8 needs calibration: gpunet-export MODEL -o FILE --precision int8 --calibration FOLDER, then "
-            "'gpunet bench FILE', or gpunet.benchmark(FILE).",
+            "INT8 needs calibration: gpunet-export MODEL -o FILE --precision int8 --calibration FOLDER, then measure "
+            "the file: 'gpunet bench FILE'.",
         )
 
 

@@ -65,9 +65,9 @@ def _scan(folder: Path) -> _Found:
     """The entries and records of a zoo folder, and of the entry folders in it; of a folder of state, those in zoo/."""
     if not folder.is_dir():
         raise EntryError(
-            f"zoo folder {folder} does not exist.",
+            f"zoo folder {folder} {'is no folder' if folder.exists() else 'does not exist'}.",
             "Give the folder that holds your entries.",
-            exit_code=ABSENT_EXIT_CODE,
+            exit_code=None if folder.exists() else ABSENT_EXIT_CODE,
         )
     if all((folder / name).is_file() for name in STATE):
         folder = folder / STATE_ZOO
@@ -225,6 +225,11 @@ def entry_named(name: str | Path, zoo: Zoo = None) -> Entry:
     folder = Path(name).expanduser()
     if os.path.isdir(folder):
         return _entry_in(folder)
+    if os.path.isfile(folder):
+        raise UnknownModelError(
+            f"{str(name)!r} is a file, but a model is a name in the zoo or the folder of an entry or run.",
+            "Exported files are for verify, bench, eval and predict; a spec's JSON for export, eval and predict.",
+        )
     close = difflib.get_close_matches(str(name).lower().replace("-", "_"), entries, n=4, cutoff=0.5)
     said = f"Close names: {', '.join(close)}." if close else f"Its models: {', '.join(entries)}."
     raise UnknownModelError(f"the zoo has no model {str(name)!r}, and there is no folder of it.", said, nearest=close)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gpunet import runtime as runtimes
-from gpunet.errors import ABSENT_EXIT_CODE, GpunetError, InvalidArgumentError, RuntimeUnavailableError
+from gpunet.core.files import not_a
+from gpunet.errors import GpunetError, InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime import Runtime, Session
 from gpunet.runtime.base import not_computed_in
 
@@ -48,9 +49,7 @@ def session_from_file(
     named = runtime if chosen_format.any_runtime else only
     chosen = [runtimes.available(named)] if named is not None else runtimes.all_available()
     if not path.is_file():
-        raise InvalidArgumentError(
-            f"{path}: there is no such file.", "Write one: gpunet-export MODEL -o FILE.", exit_code=ABSENT_EXIT_CODE
-        )
+        raise not_a("file", path, InvalidArgumentError, "Write one: gpunet-export MODEL -o FILE.")
     found = chosen_format.precision_of(path)
     if precision not in (None, found, "fp32" if found == "fp16" else found):
         raise _other_precision(path, found, precision)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, UnknownModelError, WeightsError
 from gpunet.model.origin import DRAWN, NOT_STATED, TRAINED, UNTRAINED, WeightsOrigin, say_file, say_origin
-from gpunet.model.preprocessing import num_classes_of
 from gpunet.zoo.catalog import Zoo, entry_named
 
 if TYPE_CHECKING:
@@ -113,6 +112,8 @@ def _from_timm(name: str, pretrained: bool, weights: Path | None, model_kwargs: 
 
 
 def _timms_origin(name: str, model: nn.Module) -> WeightsOrigin:
+    from gpunet.model.preprocessing import num_classes_of
+
     cfg: Any = getattr(model, "pretrained_cfg", None) or {}
     licence = cfg.get("license") or NOT_STATED
     if num_classes_of(model) not in (0, cfg.get("num_classes")):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunet import runtime as runtimes
+from gpunet.core.files import not_a
 from gpunet.errors import (
-    ABSENT_EXIT_CODE,
     ChecksumError,
     ExportError,
     InvalidArgumentError,
@@ -94,7 +94,7 @@ class FileProof:
         try:
             self.require_passed()
         except VerificationError as error:
-            return {"error": "verification", "message": error.message, "hint": error.hint, "nearest": []}
+            return error.to_dict()
         return {}
 
     def require_passed(self) -> None:
@@ -177,7 +177,7 @@ def _check(path: Path, against: Path | None, runtime: str | None) -> None:
     """What can be wrong with the request, before anything is proved."""
     for each, hint in ((path, "Write one: gpunet-export MODEL -o FILE."), (against, "--against names an ONNX file.")):
         if each is not None and not each.is_file():
-            raise InvalidArgumentError(f"{each}: there is no such file.", hint, exit_code=ABSENT_EXIT_CODE)
+            raise not_a("file", each, InvalidArgumentError, hint)
     known = runtimes.format_of(path)
     if not known:
         raise InvalidArgumentError(f"a file to verify ends in {', '.join(runtimes.suffixes())}, but got {path}.")

@@ -69,5 +69,5 @@ def test_a_senseless_budget_is_an_error():
 
 
 def test_refresh_is_for_this_machine():
-    with pytest.raises(InvalidArgumentError, match="refresh measures this machine anew, but the device is 'gv100'"):
+    with pytest.raises(InvalidArgumentError, match="--refresh measures this machine anew, but the device is 'gv100'"):
         main(["find", "-d", "gv100", "--refresh"])

@@ -14,8 +14,7 @@ from gpunet.cli.main import command, main
 from gpunet.errors import UsageError
 
 # What gives no answer: it works until something is done, and says how far it is.
-WITHOUT_JSON = {("table", "build"), ("table", "shards"), ("search", "create"), ("search", "extend"),
-                ("search", "export"), ("search", "worker"), ("search", "proxy")}  # fmt: skip
+WITHOUT_JSON = {("search", "worker"), ("search", "proxy")}
 
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -68,12 +67,18 @@ def test_version(name: str, capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "Missing command"),
         (["find"], "Missing option '--device' / '-d'"),
-        (["find", "-d", "gv100", "--max-ms", "fast"], "Invalid value for '--max-ms'"),
+        (["find", "-d", "gv100", "--max-ms", "fast"], "--max-ms must be a number, but got 'fast'"),
+        (["find", "-d", "gv100", "-b", "1.5"], "--batch-size must be an integer, but got '1.5'"),
+        (["eval", "gpunet_0", "--data", "digits", "--worst", "-1"], "--worst must be an integer of 0 or more, but got"),
+        (["table", "build", "t", "--layers-fraction", "2"], "must be a number from 0 to 1, but got '2'"),
+        (["eval", "gpunet_0", "--data", "digits", "--std", "1", "x", "1"], "--std must be a number, but got 'x'"),
+        (["info", ""], "gpunet info: an argument must not be empty, but got ''"),
+        (["eval", "gpunet_0", "--data", "digits", "--split="], "--split must not be empty, but got ''"),
+        (["list", "--zoo", "a", " "], "--zoo must not be empty, but got ' '"),
         (["fnd"], "No such command 'fnd'. Did you mean 'find'?"),
         (["list", "--nothing"], "No such option: --nothing"),
-        (["find", "-d", "gv100", "-p", "fp8"], "'fp8' is not one of 'fp32', 'fp16', 'int8'"),
+        (["find", "-d", "gv100", "-p", "fp8"], "--precision must be one of fp32, fp16, int8, but got 'fp8'"),
     ],
 )
 def test_a_wrong_command_line_is_a_usage_error(arguments: list[str], said: str):
@@ -109,6 +114,36 @@ def test_old_spellings_are_taken_with_a_warning(capsys: pytest.CaptureFixture[st
     assert any(match["name"] == "resnet50" for match in json.loads(said.out)["matches"])
 
 
+@pytest.mark.parametrize("words", [[], ["search"], ["table"]])
+def test_without_a_command_the_help_is_shown_as_a_wrong_call(words: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f"Usage: {' '.join(['gpunet', *words])} [OPTIONS] COMMAND" in said.err
+
+
+def test_a_help_shows_no_types_of_python(capsys: pytest.CaptureFixture[str]):
+    for words in ([], ["export"], ["list"]):
+        with pytest.raises(SystemExit):
+            main([*words, "--help"])
+        said = capsys.readouterr().out
+        assert "<bool>" not in said
+        assert "list[" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "old"),
+    [(["export", "gpunet_9"], "--keep-failed", ["--keep"]), (["bench", "gpunet_9", "--trtexec"], "--runtime-version",
+                                                           ["--version", "10.4"])],
+)  # fmt: skip
+def test_a_word_that_meant_two_things_is_renamed(words, option, old, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(gpunet.GpunetError):
+        main([*words, *old])
+    assert f"warning: {old[0]} is called {option} now" in capsys.readouterr().err
+
+
 def test_hints_name_options():
     with pytest.raises(gpunet.GpunetError) as error:
         main(["find", "-d", "gv100", "--min-top1", "nan"])
@@ -132,12 +167,18 @@ def test_a_broken_entry_is_named_once_and_is_a_known_error_by_its_name(tmp_path)
         ("gpunet info gpunet_p", "gpunet_p0"),
         ("gpunet find --device gv", "gv100"),
         ("gpunet find -d gv100 --runtime tensor", "tensorrt"),
+        ("gpunet find --device = gv", "gv100"),  # as bash parts --device=gv
+        ("gpunet find --device =", "gv100"),
+        ("gpunet find --device = gv100 --runtime = tensor", "tensorrt"),
+        ("gpunet train --data d", "digits"),
+        ("gpunet search create --data = h", "hfds/"),
     ],
 )
 def test_a_shell_completes_names(line: str, offered: str):
     words = line.split()
     done = _run(
-        _GPUNET_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1), _TYPER_COMPLETE_ARGS=line
-    )
+        _GPUNET_COMPLETE="complete_bash", COMP_WORDS="\n".join(words), COMP_CWORD=str(len(words) - 1),
+        _TYPER_COMPLETE_ARGS=line,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert offered in done.stdout.split()

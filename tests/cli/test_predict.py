@@ -85,8 +85,8 @@ def test_untrained_weights_are_said(made: Path, capsys: pytest.CaptureFixture[st
         (["a.onnx", "zoo"], InvalidArgumentError, "images must be a folder with pictures, but zoo holds none", 2),
         (["none.onnx", "pictures"], InvalidArgumentError, r"none\.onnx: there is no such file", 4),
         (["nothing", "pictures"], UnknownModelError, "'nothing' is no model of the zoo or of timm's", 2),
-        (["a.onnx", "pictures", "-k", "0"], UsageError, "should be greater than or equal to 1", 2),
-        (["a.onnx", "pictures", "-b", "0"], UsageError, "should be greater than or equal to 1", 2),
+        (["a.onnx", "pictures", "-k", "0"], UsageError, "--top-k must be an integer", 2),
+        (["a.onnx", "pictures", "-b", "0"], UsageError, "--batch-size must be an integer of 1 or more", 2),
         (
             ["a.onnx", "pictures", "--on", "cpu"],
             InvalidArgumentError,

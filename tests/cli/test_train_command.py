@@ -17,6 +17,7 @@ from gpunet.cli.main import main
 from gpunet.errors import (
     INTERRUPTED_EXIT_CODE,
     DataError,
+    DownloadError,
     EntryError,
     InvalidArgumentError,
     PreemptedError,
@@ -89,11 +90,12 @@ def test_the_recipe_is_printed_with_its_changes(capsys: pytest.CaptureFixture[st
         (["--set", "dropout.x=1"], SpecError, "dropout"),
         (["--set", "epochs.x=1"], InvalidArgumentError, "--set epochs.x=1: epochs holds no x"),
         (["--set", "droput=0.1"], SpecError, "droput: unknown key"),
+        (["--set", "batch_size=x"], SpecError, "^batch_size: 'x' is not an integer"),
         (["--recipe", "fast"], SpecError, "recipe: 'fast' is none of quick"),
-        (["--seed", "-1"], UsageError, "Invalid value for '--seed'"),
-        (["--seed", str(2**63)], UsageError, "Invalid value for '--seed'"),
-        (["--epochs", "0"], UsageError, "Invalid value for '--epochs'"),
-        (["--keep", "0"], UsageError, "Invalid value for '--keep'"),
+        (["--seed", "-1"], UsageError, "--seed must be"),
+        (["--seed", str(2**63)], UsageError, "--seed must be"),
+        (["--epochs", "0"], UsageError, "--epochs must be"),
+        (["--keep", "0"], UsageError, "--keep must be"),
         (
             ["--images-fraction", "0"],
             InvalidArgumentError,
@@ -134,6 +136,24 @@ def test_the_recipe_is_printed_with_its_changes(capsys: pytest.CaptureFixture[st
 def test_wrong_options(options: list[str], error: type[Exception], said: str, tmp_path: Path) -> None:
     with pytest.raises(error, match=said):
         main([*QUICK, "-o", str(tmp_path / "out"), *options])
+
+
+def test_a_teacher_without_weights_names_its_own_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPUNET_HOME", str(tmp_path))
+    monkeypatch.setenv("GPUNET_NGC_URL", "http://127.0.0.1:9")
+    with pytest.raises(DownloadError) as error:
+        main(["train", "--data", "digits", "-o", str(tmp_path / "run"), "--teacher", "gpunet_0"])
+    assert error.value.hint.endswith("or pass --teacher-weights FILE.")
+
+
+def test_weights_that_cannot_be_had_name_the_option_that_asked_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPUNET_HOME", str(tmp_path))
+    monkeypatch.setenv("GPUNET_NGC_URL", "http://127.0.0.1:9")
+    with pytest.raises(DownloadError) as error:
+        main(["train", "gpunet_0", "--finetune", "--data", "digits", "-o", str(tmp_path / "run")])
+    assert error.value.hint.endswith("pass --weights FILE; without --finetune and --pretrained it begins untrained.")
 
 
 def test_a_network_is_fine_tuned_from_the_folder_of_a_run(

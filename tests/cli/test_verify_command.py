@@ -69,7 +69,7 @@ def test_a_failed_proof_ends_with_6(made: Path, tmp_path: Path, capsys: pytest.C
         (["a.xml", "--against", "a.bin"], InvalidArgumentError, r"--against names an ONNX file, but got a\.bin", 2),
         (["a.xml", "--polygraphy"], InvalidArgumentError, "Polygraphy reads ONNX files and engines", 2),
         (["a.xml", "-r", "onnxruntime"], InvalidArgumentError, r"a\.xml runs on openvino", 2),
-        (["a.onnx", "-t", "0"], UsageError, "should be greater than or equal to 1", 2),
+        (["a.onnx", "-t", "0"], UsageError, "--threads must be an integer of 1 or more", 2),
         (["a.onnx", "--images", "none", "--zoo", "zoo"], InvalidArgumentError, "none cannot be read as a picture", 4),
     ],
     ids=lambda value: str(value)[:30],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,12 @@ from gpunet.core import console
 USAGE, NOTHING, ABSENT, MISSING, FAILED = 2, 3, 4, 5, 6
 Ended = Callable[..., tuple[int, str]]
 
+# What the library says to who calls it, and a command line has not: arguments, calls, values of Python.
+_PYTHON = re.compile(
+    r"gpunet\.\w+\(|\bto_dict|(Pass|Give|Leave) [a-z]+(_[a-z]+)+|^error: [a-z]+(_[a-z]+)+ must|=(True|False|None)\b",
+    re.MULTILINE,
+)
+
 
 @pytest.fixture
 def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ended:
@@ -25,7 +32,9 @@ def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         monkeypatch.setattr("sys.argv", ["gpunet", *arguments])
         with pytest.raises(SystemExit) as left:
             console.run(main)
-        return int(left.value.code or 0), capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert not _PYTHON.search(said), said
+        return int(left.value.code or 0), said
 
     return run
 
@@ -51,7 +60,7 @@ def test_an_option_without_its_value(words: tuple[str, ...], name: str, ended: E
 def test_a_number_that_is_none(words: tuple[str, ...], name: str, ended: Ended):
     code, said = ended(*words, name, "twelve")
     assert code == USAGE
-    assert f"'{name}'" in said
+    assert re.search(rf"{name} must be (an integer|a number).*, but got 'twelve'\.", said), said
     assert "hint: " in said
 
 
@@ -77,7 +86,7 @@ CALLS: list[tuple[str, int, str]] = [
     ("find -d gv100 -b 7", NOTHING, "no record applies to gv100 at batch 7"),
     ("find -d gv100 --max-ms 0.01", NOTHING, "no network fits gv100"),
     ("find -d gv100 --runtime abacus", USAGE, "runtime 'abacus' is not known"),
-    ("find -d gv100 --refresh", USAGE, "measures this machine anew"),
+    ("find -d gv100 --refresh", USAGE, "--refresh measures this machine anew"),
     ("find -d gv100 --zoo {tmp}/nothing", ABSENT, "does not exist"),
     ("find -d gv100 surplus", USAGE, "surplus"),
     ("list nothing_like_it", NOTHING, "no model is named like nothing_like_it"),
@@ -86,9 +95,13 @@ CALLS: list[tuple[str, int, str]] = [
     ("export {tmp}/deep.json --no-pretrained -o {tmp}/x.onnx", FAILED, "nested too deep"),
     ("table verify {tmp}/text.txt", FAILED, "hint"),
     ("list --zoo {tmp}/nothing", ABSENT, "does not exist"),
+    ("list --zoo {tmp}/text.txt", USAGE, "text.txt is no folder"),
+    ("find -d h100", USAGE, "--device local and 'gpunet bench' measure it"),
     ("info gpunet_9", USAGE, "the zoo has no model 'gpunet_9'"),
     ("info {tmp}/empty", ABSENT, "must hold one entry"),
     ("info", USAGE, "Missing argument"),
+    ("info {tmp}/text.txt", USAGE, "text.txt' is a file, but a model is a name in the zoo"),
+    ("bench {tmp}/keys.json", USAGE, "is a file, but a model is a name in the zoo"),
     ("pareto -d gv100 --plot picture.bmp", USAGE, "--plot"),
     ("pareto -d gv100 -b 3", NOTHING, "no record applies"),
     ("pareto -d abacus", USAGE, "unknown device"),
@@ -107,9 +120,11 @@ CALLS: list[tuple[str, int, str]] = [
     ("export gpunet_0 --no-pretrained --io-fp16 -o {tmp}/x.onnx", USAGE, "--io-fp16"),
     ("export gpunet_0 --no-pretrained --cache -o {tmp}/x.onnx", USAGE, "engines"),
     ("export gpunet_0 --workspace-gib nan --trt-rtx -o {tmp}/x.engine", USAGE, "--workspace-gib"),
+    ("export {tmp}/keys.json --no-pretrained -o {tmp}/x.onnx", USAGE, "keys.json: a: unknown key"),
     ("export {tmp}/nothing.json --no-pretrained", ABSENT, "there is no such file"),
     ("export gpunet_0 --trt --no-pretrained", MISSING, "TensorRT"),
     ("verify {tmp}/nothing.onnx", ABSENT, "no such file"),
+    ("verify {tmp}/empty", USAGE, "empty is no file"),
     ("verify {tmp}/text.txt", USAGE, "text.txt"),
     ("predict gpunet_0 {tmp}/nothing.jpg --no-pretrained", ABSENT, "nothing.jpg"),
     ("predict {tmp}/nothing.onnx {tmp}/text.txt", ABSENT, "nothing.onnx"),
@@ -123,6 +138,8 @@ CALLS: list[tuple[str, int, str]] = [
     ("bench gpunet_0 --import-trtexec {tmp}/text.txt -d gv100", USAGE, "neither a trtexec log"),
     ("bench --trtexec", USAGE, "name one model"),
     ("eval gpunet_0 --no-pretrained --data {tmp}/nothing", ABSENT, "nothing"),
+    ("eval gpunet_0 --no-pretrained --data {tmp}/text.txt", USAGE, "text.txt is no folder"),
+    ("eval gpunet_0 --no-pretrained --data {tmp}/empty --class-map {tmp}/no.txt", ABSENT, "there is no such class map"),
     ("eval gpunet_9 --data digits", USAGE, "gpunet_9"),
     ("eval gpunet_0 --no-pretrained --data digits --input-px 0", USAGE, "--input-px"),
     ("eval gpunet_0 --no-pretrained --data digits --crop-pct nan", USAGE, "--crop-pct"),
@@ -130,6 +147,7 @@ CALLS: list[tuple[str, int, str]] = [
     ("eval gpunet_0 --no-pretrained --data digits --std 0 0 0", USAGE, "--std"),
     ("eval gpunet_0 --no-pretrained --data digits --mean nan 0 0", USAGE, "--mean"),
     ("train --data {tmp}/nothing -o {tmp}/run", ABSENT, "nothing"),
+    ("train --data digits --recipe {tmp}/keys.json -o {tmp}/run", USAGE, "keys.json: a: unknown key"),
     ("train --data digits --recipe nothing -o {tmp}/run", USAGE, "nothing"),
     ("train gpunet_9 --data digits -o {tmp}/run", USAGE, "gpunet_9"),
     ("train foo:bar --data digits -o {tmp}/run", USAGE, "foo:bar"),
@@ -151,6 +169,7 @@ CALLS: list[tuple[str, int, str]] = [
     ("search status --study {tmp}/nothing.sqlite", ABSENT, "no such file"),
     ("search status --study {tmp}/text.txt", FAILED, "text.txt"),
     ("search status --study {tmp}/empty", USAGE, "empty"),
+    ("search export --study {tmp}/nothing.sqlite -o {tmp}/empty", USAGE, "empty is a folder"),
     ("search worker --study {tmp}/nothing.sqlite", ABSENT, "no such file"),
     ("search worker --study {tmp}/nothing.sqlite --hours nan", USAGE, "--hours"),
     ("search worker --study {tmp}/nothing.sqlite --trials -1", USAGE, "--trials"),
@@ -162,6 +181,7 @@ CALLS: list[tuple[str, int, str]] = [
     ("populate {tmp}/deep.json -o {tmp}/state", FAILED, "deep.json"),
     ("populate --preset nothing -o {tmp}/state", USAGE, "--preset"),
     ("populate --preset demo --cost --gpu-hour nan", USAGE, "--gpu-hour"),
+    ("populate --preset demo -o {tmp}/state --push-to-hub a/b/c", USAGE, "'a/b/c' cannot be a repository"),
     ("populate --preset demo --cost --gpus 0", USAGE, "--gpus"),
     ("report {tmp}/nothing", ABSENT, "nothing"),
     ("report {tmp}/broken.json", ABSENT, "holds no report.json"),
@@ -175,6 +195,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("wrong")
     (made / "text.txt").write_text("not what was asked for\n", encoding="utf-8")
     (made / "broken.json").write_text("{", encoding="utf-8")
+    (made / "keys.json").write_text('{"a": 1}', encoding="utf-8")
     (made / "deep.json").write_text("[" * 100_000, encoding="utf-8")
     (made / "binary.onnx").write_bytes(bytes(range(256)))
     (made / "empty").mkdir()
@@ -202,14 +223,60 @@ _VALUES = st.one_of(
 )  # fmt: skip
 
 
-@given(values=st.lists(st.tuples(st.sampled_from(sorted(options(("find",)))), _VALUES), min_size=1, max_size=4))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Whole but for its options: `find` answers, and the others end at a file that is not there, whatever else is given.
+_ENDING: dict[tuple[str, ...], list[str]] = {
+    ("find",): ["--device", "gv100"],
+    ("info",): ["gpunet_9"],
+    ("pareto",): ["--device", "gv100", "--batch-size", "7"],
+    ("verify",): ["nothing.onnx"],
+    ("report",): ["nothing"],
+    ("publish",): ["nothing", "--push-to-hub", "me/x", "--dry-run"],
+    ("table", "show"): ["nothing.sqlite"],
+    ("table", "verify"): ["nothing.sqlite"],
+    ("table", "estimate"): ["nothing.sqlite", "gpunet_0"],
+    ("table", "report"): ["nothing.sqlite"],
+    **{("search", each): ["--study", "nothing.sqlite"] for each in ("status", "best", "pareto", "worker")},
+    ("search", "create"): ["--study", "s.sqlite", "--table", "nothing.sqlite", "--data", "digits"],
+    ("search", "extend"): ["--study", "nothing.sqlite", "--trials", "3"],
+    ("search", "export"): ["--study", "nothing.sqlite", "--out", "out.json"],
+}  # fmt: skip
+_FEW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def _calls(of: Iterable[tuple[str, ...]]) -> st.SearchStrategy[tuple[tuple[str, ...], list[tuple[str, str]]]]:
+    """A command, and options of it with any values."""
+    return st.sampled_from(sorted(words for words in of if options(words))).flatmap(
+        lambda words: st.tuples(
+            st.just(words),
+            st.lists(st.tuples(st.sampled_from(sorted(options(words))), _VALUES), min_size=1, max_size=4),
+        )
+    )
+
+
+@given(call=_calls(_ENDING))
+@_FEW
 def test_any_value_of_an_option_ends_in_an_answer_or_an_error(
-    values: list[tuple[str, str]], ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+    call: tuple[tuple[str, ...], list[tuple[str, str]]],
+    ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
     monkeypatch.setenv("GPUNET_HOME", str(tmp_path))
-    words = [word for name, value in values if (name, value) != ("--device", "local") for word in (name, value)]
-    code, error = ended("find", "--device", "gv100", *words)
-    assert code in (0, USAGE, NOTHING, ABSENT, FAILED)
+    monkeypatch.chdir(tmp_path)
+    words, values = call
+    given = [word for name, value in values if name not in ("--processes", "--cluster") for word in (name, value)]
+    code, error = ended(*words, *given, *_ENDING[words])
+    assert code in (0, USAGE, NOTHING, ABSENT, MISSING, FAILED)
     assert code == 0 or "error: " in error
+    assert "\x1b" not in error
+
+
+@given(call=_calls(LEAVES))
+@_FEW
+def test_any_value_of_an_option_is_read_or_refused(
+    call: tuple[tuple[str, ...], list[tuple[str, str]]], ended: Ended, monkeypatch: pytest.MonkeyPatch
+):
+    words, values = call
+    with monkeypatch.context() as patched:
+        patched.setattr(LEAVES[words], "invoke", lambda ctx: None)  # read, and not run
+        code, error = ended(*words, *(word for name, value in values for word in (name, value)))
+    assert (code, "error: " in error) in ((0, False), (USAGE, True))
     assert "\x1b" not in error

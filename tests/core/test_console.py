@@ -169,9 +169,44 @@ def test_a_table_is_shortened_on_a_narrow_terminal_and_whole_in_a_pipe(columns: 
     assert console.table(("model", "ms>", "where"), rows) == whole
     monkeypatch.setattr("sys.stdout", _Terminal())
     shown = console.table(("model", "ms>", "where"), rows)
-    assert max(map(len, shown.splitlines())) <= max(columns, 24 + 2 + 4 + 2 + 7)
+    assert max(map(len, shown.splitlines())) <= columns
     assert "12.5" in shown
-    assert "…" in shown
+    assert ("…" in shown) == (columns == 45)
+
+
+def test_a_row_is_a_few_lines_where_no_table_fits(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stdout", _Terminal())
+    monkeypatch.setenv("COLUMNS", "20")
+    shown = console.table(("model", "ms>", "where"), [("net", "1234567.5", "a place far away")], indent="  ")
+    assert shown.splitlines() == ["  net", "    ms     1234567.5", "    where  a place", "      far away"]
+
+
+def test_a_number_is_never_cut(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stdout", _Terminal())
+    monkeypatch.setenv("COLUMNS", "24")
+    shown = console.table(("model", "parameters>", "where"), [("net", "12345678", "far away")])
+    assert shown.splitlines()[2].split() == ["net", "12345678", "far", "aw…"]
+
+
+def test_a_line_is_wrapped_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch):
+    text = "source  " + "word " * 8 + "https://a.place/of-a-long-name-that-stays-whole"
+    assert console.wrapped(text, hanging=8) == text
+    monkeypatch.setattr("sys.stdout", _Terminal())
+    monkeypatch.setenv("COLUMNS", "30")
+    lines = console.wrapped(text, hanging=8).splitlines()
+    assert lines[1].startswith(" " * 8 + "word")
+    assert lines[-1].strip() == "https://a.place/of-a-long-name-that-stays-whole"
+
+
+def test_with_json_an_interrupt_is_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def command() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.argv", ["gpunet", "list", "--json"])
+    with pytest.raises(SystemExit) as stopped:
+        console.run(command)
+    assert stopped.value.code == 130
+    assert json.loads(capsys.readouterr().out)["error"] == "interrupted"
 
 
 def test_what_a_terminal_would_obey_is_not_printed(capsys: pytest.CaptureFixture[str]):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpunet.core import files
-from gpunet.errors import MissingDependencyError
+from gpunet.errors import DataError, MissingDependencyError
 
 
 def test_home_follows_the_environment(tmp_path, monkeypatch) -> None:
@@ -100,3 +100,11 @@ def test_require_does_not_hide_a_broken_package(tmp_path: Path, monkeypatch) -> 
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="nothing_of_this_name"):
         files.require("broken_package_of_a_user", "x", purpose="to test")
+
+
+def test_a_path_that_names_nothing_or_something_else(tmp_path: Path) -> None:
+    absent = files.not_a("folder", tmp_path / "none", DataError, "Name one.")
+    assert (absent.message, absent.hint) == (f"{tmp_path / 'none'}: there is no such folder.", "Name one.")
+    assert absent.exit_code == 4
+    other = files.not_a("file", tmp_path, DataError, "Name one.")
+    assert (other.message, other.exit_code) == (f"{tmp_path} is no file.", 2)

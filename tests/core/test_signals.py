@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +81,21 @@ with interrupt_asked("leaving") as asked:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["interrupted", "False"]
     assert done.stderr == "leaving\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_an_interrupt_while_a_module_loads_ends_the_command_and_is_said_as_asked(
+    options: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "loading.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n", encoding="utf-8")
+    script = (
+        f"import signal, sys; sys.path.insert(0, {str(tmp_path)!r}); from gpunet.core import console\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler); console.run(lambda: __import__('loading'))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *options], capture_output=True, text=True)
+    assert done.returncode == 130
+    if options:
+        assert json.loads(done.stdout) == {
+            "error": "interrupted", "message": "interrupted by Ctrl-C.", "hint": "", "nearest": [],
+        }  # fmt: skip
+    assert done.stderr == ("" if options else "interrupted\n")

@@ -31,11 +31,11 @@ from gpunet.runtime.trt.options import BuildOptions
         ("n.engine", {}, "path must end in .onnx, but got"),
         ("n.engine", {}, "n.onnx. .engine goes with --trt or --trt-rtx."),
         ("n.onnx", {"leave_out": ["Conv_0"]}, "leave_out goes with int8, but got Conv_0 for fp32"),
-        ("n.onnx", {"cache": True}, "cache is for engines, but target is 'onnx'"),
+        ("n.onnx", {"cache": True}, "cache is for engines, but the format is 'onnx'"),
         (
             "n.xml",
             {"target": "openvino", "options": BuildOptions(optimization_level=5)},
-            "build options are for engines, but target is 'openvino'",
+            "build options are for engines, but the format is 'openvino'",
         ),
         ("n.onnx", {"int8_layout": "openvino"}, "int8_layout goes with int8, but got 'openvino' for fp32"),
         (

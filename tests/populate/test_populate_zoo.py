@@ -428,9 +428,15 @@ def test_the_upper_bound_is_a_promise_and_the_lower_one_has_a_tolerance(
             ["--preset", "demo", "-o", "x", "--until", "tiers", "--push-to-hub", "a/b"],
             "needs the stage publish, but --until is tiers",
         ),
-        (["--preset", "demo", "--cost", "--gpus", "0"], "'--gpus': Input should be greater than or equal to 1"),
-        (["--preset", "demo", "--cost", "--gpu-hour", "nan"], "'--gpu-hour'"),
-        (["--preset", "demo", "--cost", "--gpu-hour", "inf"], "'--gpu-hour'"),
+        (["--preset", "demo", "--cost", "--gpus", "0"], "--gpus must be an integer of 1 or more, but got '0'"),
+        (
+            ["--preset", "demo", "--cost", "--gpu-hour", "nan"],
+            "--gpu-hour must be a number from 0 to 1,000,000,000, but got",
+        ),
+        (
+            ["--preset", "demo", "--cost", "--gpu-hour", "inf"],
+            "--gpu-hour must be a number from 0 to 1,000,000,000, but got",
+        ),
         (["--preset", "demo", "-o", "x", "--gpus", "3"], "--gpus goes with --cost"),
         (["--preset", "demmo", "-o", "x"], "--preset must be one of demo, demo-small"),
         (["--preset", "demo", "-o", "x", "--until", "tears"], "--until must be one of table, tiers"),

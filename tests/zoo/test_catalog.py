@@ -83,6 +83,9 @@ def test_an_entry_may_name_a_released_architecture_or_any_of_timms(tmp_path) -> 
 
 
 def test_wrong_zoo_arguments(tmp_path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(EntryError, match=r"zoo folder .*file is no folder"):
+        catalog(tmp_path / "file")
     with pytest.raises(EntryError, match=r"zoo folder .*nowhere does not exist"):
         catalog(tmp_path / "nowhere")
     with pytest.raises(InvalidArgumentError, match="zoo must be a folder or a list of folders, but got 3"):

@@ -40,7 +40,8 @@ _OUT_HELP = "write what was measured as JSON; with --import-trtexec, a zoo's lat
         "gpunet bench --baselines",
         "gpunet bench gpunet_0 --import-trtexec trtexec.log -d a100 -o zoo/latency.csv",
     ],
-    renamed={"--output": "--out"},
+    renamed={"--output": "--out", "--version": "--runtime-version"},
+    said_as={"version": "--runtime-version"},
 )
 def bench(
     names: Annotated[
@@ -77,8 +78,9 @@ def bench(
     board: Annotated[
         str | None, opt("--board", metavar="NAME", panel=_TRTEXEC, help="where the log does not name it")
     ] = None,
-    version: Annotated[
-        str | None, opt("--version", metavar="X.Y", panel=_TRTEXEC, help="TensorRT's, where the log does not say it")
+    runtime_version: Annotated[
+        str | None,
+        opt("--runtime-version", metavar="X.Y", panel=_TRTEXEC, help="TensorRT's, where the log does not say it"),
     ] = None,
     accept: Annotated[
         bool, opt("--accept", panel=_TRTEXEC, help="where the log says another GPU, batch or precision, record that")
@@ -97,7 +99,9 @@ def bench(
     if print_trtexec and import_trtexec is not None:
         raise UsageError("--trtexec and --import-trtexec do not go together.", "Leave one out.")
     if import_trtexec is None:
-        for option, value in (("--device", device), ("--board", board), ("--version", version), ("--accept", accept)):
+        for option, value in (
+            ("--device", device), ("--board", board), ("--runtime-version", runtime_version), ("--accept", accept),
+        ):  # fmt: skip
             if value:
                 raise UsageError(f"{option} goes with --import-trtexec.", "What is measured here is of this machine.")
     if print_trtexec:
@@ -108,7 +112,7 @@ def bench(
     if import_trtexec is not None:
         trtexec.import_log(
             import_trtexec, trtexec.model_named(names, zoo), out=out, as_json=as_json, device=device, board=board,
-            batch_size=batch_size, precision=precision, version=version, zoo=zoo, accept=accept,
+            batch_size=batch_size, precision=precision, version=runtime_version, zoo=zoo, accept=accept,
         )  # fmt: skip
         return
     chosen = subjects(names or (), by, baselines=baselines, zoo=zoo)

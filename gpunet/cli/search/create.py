@@ -13,8 +13,8 @@ from gpunet.cli.command import command
 from gpunet.cli.options import complete_recipe, opt
 from gpunet.cli.search.options import Folder, StudyUrl
 from gpunet.core import console
-from gpunet.core.arguments import checked_bounds, checked_choice
-from gpunet.errors import InvalidArgumentError
+from gpunet.core.arguments import checked_choice, checked_number
+from gpunet.errors import InvalidArgumentError, UsageError
 
 _WHAT, _HOW = "What is searched", "How networks are ranked"
 _SPACE_HELP = "'paper' (Table 1, the default), 'release', or a space's JSON file"
@@ -36,11 +36,14 @@ def _complete_optimizer(incomplete: str) -> list[str]:
         "--recipe paper-rank"
     ],
     renamed={"--fraction": "--images-fraction"},
+    said_as={"data.fraction": "--images-fraction", "data.holdout": "--holdout", "num_classes": "--classes"},
 )
 def create(
     study: StudyUrl,
     table: Annotated[Path, opt("--table", metavar="FILE", help="latency table of the device", panel=_WHAT)],
-    data: Annotated[str, opt("--data", metavar="DATA", help="as in 'gpunet train'", panel=_HOW)],
+    data: Annotated[
+        str, opt("--data", metavar="DATA", complete=options.complete_data, help="as in 'gpunet train'", panel=_HOW)
+    ],
     name: Annotated[str, opt("--name", metavar="NAME", help="of the study (default: search)")] = "search",
     folder: Folder = None,
     space: Annotated[str, opt("--space", metavar="NAME|FILE", help=_SPACE_HELP, panel=_WHAT)] = "paper",
@@ -81,6 +84,7 @@ def create(
         Literal["none", "median", "hyperband"],
         opt("--pruner", help="which trials are ended early (default: median)", panel=_HOW),
     ] = "median",
+    as_json: options.Json = False,
 ) -> None:  # fmt: skip
     """Make a study of one latency tier of a search space.
 
@@ -104,11 +108,11 @@ def create(
 
     quiet_optuna()
     check_study_name(name)
-    checked_choice("optimizer", optimizer, optimizer_names())
-    checked_bounds((low_ms, high_ms))
+    checked_choice("--optimizer", optimizer, optimizer_names())
+    _check_tier(low_ms, high_ms)
     file = file_of(full_url(study))
     # What is there is asked before anything is worked out; a file is made only for a study that can be.
-    storage = opened() if file is None or os.path.exists(file) else None
+    storage = opened() if file is None or _holds_something(file) else None
     if file is not None and storage is None:
         _check_writable(file)
     LatencyTable(table).close()
@@ -134,8 +138,28 @@ def create(
         table=str(table.absolute()), optimizer=optimizer, seed=seed, pruning=Pruning(pruner),
     )  # fmt: skip
     made = create_study(study, name, definition, folder=folder, storage=opened() if storage is None else storage)
+    if as_json:
+        console.print_json({
+            "study": made.name, "storage": shown(study), "max_trials": made.max_trials(), "folder": str(made.folder),
+        })  # fmt: skip
+        return
     print(f"study {made.name}: {made.max_trials()} trials, checkpoints in {made.folder}")
     console.note(f"work on it: gpunet search worker --study {shown(study)} --name {made.name}")
+
+
+def _holds_something(file: Path) -> bool:
+    return os.path.exists(file) and os.path.getsize(file) > 0
+
+
+def _check_tier(low_ms: float, high_ms: float) -> None:
+    checked_number("--low-ms", low_ms, 0)
+    if high_ms != math.inf:
+        checked_number("--high-ms", high_ms, 0, above=True)
+    if low_ms >= high_ms:
+        raise UsageError(
+            f"--low-ms must be below --high-ms, but got {low_ms:g} and {high_ms:g}.",
+            "Leave --high-ms out for no bound.",
+        )
 
 
 def _check_writable(file: Path) -> None:

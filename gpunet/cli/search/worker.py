@@ -76,6 +76,7 @@ class _Work:
         "gpunet search worker --study search.sqlite --processes 8",
         "gpunet search worker --study grpc://proxy-host:13000 --hours 4",
     ],
+    said_as={"device": "--on"},
     renamed={"--device": "--on", "--image-workers": "--loader-workers", "--workers": "--processes"},
 )
 def worker(

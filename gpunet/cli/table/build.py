@@ -7,7 +7,8 @@ import dataclasses
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,7 @@ from gpunet.cli.table.options import Builder
 from gpunet.core import console
 from gpunet.core.files import require
 from gpunet.core.machine import available_threads
-from gpunet.errors import FAILED_EXIT_CODE, UsageError
+from gpunet.errors import FAILED_EXIT_CODE, TableError, UsageError
 
 if TYPE_CHECKING:
     from gpunet.latency.layers.keys import LayerKey
@@ -40,6 +41,7 @@ _RECHECKED = "rechecked at"
         "gpunet table build here.sqlite -t 1 --processes 8",
     ],
     renamed={"--jobs": "--processes", "--fraction": "--layers-fraction"},
+    said_as={"clock 'cpu'": "--cpu-time", "clock='wall'": "leave --cpu-time out"},
 )
 def build(
     table: table_options.NewTable,
@@ -71,6 +73,7 @@ def build(
     max_layers: table_options.MaxLayers = None,
     max_minutes: table_options.MaxMinutes = None,
     until_eof: UntilEof = False,
+    as_json: options.Json = False,
 ) -> None:  # fmt: skip
     """Measure the layers that a table lacks.
 
@@ -95,21 +98,40 @@ def build(
     check_recheck(no_recheck)
     part = parse_shard(shard)
     keys, of_space = builder.keys(part)
+    say = console.note if as_json else partial(print, flush=True)
     meter = builder.meter()
     with console.resumable(told=not until_eof), LatencyTable(table, meter.conditions) as opened:
-        beside = _other_builders(table, builder, shard, processes)
+        beside = _other_builders(table, builder, shard, processes, say)
         own = builder if processes == 1 else dataclasses.replace(builder, max_layers=_own_layers(max_layers, processes))
-        _fill(opened, meter, keys, own, beside, until_eof=until_eof)
+        measured = _fill(opened, meter, keys, own, beside, say, until_eof=until_eof)
         missing = opened.missing(keys, lone=lone)
         if not no_recheck and not missing:
-            _second_look(opened, meter, keys)
+            _second_look(opened, meter, keys, say)
         rest = f"{len(missing)} of {len(keys)} missing" if missing else "none missing"
-        print(f"{table}: {len(opened)} layers; {rest}")
+        say(f"{table}: {len(opened)} layers; {rest}")
         failed = set(opened.failures()) & {key.text for key in missing}
         if networks and of_space is not None and part[0] == 1 and max_layers is None and max_minutes is None:
-            _measure_networks(opened, meter, of_space, networks, classes)
-    if failed:
-        console.note(f"{len(failed)} layers failed: gpunet table show {table} --failures")
+            _measure_networks(opened, meter, of_space, networks, classes, say)
+        told = {"table": str(table), "layers": len(opened), "asked_for": len(keys), "measured": measured,
+                "missing": len(missing), "failed": len(failed), "networks": len(opened.networks())}  # fmt: skip
+    end(told, f"{len(failed)} layers failed" if failed else "", f"gpunet table show {table} --failures", as_json)
+
+
+def end(told: dict[str, object], failure: str, hint: str, as_json: bool) -> None:
+    """Print the answer as JSON, where that is wanted; exit 6 after a failure.
+
+    Args:
+        told: the answer.
+        failure: what failed; '' where nothing did.
+        hint: what says more of it.
+        as_json: whether JSON is wanted; else the failure is a note.
+    """
+    error = TableError(f"{failure}.", f"{hint} says why.", exit_code=FAILED_EXIT_CODE)
+    if as_json:
+        console.print_json({**error.to_dict(), **told} if failure else told)
+    elif failure:
+        console.note(f"{failure}: {hint} says why")
+    if failure:
         raise SystemExit(FAILED_EXIT_CODE)
 
 
@@ -121,9 +143,9 @@ def check_recheck(no_recheck: bool) -> None:
 
 def _fill(
     table: LatencyTable, meter: LayerMeter, keys: Sequence[LayerKey], builder: Builder,
-    others: contextlib.AbstractContextManager[None], *, until_eof: bool,
-) -> None:  # fmt: skip
-    """Measure the layers that the table lacks, while the other builders do."""
+    others: contextlib.AbstractContextManager[None], say: Callable[[str], None], *, until_eof: bool,
+) -> int:  # fmt: skip
+    """Measure the layers that the table lacks, while the other builders do; how many have been."""
     from gpunet.core.signals import heed_interrupts
     from gpunet.core.text import duration
     from gpunet.latency.build import build as build_table
@@ -141,11 +163,12 @@ def _fill(
     measured = len(keys) - len(table.missing(keys, lone=builder.lone)) - before
     elapsed_s = time.monotonic() - started_s
     if measured:
-        print(f"{measured} measured in {duration(elapsed_s)}, {measured / elapsed_s:.1f} a second", flush=True)
+        say(f"{measured} measured in {duration(elapsed_s)}, {measured / elapsed_s:.1f} a second")
+    return measured
 
 
 def _other_builders(
-    table: Path, builder: Builder, shard: str, processes: int
+    table: Path, builder: Builder, shard: str, processes: int, say: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[None]:
     """The further builders: processes that fill the same table beside this one, and end when it does."""
     from gpunet.launch.child import Job
@@ -159,7 +182,8 @@ def _other_builders(
         "table", "build", str(table), "--until-eof", "--no-recheck", "--shard", shard, *each.options()
     )  # fmt: skip
     codes = (0, FAILED_EXIT_CODE)
-    return Fleet([Job(f"builder {number}", line, done_codes=codes) for number in range(2, processes + 1)]).beside()
+    jobs = [Job(f"builder {number}", line, done_codes=codes) for number in range(2, processes + 1)]
+    return Fleet(jobs, say=say).beside()
 
 
 def _own_layers(max_layers: int | None, processes: int) -> int | None:
@@ -175,7 +199,7 @@ def _stop_at_eof() -> None:
     _thread.interrupt_main()
 
 
-def _second_look(table: LatencyTable, meter: LayerMeter, keys: Sequence[LayerKey]) -> None:
+def _second_look(table: LatencyTable, meter: LayerMeter, keys: Sequence[LayerKey], say: Callable[[str], None]) -> None:
     """Measure again what looks wrong, once for every state of the table."""
     from gpunet.latency.build import build_progress
     from gpunet.latency.recheck import recheck
@@ -183,13 +207,13 @@ def _second_look(table: LatencyTable, meter: LayerMeter, keys: Sequence[LayerKey
     if table.noted(_RECHECKED) == str(len(table)):
         return
     with build_progress("measuring again what looks wrong") as on_progress:
-        print(f"{recheck(table, meter, keys, on_progress=on_progress)} that looked wrong measured again")
+        say(f"{recheck(table, meter, keys, on_progress=on_progress)} that looked wrong measured again")
     table.note(_RECHECKED, str(len(table)))
 
 
 def _measure_networks(
-    table: LatencyTable, meter: LayerMeter, space: SearchSpace, networks: int, classes: int
-) -> None:  # fmt: skip
+    table: LatencyTable, meter: LayerMeter, space: SearchSpace, networks: int, classes: int, say: Callable[[str], None]
+) -> None:
     """Measure random networks of the space whole, as far as the table has not so many yet."""
     import numpy as np
 
@@ -200,4 +224,4 @@ def _measure_networks(
     for number, keys in enumerate(pending, start=1):
         console.note(f"network {number} of {len(pending)}, whole")
         table.add_network(keys, meter.networks([keys])[0])
-    print(f"{table.path}: {len(table.networks())} networks measured whole")
+    say(f"{table.path}: {len(table.networks())} networks measured whole")

@@ -9,7 +9,7 @@ from gpunet.cli import launching, options
 from gpunet.cli.command import command
 from gpunet.cli.options import opt
 from gpunet.cli.table import options as table_options
-from gpunet.cli.table.build import check_recheck
+from gpunet.cli.table.build import check_recheck, end
 from gpunet.cli.table.options import Builder
 from gpunet.core import console
 from gpunet.core.machine import available_threads
@@ -28,6 +28,7 @@ _MOST_SHARDS = 10_000
         "gpunet table shards h100.sqlite --shards 64 --cluster ray",
     ],
     renamed={"--fraction": "--layers-fraction"},
+    said_as={"clock 'cpu'": "--cpu-time", "clock='wall'": "leave --cpu-time out"},
 )
 def shards(
     table: table_options.NewTable,
@@ -54,6 +55,7 @@ def shards(
     gpus_per_shard: launching.GpusPerShard = None,
     cpus_per_shard: launching.CpusPerShard = 1,
     until_eof: launching.UntilEof = False,
+    as_json: options.Json = False,
 ) -> None:
     """Measure the layers that a table lacks, by one builder a GPU.
 
@@ -95,17 +97,23 @@ def shards(
     ]  # fmt: skip
     gpus = 0 if gpus_per_shard is None and not on_gpu else gpus_per_shard
     with console.resumable(told=not until_eof):
-        launching.run_jobs(jobs, cluster=cluster, address=address, gpus=gpus, cpus=cpus_per_shard, until_eof=until_eof)
+        launching.run_jobs(
+            jobs, cluster=cluster, address=address, gpus=gpus, cpus=cpus_per_shard, until_eof=until_eof,
+            as_json=as_json,
+        )  # fmt: skip
     report = merge(table, files)
     failures = {file: count for file in files if (count := _failures(file))}
     failed = sum(failures.values())
-    print(f"{table}: {report.added} layers and {report.networks} networks added, {failed} layers failed")
-    if failures:
-        console.note(f"the shards' files stay: gpunet table show {next(iter(failures))} --failures says why")
-        raise SystemExit(FAILED_EXIT_CODE)
-    for file in {*files, *left}:
-        for path in (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm", "-journal"))):
-            path.unlink(missing_ok=True)
+    if not failures:
+        for file in {*files, *left}:
+            for path in (file, *(file.with_name(file.name + ending) for ending in ("-wal", "-shm", "-journal"))):
+                path.unlink(missing_ok=True)
+    if not as_json:
+        print(f"{table}: {report.added} layers and {report.networks} networks added, {failed} layers failed")
+    told = {"table": str(table), "shards": shards, "added": report.added, "networks": report.networks, "failed": failed}
+    first = next(iter(failures), table)
+    end(told, f"{failed} layers failed; the shards' files stay" if failed else "",
+        f"gpunet table show {first} --failures", as_json)  # fmt: skip
 
 
 def _check_processors(runtime: Runtime, shards: int, threads: int | None) -> None:

@@ -39,9 +39,8 @@ def verify(
                 print(f"  {fault}")
     if as_json:
         wrong = [each["table"] for each in told if not each["sound"]]
-        said = {"error": "table", "message": f"not sound: {', '.join(map(str, wrong))}", "hint": " ".join(hints),
-                "nearest": [], "tables": told}  # fmt: skip
-        console.print_json(said if wrong else told)
+        error = TableError(f"not sound: {', '.join(map(str, wrong))}", " ".join(hints), exit_code=code)
+        console.print_json({**error.to_dict(), "tables": told} if wrong else told)
     else:
         for hint in hints:
             console.note(f"hint: {hint}")

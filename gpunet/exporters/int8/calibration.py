@@ -6,6 +6,7 @@ model's classes, and only then: a subset's folders, numbered from 0, would name 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpunet.core.arguments import checked_integer
+from gpunet.core.files import not_a
+from gpunet.core.hub import HUB_DATASETS, asking_hub_once
 from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
 from gpunet.exporters.images import _prepared
 from gpunet.model.classes import class_numbers, classes_of
@@ -186,17 +189,18 @@ def _timm_dataset(name: str, root: str | Path | None, split: str) -> Any:
     from timm.data import create_dataset
 
     if "/" not in name or name.startswith((".", "/", "~")):
-        raise InvalidArgumentError(
-            f"{name}: there is no such folder.",
+        raise not_a(
+            "folder", name, InvalidArgumentError,
             "Give a folder of pictures, or a dataset of timm's such as torch/cifar10 with its root and split.",
-            exit_code=ABSENT_EXIT_CODE,
-        )
+        )  # fmt: skip
     try:
-        return create_dataset(name, root=None if root is None else str(root), split=split, is_training=False)
+        with asking_hub_once() if name.lower().startswith(HUB_DATASETS) else contextlib.nullcontext():
+            return create_dataset(name, root=None if root is None else str(root), split=split, is_training=False)
     except (AssertionError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise InvalidArgumentError(
             f"timm cannot open the dataset {name!r} (root {root}, split {split!r}): {type(error).__name__}: {error}",
             "Give root=FOLDER and split=NAME as timm.data.create_dataset takes them, or a folder of pictures.",
+            exit_code=ABSENT_EXIT_CODE if isinstance(error, OSError) else None,
         ) from error
 
 

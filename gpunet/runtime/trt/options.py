@@ -81,7 +81,8 @@ class BuildOptions:
 
 def _capabilities(given: Sequence[str]) -> tuple[str, ...]:
     if isinstance(given, str) or not all(isinstance(each, str) and re.fullmatch(r"\d+\.\d", each) for each in given):
-        raise InvalidArgumentError(f"compute_capabilities must be names such as ('8.6', '12.0'), but got {given!r}.")
+        got = repr(given) if isinstance(given, str) else ", ".join(map(repr, given))
+        raise InvalidArgumentError(f"compute_capabilities must be names such as '8.6' and '12.0', but got {got}.")
     return tuple(sorted(set(given), key=version_numbers))
 
 

@@ -25,7 +25,7 @@ def load_space(name: str, resolutions_px: Sequence[int] | None) -> SearchSpace:
         try:
             data = checked_json(Path(name).expanduser(), error=InvalidArgumentError)
         except InvalidArgumentError as error:
-            hint = "Give 'paper', 'release', or the JSON file of a space's to_dict()."
+            hint = "Give paper, release, or a space's JSON file (docs/search-space.md)."
             raise InvalidArgumentError(f"--space {name}: {error.message}", hint, exit_code=error.exit_code) from None
         space = space_from_dict(data)
     if not resolutions_px:

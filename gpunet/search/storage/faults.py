@@ -6,7 +6,8 @@ import re
 
 # What no waiting mends.
 _HOPELESS = re.compile(
-    r"malformed|not a database|no such table|password authentication|no password supplied|does not exist", re.IGNORECASE
+    r"malformed|not a database|no such (table|column)|password authentication|no password supplied|does not exist",
+    re.IGNORECASE,
 )
 # Others are at work, or it is on its way: it passes by itself.
 _BUSY = re.compile(r"locked|lock timeout|too many (clients|connections)|starting up|shutting down", re.IGNORECASE)
@@ -39,8 +40,8 @@ def is_hopeless(reason: str) -> bool:
 
 
 def is_damaged(reason: str) -> bool:
-    """Whether the file is no database, or no whole one."""
-    return bool(re.search("malformed|not a database", reason, re.IGNORECASE))
+    """Whether the file is no database, or no whole one, or has other tables."""
+    return bool(re.search("malformed|not a database|no such column", reason, re.IGNORECASE))
 
 
 def is_busy(reason: str) -> bool:

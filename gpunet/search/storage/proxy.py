@@ -6,11 +6,12 @@ import errno
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from gpunet.errors import StudyError
 from gpunet.search.storage.backends import full_url
 from gpunet.search.storage.grpc import experimental_is_fine, require_grpc
-from gpunet.search.storage.storage import StudyStorage
+from gpunet.search.storage.storage import WORKERS, StudyStorage
 
 
 def serve(
@@ -35,12 +36,19 @@ def serve(
     _check_free(host, port)
     storage = StudyStorage(url, on_wait=on_wait)
     on_ready()
+    _hide_registries(storage.raw)
     with experimental_is_fine():
         run = storage.optuna.storages.run_grpc_proxy_server
         try:
             run(storage.raw, host=host, port=port, thread_pool=ThreadPoolExecutor(threads))
         except RuntimeError as error:
             raise _unusable(host, port, error) from None
+
+
+def _hide_registries(raw: Any) -> None:
+    """Leave the workers' registries out of the list of studies; who knows a registry's name reaches it as before."""
+    every = raw.get_all_studies
+    raw.get_all_studies = lambda: [each for each in every() if not each.study_name.endswith(WORKERS)]
 
 
 def _check_free(host: str, port: int) -> None:

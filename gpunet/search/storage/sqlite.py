@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from gpunet.core.files import lock, require
 from gpunet.errors import ABSENT_EXIT_CODE, StudyError, StudyUnavailableError
+from gpunet.search.storage.faults import is_hopeless, passing_reason
 
 _PREFIX = "sqlite:///"
 _OPTUNAS = {"studies", "version_info", "alembic_version"}  # one who is being made has one of them
@@ -66,6 +67,8 @@ class Sqlite:
 
         if reading:
             return opened()
+        locked = Path(f"{path}.lock")
+        known = locked.exists()
         try:
             with lock(path):  # several processes may make one file at once
                 return opened()
@@ -73,6 +76,11 @@ class Sqlite:
             raise StudyUnavailableError(
                 f"{path} cannot be made: {error}", "Give a folder that can be written."
             ) from None
+        except Exception as error:
+            # Beside a file that nobody can use nothing is left; of one that may be used yet, others may hold the lock.
+            if not known and is_hopeless(passing_reason(error) or ""):
+                locked.unlink(missing_ok=True)
+            raise
 
     def close(self, raw: Any) -> None:
         """See `Backend.close`."""
@@ -102,7 +110,9 @@ def _tables(path: Path) -> set[str] | None:
     try:
         with open(path, "rb"):
             pass
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
+        # One that only reads would leave SQLite's own files beside a file of something else, where it may write.
+        mode = "rw" if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) else "ro"
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True)) as file:
             return {name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except OSError as error:
         raise StudyUnavailableError(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, TrialState
 
 PATIENCE_S = 600.0
+WORKERS = "/workers"  # what the name of a registry of workers ends with: it is a study of the storage too
 _PURPOSE = "to keep a study"
 _WAIT_S = 30.0
 _FIRST_WAIT_S, _MOST_WAIT_S = 0.05, 5.0  # between two tries

@@ -255,7 +255,7 @@ def defined(
     except ValueError:
         raise StudyError(
             f"no network of the space has an estimate {tier.label}.",
-            "`gpunet.search.tiers.stratify` says from where to where the estimates reach.",
+            "'gpunet table estimate' says where those of known models lie; choose bounds about them.",
         ) from None
     kept = np.unique(np.concatenate([tier.candidates, inside]), axis=0)
     kept = kept[generator.permutation(len(kept))[:MOST_CANDIDATES]]

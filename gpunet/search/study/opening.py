@@ -8,9 +8,9 @@ from typing import Any
 
 from gpunet.errors import FAILED_EXIT_CODE, SpecError, StudyError
 from gpunet.search.storage.backends import shown
-from gpunet.search.storage.storage import StudyStorage
+from gpunet.search.storage.storage import WORKERS, StudyStorage
 from gpunet.search.study.definition import StudyDefinition
-from gpunet.search.study.study import DEFINITION, STUDY_FOLDER, WORKERS, Study
+from gpunet.search.study.study import DEFINITION, STUDY_FOLDER, Study
 
 _DAMAGED = "The record is damaged; restore the database from a copy, or make a study of another name."
 UNFINISHED_S = 10.0  # that another process may need to write what it has just made

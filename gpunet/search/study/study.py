@@ -22,7 +22,7 @@ from gpunet.core.files import write_text
 from gpunet.errors import StudyError
 from gpunet.search.spaces.space import architecture_dict
 from gpunet.search.storage.backends import shown
-from gpunet.search.storage.storage import StudyStorage
+from gpunet.search.storage.storage import WORKERS, StudyStorage
 from gpunet.search.study.definition import MOST_TRIALS, StudyDefinition
 from gpunet.search.study.parameters import parameters_of
 from gpunet.search.study.trials import (
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 DEFINITION, STUDY_FOLDER, BUDGET, MEASURED = "definition", "folder", "max_trials", "measured"
-WORKERS = "/workers"
 _MEND_BUDGET = "The record is damaged; gpunet search extend --trials N sets the budget anew."
 
 

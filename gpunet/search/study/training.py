@@ -63,7 +63,7 @@ class RecipeTrainer:
         }  # fmt: skip
 
     def check(self) -> None:
-        """Open the data, build a network and what trains it: what is wrong shows before a trial starts.
+        """Look for the device, open the data, build a network and what trains it: faults show before a trial starts.
 
         Raises:
             DataError: (a ValueError) the data cannot be opened or divided, does not say its classes, or is less than a
@@ -71,7 +71,11 @@ class RecipeTrainer:
             SpecError: (a ValueError) timm knows no such optimiser, schedule or augmentation.
             InvalidArgumentError: (a ValueError) the recipe has distillation, but there is no teacher, or one of other
                 classes.
+            TrainingError: the device is not there.
         """
+        from gpunet.train.processes import device_named
+
+        device_named(self._machine["device"])
         images, _, num_classes = self._ranking
         self._check(self.recipe, images, num_classes)
 

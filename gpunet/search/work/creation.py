@@ -9,10 +9,10 @@ from pathlib import Path
 
 from gpunet.errors import StudyError
 from gpunet.search.storage.backends import file_of, shown
-from gpunet.search.storage.storage import StudyStorage
+from gpunet.search.storage.storage import WORKERS, StudyStorage
 from gpunet.search.study.definition import METRIC, StudyDefinition
 from gpunet.search.study.opening import finished_attrs, opened
-from gpunet.search.study.study import BUDGET, DEFINITION, STUDY_FOLDER, WORKERS, Study
+from gpunet.search.study.study import BUDGET, DEFINITION, STUDY_FOLDER, Study
 from gpunet.search.work.registry import WorkerRegistry
 
 

@@ -61,7 +61,8 @@ class WorkerSession:
 
     def close(self) -> None:
         """End the session."""
-        self._storage.finish(self.id, self._storage.optuna.trial.TrialState.COMPLETE)
+        # Optuna's list of studies compares the values of complete trials, and fails where one has none.
+        self._storage.finish(self.id, self._storage.optuna.trial.TrialState.COMPLETE, float(self._requests))
 
 
 def session_expired() -> TrialLostError:

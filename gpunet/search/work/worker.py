@@ -26,8 +26,9 @@ from gpunet.errors import (
     TrialLostError,
     WorkerError,
 )
+from gpunet.search.storage.storage import WORKERS
 from gpunet.search.study.pruning import Pruner
-from gpunet.search.study.study import WORKERS, Study
+from gpunet.search.study.study import Study
 from gpunet.search.study.trainer import Trainer
 from gpunet.search.study.trials import ASSIGNMENT, SESSION, TrialRecord, record_of
 from gpunet.search.tiers.tier import LatencyEstimates

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from gpunet.core.hub import asking_hub_once
+from gpunet.core.files import not_a
+from gpunet.core.hub import HUB_DATASETS, asking_hub_once
 from gpunet.errors import ABSENT_EXIT_CODE, DataError
 from gpunet.model.classes import class_numbers
 from gpunet.train.data.folder_images import FolderImages
@@ -219,16 +220,13 @@ def open_data(
         if str(name).lower().startswith("torch/"):
             raise _unread_class_map(name)
         if not Path(class_map).is_file() or Path(class_map).suffix != ".txt":
-            raise DataError(
-                f"{class_map} is no class map.", "Give a text file (.txt) with a class a line.",
-                exit_code=None if Path(class_map).exists() else ABSENT_EXIT_CODE,
-            )  # fmt: skip
+            raise not_a("class map", class_map, DataError, "Give a text file (.txt) with a class a line.")
         kwargs["class_map"] = str(class_map)
     folder = data_folder(name, root)
     if folder is not None and folder.is_dir():
         dataset: Any = FolderImages(split_folder(folder, split), class_map)
     elif folder is not None:
-        raise DataError(f"{folder}: there is no such folder.", f"Data is {_KINDS}.", exit_code=ABSENT_EXIT_CODE)
+        raise not_a("folder", folder, DataError, f"Data is {_KINDS}.")
     else:
         dataset = _create(str(name), root, split, kwargs)
     if hasattr(dataset, "__len__") and not len(dataset):
@@ -316,7 +314,7 @@ def _create(name: str, root: str | Path | None, split: str, kwargs: dict[str, An
     from timm.data import create_dataset
 
     try:
-        with asking_hub_once() if name.lower().startswith(("hfds/", "hfids/")) else contextlib.nullcontext():
+        with asking_hub_once() if name.lower().startswith(HUB_DATASETS) else contextlib.nullcontext():
             return create_dataset(name, root=None if root is None else str(root), split=split, **kwargs)
     except (AssertionError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         shown = f"the dataset {name!r} (root {root}, split {split!r})" if name else f"the folder {root}"

@@ -81,12 +81,13 @@ def push_to_hub(
             refused or could not be reached.
     """
     folder = Path(folder).expanduser()
-    _check_repo_id(repo_id)
+    check_repo_id(repo_id)
     plan = PushPlan(folder, repo_id, private, revision, _files_of(folder), dry_run)
     return plan if dry_run else _uploaded(plan, token)
 
 
-def _check_repo_id(repo_id: str) -> None:
+def check_repo_id(repo_id: str) -> None:
+    """Raise PublishError unless the hub could have a repository of this name."""
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
     reason = "" if str(repo_id).count("/") == 1 else ": it must be USER/NAME"

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from gpunet.core.files import atomic_path, lock, sha256_of, write_text
+from gpunet.core.files import atomic_path, lock, not_a, sha256_of, write_text
 from gpunet.errors import CheckpointError, ChecksumError, DownloadError, WeightsError
 
 
@@ -146,19 +146,27 @@ def check_header(path: Path) -> None:
         with safetensors.safe_open(path, framework="pt"):
             pass
     except (safetensors.SafetensorError, OSError) as error:
-        raise _damaged(path, error) from None
+        raise _unusable(path, error) from None
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU. Raises CheckpointError where it is damaged.
+    """The tensors of a safetensors file, on the CPU.
 
     The file is read, not mapped: a file that shrinks under a mapping kills the process.
+
+    Raises:
+        CheckpointError: it is damaged.
+        WeightsError: (a RuntimeError) there is no such file, or it cannot be read.
     """
     try:
         return safetensors.torch.load(path.read_bytes())
     except (safetensors.SafetensorError, OSError) as error:
-        raise _damaged(path, error) from None
+        raise _unusable(path, error) from None
 
 
-def _damaged(path: Path, error: Exception) -> CheckpointError:
+def _unusable(path: Path, error: Exception) -> WeightsError:
+    if not path.is_file():
+        return not_a("file", path, WeightsError, "Give a safetensors file.")
+    if isinstance(error, OSError):
+        return WeightsError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions.")
     return CheckpointError(f"{path} is not a safetensors file, or is damaged: {error}.", "Fetch it again.")

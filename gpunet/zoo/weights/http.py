@@ -44,12 +44,21 @@ class Patience:
         self._url, self._timeout_s, self._silence_s, self._clock = url, timeout_s, silence_s, clock
         now_s = clock()
         self._ends_s = now_s + timeout_s
-        self._answer_due_s: float | None = now_s + silence_s
+        self._answer_due_s: float | None = None
+        self._missed = ""  # what is wrong once the answer is overdue
+        self.asks()
         self._since_s, self._since_bytes = now_s, 0
+
+    def connects(self) -> None:
+        """A connection is to be made: with the proxy's word and the handshake of TLS it is due within CONNECT_S."""
+        bound_s = min(CONNECT_S, self._silence_s)
+        self._answer_due_s = self._clock() + bound_s
+        self._missed = f"could not be connected to within {bound_s:g} s"
 
     def asks(self) -> None:
         """A request goes out: its answer is due."""
         self._answer_due_s = self._clock() + self._silence_s
+        self._missed = f"did not answer within {self._silence_s:g} s"
 
     def answered(self) -> None:
         """The head of the answer has come: from here on the least rate counts."""
@@ -91,12 +100,7 @@ class Patience:
             return DownloadError(
                 f"{self._url} took longer than timeout_s={self._timeout_s:g} allows.", "Try again, with more time."
             )
-        if self._answer_due_s is None:
-            did = f"was silent for {self._silence_s:g} s"
-        elif self._clock() >= self._answer_due_s:
-            did = f"did not answer within {self._silence_s:g} s"
-        else:
-            did = f"could not be connected to within {CONNECT_S:g} s"
+        did = f"was silent for {self._silence_s:g} s" if self._answer_due_s is None else self._missed
         return DownloadError(f"{self._url} {did}.", _CHECK_NETWORK)
 
 
@@ -181,7 +185,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Connecting(http.client.HTTPConnection):
-    """A connection that is made within CONNECT_S, or not."""
+    """A connection that is made within CONNECT_S, through a proxy too, or not."""
 
     def __init__(self, patience: Patience, host: str, **kwargs: Any) -> None:
         super().__init__(host, **kwargs)
@@ -189,8 +193,10 @@ class _Connecting(http.client.HTTPConnection):
         self.response_class: Any = functools.partial(_Response, patience)
 
     def connect(self) -> None:
-        self.timeout = min(self._patience.left_s(), CONNECT_S)
+        self._patience.connects()
+        self.timeout = self._patience.left_s()
         super().connect()
+        self._patience.asks()
         self.sock.settimeout(self._patience.left_s())
 
 

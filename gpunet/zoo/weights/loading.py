@@ -21,9 +21,9 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from gpunet.core.arguments import checked_number
-from gpunet.core.files import home, sha256_of
+from gpunet.core.files import home, not_a, sha256_of
 from gpunet.core.hub import DOWNLOAD_TIMEOUT_S
-from gpunet.errors import ABSENT_EXIT_CODE, CheckpointError, DownloadError, WeightsError
+from gpunet.errors import CheckpointError, DownloadError, WeightsError
 from gpunet.zoo.weights.cache import (
     check_header,
     check_sha256,
@@ -188,11 +188,7 @@ def load_weights(
 def _from_file(entry: Entry, path: Path, sha256: str | None = None) -> Path:
     """A file given by the caller or the entry: as it is where it is safetensors, else converted into the cache."""
     if not path.is_file():
-        raise WeightsError(
-            f"{path}: there is no such file.",
-            "Give a safetensors file, or NVIDIA's .pth.tar or zip.",
-            exit_code=ABSENT_EXIT_CODE,
-        )
+        raise not_a("file", path, WeightsError, "Give a safetensors file, or NVIDIA's .pth.tar or zip.")
     try:
         found = sha256_of(path)
     except OSError as error:

@@ -14,7 +14,8 @@ from optuna.trial import TrialState
 
 from gpunet.latency.table import LatencyTable
 from gpunet.search import ConvSpace, StageChoices
-from gpunet.search.study.study import WORKERS, Study
+from gpunet.search.storage.storage import WORKERS
+from gpunet.search.study.study import Study
 from gpunet.search.work.creation import create_study
 from gpunet.search.work.registry import WorkerRegistry
 

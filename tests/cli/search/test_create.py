@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,11 @@ def test_create(create: list[str], table: Path, tmp_path: Path, capsys: pytest.C
     assert "gpunet search worker --study" in said.err
     made = open_study(tmp_path / "digits.sqlite").definition
     assert (made.table, made.epochs, made.num_classes, made.optimizer) == (str(table), 2, 10, "random")
-    search(*create)
+    search(*create, "--json")
+    assert json.loads(capsys.readouterr().out) == {
+        "study": "digits", "storage": str(tmp_path / "digits.sqlite"), "max_trials": 3,
+        "folder": str(tmp_path / "digits-digits"),
+    }  # fmt: skip
     search(*(each.replace("--images-fraction", "--fraction") for each in create))
     assert "--fraction is called --images-fraction now" in capsys.readouterr().err
     with pytest.raises(StudyError, match="holds another study digits: its seed differs"):
@@ -40,7 +45,7 @@ def test_create(create: list[str], table: Path, tmp_path: Path, capsys: pytest.C
     (["--table", "{tmp}/nowhere.sqlite"], TableError, "nowhere"),
     (["--space", "{tmp}/nowhere.json"], InvalidArgumentError, "--space"),
     (["--data", "{tmp}/nowhere"], DataError, "nowhere"),
-    (["--high-ms", "0"], InvalidArgumentError, "bounds in ms must rise, but are 0, 0"),
+    (["--high-ms", "0"], InvalidArgumentError, "--high-ms must be a finite number above 0, but got"),
     (["--low-ms", "1000"], StudyError, "no network of the space has an estimate 1000 ms or more"),
     (["--high-ms", "nan"], GpunetError, "nan"),
     (["--trials", "0"], UsageError, "--trials"),

@@ -44,6 +44,8 @@ def test_export(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     out = tmp_path / "study.json"
     search("export", "--study", url, "-o", out)
     assert capsys.readouterr().out == f"{out}: 4 trials\n"
+    search("export", "--study", url, "-o", out, "--json")
+    assert json.loads(capsys.readouterr().out) == {"study": "mine", "out": str(out), "trials": 4}
     body = json.loads(out.read_text(encoding="utf-8"))
     assert body["definition"]["optimizer"] == "random"
     assert [each["state"] for each in body["trials"]] == ["complete", "complete", "failed", "running"]
@@ -53,6 +55,8 @@ def test_extend(url: str, study: Study, capsys: pytest.CaptureFixture[str]) -> N
     search("extend", "--study", url, "--trials", 30)
     assert capsys.readouterr().out == "study mine: 9 trials before, 30 now\n"
     assert study.max_trials() == 30
+    search("extend", "--study", url, "--trials", 30, "--json")
+    assert json.loads(capsys.readouterr().out) == {"study": "mine", "max_trials_before": 30, "max_trials": 30}
     for wrong in (0, -1, 10**30, "nan"):
         with pytest.raises(UsageError, match="--trials"):
             search("extend", "--study", url, "--trials", wrong)

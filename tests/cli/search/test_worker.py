@@ -14,12 +14,14 @@ from PIL import Image
 from gpunet.cli.main import main
 from gpunet.errors import (
     INTERRUPTED_EXIT_CODE,
+    MISSING_EXIT_CODE,
     PREEMPTED_EXIT_CODE,
     DataError,
     GpunetError,
     SpecError,
     StudyError,
     TableError,
+    TrainingError,
     UsageError,
     WorkerError,
 )
@@ -30,6 +32,14 @@ from gpunet.train.recipes import recipe_named
 
 def search(*arguments: object) -> None:
     main(["search", *map(str, arguments)])
+
+
+def test_a_device_that_is_not_there_costs_no_trial(create: list[str], tmp_path: Path) -> None:
+    search(*create)
+    with pytest.raises(TrainingError, match="--on is 'cuda:99', but torch finds ") as caught:
+        search("worker", "--study", tmp_path / "digits.sqlite", "--on", "cuda:99")
+    assert caught.value.exit_code == MISSING_EXIT_CODE
+    assert open_study(tmp_path / "digits.sqlite").trials() == []
 
 
 @pytest.mark.slow

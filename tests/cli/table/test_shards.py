@@ -112,9 +112,15 @@ def test_layers_that_failed_are_told_and_the_shards_stay(table: Path, builders: 
     assert "18 layers and 1 networks added, 2 layers failed" in said.out
     assert f"gpunet table show {table}.shard-2 --failures says why" in said.err
     assert len(shards_of(table)) == 2
+    with pytest.raises(SystemExit):
+        main(["table", "shards", str(table), "--shards", "2", "--json", *CPU])
+    told = json.loads(capsys.readouterr().out)
+    assert (told["error"], told["failed"], told["table"]) == ("failed", 2, str(table))
+    assert told["hint"] == f"gpunet table show {table}.shard-2 --failures says why."
     builders.failing = ()
-    main(["table", "shards", str(table), "--shards", "2", *CPU])
-    assert "2 layers and 0 networks added, 0 layers failed" in capsys.readouterr().out
+    main(["table", "shards", str(table), "--shards", "2", "--json", *CPU])
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"table": str(table), "shards": 2, "added": 2, "networks": 0, "failed": 0}
     assert shards_of(table) == []
 
 
@@ -173,7 +179,7 @@ def test_tasks_of_a_cluster_need_a_gpu_where_the_runtime_does(
 @pytest.mark.parametrize(
     ("options", "said", "hint"),
     [
-        (["--shards", "0", *CPU], "'--shards': Input should be greater than or equal to 1", ""),
+        (["--shards", "0", *CPU], "--shards must be an integer from 1 to 10,000, but got '0'", ""),
         (["--shards", "2", "-r", "onnxruntime"],
          "--shards 2 of onnxruntime, which computes on the processor, needs --threads 1 and 2 processors; 4 are",
          "Builders that share processors measure each other."),

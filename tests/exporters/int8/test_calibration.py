@@ -158,6 +158,17 @@ def test_what_is_no_source_of_images(model, images, said):
         calibration_images(model, SHAPE, images)
 
 
+def test_a_dataset_of_a_hub_that_cannot_be_reached(model, monkeypatch, capsys):
+    """At once, and without what the hub's client prints of its attempts."""
+    pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with pytest.raises(InvalidArgumentError, match="timm cannot open the dataset 'hfds/nobody/nothing'") as caught:
+        calibration_images(model, SHAPE, "hfds/nobody/nothing")
+    assert caught.value.exit_code == 4
+    assert capsys.readouterr().err == ""
+
+
 def test_an_empty_folder_and_an_empty_dataset(model, tmp_path):
     with pytest.raises(InvalidArgumentError, match=r"must hold pictures, but .* holds none"):
         calibration_images(model, SHAPE, tmp_path)

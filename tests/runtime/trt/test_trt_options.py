@@ -37,7 +37,10 @@ def test_the_defaults_are_the_papers_workspace_and_no_compatibility() -> None:
         ({"optimization_level": 6}, "optimization_level must be an integer from 0 to 5, but got 6"),
         ({"optimization_level": True}, "optimization_level must be an integer from 0 to 5, but got True"),
         ({"hardware_compatibility": "all"}, r"hardware_compatibility must be one of ampere\+, same_compute_capability"),
-        ({"compute_capabilities": ("sm86",)}, r"compute_capabilities must be names such as \('8.6', '12.0'\)"),
+        (
+            {"compute_capabilities": ("sm86",)},
+            "compute_capabilities must be names such as '8.6' and '12.0', but got 'sm86'",
+        ),
         ({"compute_capabilities": "8.6"}, "compute_capabilities must be names such as"),
     ],
 )

@@ -22,7 +22,7 @@ from gpunet.errors import StudyError, StudyUnavailableError
 from gpunet.search.storage.backends import file_of, full_url, shown
 from gpunet.search.storage.faults import passing_reason
 from gpunet.search.storage.proxy import serve
-from gpunet.search.storage.storage import StudyStorage
+from gpunet.search.storage.storage import WORKERS, StudyStorage
 from gpunet.testing.servers import HANG_GUARD_S, PostgreSQL, Proxy, free_port
 from gpunet.testing.storages import LOCKED, FailingStorage, StorageContract, trial_to_make
 
@@ -423,6 +423,36 @@ def test_a_proxy_is_killed_and_started_again(database: Place, tmp_path: Path) ->
         storage.report(trial, 1, 10.0)
         assert storage.trial(trial).intermediate_values == {1: 10.0}
         storage.close()
+
+
+@pytest.mark.parametrize("place", ["proxy"], indirect=True)
+def test_a_proxy_lists_no_registry_of_workers(place: Place) -> None:
+    storage = StudyStorage(place.url)
+    storage.made_study(place.name)
+    registry, _ = storage.made_study(place.name + WORKERS)
+    names = [each.study_name for each in optuna.get_all_study_summaries(storage.raw)]
+    assert place.name in names
+    assert not [each for each in names if each.endswith(WORKERS)]
+    assert storage.study_id(place.name + WORKERS) == registry
+    storage.close()
+
+
+@pytest.mark.parametrize("content", ["text", "sqlite", "old"])
+def test_nothing_is_left_beside_a_file_that_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    if content == "text":
+        path.write_text("no database\n", encoding="utf-8")
+    else:
+        with closing(sqlite3.connect(path)) as made:
+            made.execute(f"PRAGMA journal_mode = {'WAL' if content == 'sqlite' else 'DELETE'}")
+            for table in ("other",) if content == "sqlite" else ("studies", "version_info"):
+                made.execute(f"CREATE TABLE {table} (x)")
+    for how in ({}, {"reading": True}):
+        with pytest.raises(
+            (StudyError, StudyUnavailableError), match=r"not a database|something else|no study|no such"
+        ):
+            StudyStorage(path, patience_s=HANG_GUARD_S, **how)
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
 FORKING = """

@@ -17,9 +17,10 @@ from optuna.trial import TrialState
 
 from gpunet.errors import FAILED_EXIT_CODE, StudyError
 from gpunet.model.spec import NetworkSpec
+from gpunet.search.storage.storage import WORKERS
 from gpunet.search.study.definition import Pruning
 from gpunet.search.study.opening import open_study, study_names
-from gpunet.search.study.study import DEFINITION, WORKERS, Study
+from gpunet.search.study.study import DEFINITION, Study
 from gpunet.search.work.creation import create_study
 from gpunet.testing.servers import HANG_GUARD_S
 

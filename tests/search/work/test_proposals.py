@@ -13,7 +13,8 @@ from gpunet.errors import ExhaustedError, StudyError
 from gpunet.search import Optimizer, register_optimizer
 from gpunet.search.optimize.lamcts import LaMcts
 from gpunet.search.optimize.named import optimizer_names
-from gpunet.search.study.study import WORKERS, Study
+from gpunet.search.storage.storage import WORKERS
+from gpunet.search.study.study import Study
 from gpunet.search.study.trials import SESSION, TRIES
 from gpunet.search.work.lease import LeaderLease
 from gpunet.search.work.proposals import LOST, Proposals, failures, losses_in_a_row

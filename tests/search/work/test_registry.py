@@ -4,13 +4,13 @@ import itertools
 import threading
 from typing import Any
 
+import optuna
 import pytest
 from helpers.studies import Place, Time
 from optuna.trial import TrialState
 
 from gpunet.errors import StudyUnavailableError, TrialLostError
-from gpunet.search.storage.storage import StudyStorage
-from gpunet.search.study.study import WORKERS
+from gpunet.search.storage.storage import WORKERS, StudyStorage
 from gpunet.search.work.heartbeat import ExpiryWatch, Heartbeat
 from gpunet.search.work.lease import LEASE
 from gpunet.search.work.registry import RegisteredWorker, WorkerRegistry
@@ -32,6 +32,15 @@ def registered(seen: WorkerRegistry, session: WorkerSession) -> RegisteredWorker
 
 
 # -------------------------------------------------------------------------- sessions
+
+
+def test_optunas_list_of_studies_stays_whole(every_place: Place) -> None:
+    """The registry is in it, but not through gpunet's proxy."""
+    mine = registry(every_place)
+    for _ in range(2):
+        mine.register().close()
+    listed = [each.study_name for each in optuna.get_all_study_summaries(mine.storage.raw)]
+    assert (every_place.name + WORKERS in listed) == (every_place.kind != "proxy")
 
 
 def test_a_request_is_seen_and_answered(place: Place) -> None:

@@ -25,8 +25,9 @@ from gpunet.errors import (
     WorkerError,
 )
 from gpunet.search import Optimizer, StudyDefinition, Trained, Worker, register_optimizer
+from gpunet.search.storage.storage import WORKERS
 from gpunet.search.study.definition import Pruning
-from gpunet.search.study.study import WORKERS, Study
+from gpunet.search.study.study import Study
 from gpunet.search.work.held_trial import HeldTrial
 from gpunet.search.work.proposals import LOST, Proposals
 from gpunet.search.work.registry import WorkerRegistry

@@ -105,6 +105,9 @@ def test_what_is_left_of_patience() -> None:
     assert patience.left_s() == 30
     now_s[0] = 20
     assert patience.left_s() == 10  # the head of an answer may take 30 s in all
+    assert patience.over().message == "http://x/file did not answer within 30 s."
+    patience.connects()
+    assert patience.left_s() == 5
     assert patience.over().message == "http://x/file could not be connected to within 5 s."
     patience.answered()
     assert patience.left_s() == 30
@@ -217,5 +220,15 @@ def test_a_proxy_to_https_that_drips(server: Server, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("https_proxy", server.url)
     server.answers["ngc.example:443"] = _dripping(server, b"HTTP/1.1 200 OK\r\nX: " + b"x" * 60_000)
-    with pytest.raises(DownloadError, match=r"https://ngc\.example/file did not answer within 0\.3 s"):
+    with pytest.raises(DownloadError, match=r"https://ngc\.example/file could not be connected to within 0\.3"):
         _got("https://ngc.example/file", silence_s=0.3)
+
+
+def test_a_proxy_to_https_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not there for as long as a server may take to answer, but as one that cannot be connected to."""
+    monkeypatch.setattr("gpunet.zoo.weights.http.CONNECT_S", 0.2)
+    monkeypatch.setenv("no_proxy", "")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{mute.getsockname()[1]}")
+        with pytest.raises(DownloadError, match=r"could not be connected to within 0\.2 s\.\nCheck the network and"):
+            _got("https://ngc.example/file")

@@ -348,12 +348,20 @@ def test_a_damaged_safetensors(cache: Path, tmp_path: Path, content: bytes) -> N
             use()
 
 
-@pytest.mark.parametrize("name", ["none.safetensors", "none.zip", "."])
-def test_no_such_file(cache: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(
-        WeightsError, match=r"there is no such file.\nGive a safetensors file, or NVIDIA's .pth.tar or zip."
-    ):
+@pytest.mark.parametrize(
+    ("name", "said", "code"),
+    [("none.safetensors", ": there is no such file.", 4), ("none.zip", ": there is no such file.", 4),
+     (".", " is no file.", 2)],
+)  # fmt: skip
+def test_no_such_file(cache: Path, tmp_path: Path, name: str, said: str, code: int) -> None:
+    with pytest.raises(WeightsError) as caught:
         find_weights(tiny_entry(), tmp_path / name)
+    hint = "Give a safetensors file, or NVIDIA's .pth.tar or zip."
+    assert (str(caught.value), caught.value.exit_code) == (f"{tmp_path / name}{said}\n{hint}", code)
+    with pytest.raises(WeightsError) as caught:
+        load_weights(tiny_network(), tmp_path / name)
+    assert str(caught.value) == f"{tmp_path / name}{said}\nGive a safetensors file."
+    assert caught.value.exit_code == code
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that exists and cannot be read")
