@@ -15,6 +15,7 @@ from gpunet.core.gpu import find_gpu
 from gpunet.errors import RuntimeUnavailableError, VerificationError
 from gpunet.exporters.deployment import deploy
 from gpunet.exporters.verify import TOLERANCES, Tolerance
+from gpunet.runtime.onnxruntime.arithmetic import computes_half
 from gpunet.runtime.sidecar import read_sidecar, sidecar_path
 
 
@@ -44,7 +45,12 @@ def test_every_format_at_every_precision(model, pictures, tmp_path, target, name
     assert (side["format"], side["precision"], side["command"]) == (target, precision, ["gpunet-export", "x"])
     assert side["spec_sha256"] == model.spec.sha256
     assert side["verification"]["outcome"] == report.verification.outcome
-    assert side["verification"]["graph"]["outcome"] == "verified"
+    proof = side["verification"]
+    assert ("graph" in proof) == (target != "onnx")  # the proof of an ONNX file is its graph's: once is enough
+    graph = proof.get("graph", proof)
+    assert graph["outcome"] == "verified"
+    assert (graph["layers"] is not None) == (precision != "fp32")
+    assert graph["arithmetic"] == ("" if precision != "fp16" else "half" if computes_half() else "float32")
     assert (report.quantization is not None) == (precision == "int8")
     assert path.stat().st_size > 10_000
     left = {"n.onnx", "n.xml", "n.bin", "n.engine", f"{name}.json"}

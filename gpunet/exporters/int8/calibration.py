@@ -18,7 +18,7 @@ import numpy as np
 
 from gpunet.core.arguments import checked_integer
 from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
-from gpunet.exporters.images import _prepared
+from gpunet.exporters.images import ImageSet, _prepared
 from gpunet.model.classes import class_numbers, classes_of
 from gpunet.model.decoding import UNREADABLE, decoded, read_picture
 from gpunet.model.image_folder import read_image_folder
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Calibration = str | Path | Sequence[str | Path] | np.ndarray | Any
 
 LIMIT = 128
+JUDGED = 16
 _MOST_UNREADABLE = 0.1  # of the pictures that were drawn
 _SHOWN = 3
 _log = logging.getLogger("gpunet")
@@ -107,6 +108,13 @@ def calibration_images(
         return _from_folder(folder, _classes(model), classes_of(model), chosen, prepare)
     dataset = _timm_dataset(str(images), root, split)
     return _from_dataset(dataset, f"{images} ({split})", _classes(model), chosen, limit, prepare)
+
+
+def some_of(images: CalibrationImages, count: int = JUDGED) -> ImageSet:
+    """Some of them, evenly spaced, for a comparison."""
+    places = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))
+    arrays = np.stack([np.asarray(images.loaders[place](), np.float32) for place in places])
+    return ImageSet(arrays, ("calibration picture",) * len(places))
 
 
 def _classes(model: nn.Module) -> int:

@@ -1,0 +1,5 @@
+"""Damages to ONNX graphs, for `benchmarks/bench_proofs.py` and the tests: does a proof find them?"""
+
+from damages.kinds import DAMAGES, Damage, damaged
+
+__all__ = ["DAMAGES", "Damage", "damaged"]
