@@ -1,4 +1,4 @@
-"""Damages to ONNX graphs, for `benchmarks/bench_proofs.py` and the tests: does a proof find them?"""
+"""Damages to ONNX graphs, for `benchmarks/bench_proofs.py` and the tests of the proofs."""
 
 from damages.kinds import DAMAGES, Damage, damaged
 

@@ -123,4 +123,6 @@ class Graph:
         fresh.CopyFrom(old)
         fresh.name = f"{old.name}.of.{node.output[0]}"
         node.input[place] = fresh.name
+        if not any(old.name in each.input for each in self.graph.node):
+            self.graph.initializer.remove(old)
         return fresh

@@ -15,20 +15,23 @@ if TYPE_CHECKING:
 
 Damage = Callable[[Graph], bool]
 _Change = Callable[[np.ndarray], np.ndarray]
+_ATTEMPTS = 4  # at other places, where one is not changed by it, such as a bias of zeros
 
 
 def damaged(model: ModelProto, kind: str, seed: int) -> ModelProto | None:
     """A copy of a graph with one damage; None where it has no place for it, or is not valid any more."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    del result.graph.value_info[:]
-    if not DAMAGES[kind](Graph(result, np.random.default_rng(seed))):
-        return None
-    try:
-        onnx.checker.check_model(result, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
-        return None
-    return result
+    for attempt in range(_ATTEMPTS):
+        result = onnx.ModelProto()
+        result.CopyFrom(model)
+        del result.graph.value_info[:]
+        if not DAMAGES[kind](Graph(result, np.random.default_rng((seed, attempt)))):
+            continue
+        try:
+            onnx.checker.check_model(result, full_check=True)
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
+            continue
+        return result
+    return None
 
 
 # ------------------------------------------------------------------- constants
@@ -36,9 +39,7 @@ def damaged(model: ModelProto, kind: str, seed: int) -> ModelProto | None:
 
 def _weight(change: _Change, rank: int | None = 4, keep: Callable[[tuple[int, ...]], bool] | None = None) -> Damage:
     def damage(graph: Graph) -> bool:
-        layers = [
-            node for node in graph.layers(rank) if keep is None or keep(tuple(graph.tensor(node.input[1]).dims))
-        ]
+        layers = [node for node in graph.layers(rank) if keep is None or keep(tuple(graph.tensor(node.input[1]).dims))]
         node = graph.pick(layers)
         return node is not None and graph.change(graph.tensor(node.input[1]), change)
 
@@ -160,7 +161,8 @@ def _pair(which: int, place: int, change: _Change) -> Damage:
         if pair is None:
             return False
         chosen = pair if which == 2 else (pair[which],)
-        return all([graph.change(graph.own(node, place), change) for node in chosen])
+        changed = [graph.change(graph.own(node, place), change) for node in chosen]
+        return all(changed)
 
     return damage
 
@@ -210,7 +212,11 @@ def _gate_cut(graph: Graph) -> bool:
     for node in graph.nodes("Mul"):
         for place, name in enumerate(node.input):
             maker = graph.makers.get(name)
-            if graph.reads_its_input(node) and maker is not None and maker.op_type in ("Sigmoid", "HardSigmoid", "Clip"):
+            if (
+                graph.reads_its_input(node)
+                and maker is not None
+                and maker.op_type in ("Sigmoid", "HardSigmoid", "Clip")
+            ):
                 other = node.input[1 - place]
                 if other != maker.input[0]:
                     gates.append((node, other))
@@ -351,7 +357,6 @@ DAMAGES: dict[str, Damage] = {
     "concatenation reversed": _concat_reversed,
     "Softmax over another axis": _axis("Softmax"),
     "LayerNorm's epsilon": _epsilon,
-    "Resize to nearest": _attribute("Resize", "mode", b"nearest"),
     "int8: scale doubled": _pair(2, 1, lambda values: 2 * values),
     "int8: scale halved": _pair(2, 1, lambda values: values / 2),
     "int8: scale doubled after": _pair(1, 1, lambda values: 2 * values),

@@ -34,7 +34,7 @@ def verify(
         opt(
             "--images",
             metavar="DIR|FILE...",
-            help="pictures to compare on (default: photographs that installed packages ship)",
+            help="pictures to compare on (default: photographs that installed packages ship; at int8, the calibration's)",
         ),
     ] = None,
     polygraphy: Annotated[bool, opt("--polygraphy", help=_POLYGRAPHY_HELP)] = False,

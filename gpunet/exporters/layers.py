@@ -6,7 +6,7 @@ float32 graph holds there, and what it makes of it is compared. Three things are
 
     constants    weights and biases: each may be off by as much as the precision rounds it
     activations  what a Q/DQ pair leaves of a tensor: not much less than integers of that kind could
-    operators    everything else, with constants and inputs rounded on both sides alike: nothing but float rounding is left
+    operators    everything else: constants and inputs are rounded on both sides alike, so that float rounding is left
 
     r, c    values of a tensor, of the reference and of the candidate, over all images and places of one channel
     size    root mean square of r; a channel's is at least a tenth of the tensor's
@@ -38,7 +38,7 @@ OPERATOR_ERRORS = {"fp32": 5e-4, "fp16": 2e-3, "int8": 5e-4}
 _HALF_UNIT, _HALF_LEAST = 2.0**-11, 2.0**-24  # of float16: rounding of a number, and its smallest one
 _WEIGHT_STEPS = 1 / 120  # a 7-bit weight is off by 1/128 of its channel's largest at most
 _SAMPLES = 8192  # of a tensor, an image
-_MOST_SHIFT, _MOST_COARSE = 0.25, 0.1
+_MOST_SHIFT, _MOST_COARSE = 0.5, 0.02
 _CHUNK_BYTES = 2**28
 _SHOWN = 3
 
@@ -128,7 +128,7 @@ def compare_layers(
 
 
 def _said(name: str, error: float, own: OnnxPieces) -> str:
-    what = "is of another shape" if error == np.inf else f"differs by {error:.2g} of its size"
+    what = "is of another shape, or not finite" if error == np.inf else f"differs by {error:.2g} of its size"
     return f"{own.operator(name)} {name} {what}"
 
 
@@ -231,6 +231,7 @@ class _Tally:
     broken: bool = False
 
     def add(self, wanted: np.ndarray, found: np.ndarray) -> None:
+        wanted, found = np.atleast_1d(wanted), np.atleast_1d(found)
         if wanted.shape != found.shape or not np.isfinite(found).all():
             self.broken = True
             return

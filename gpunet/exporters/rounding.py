@@ -93,7 +93,9 @@ class Constants:
         step = scale.values.reshape(shape) if per_channel else scale.values
         zero = zero.reshape(shape) if per_channel and zero.size > 1 else zero
         kind = "int32" if integers.data_type == TensorProto.INT32 else "int8"
-        return Constant(((values.astype(np.float32) - zero) * step).astype(np.float32), kind, step, axis % max(1, values.ndim))
+        return Constant(
+            ((values.astype(np.float32) - zero) * step).astype(np.float32), kind, step, axis % max(1, values.ndim)
+        )
 
     def zero_point(self, node: NodeProto) -> np.ndarray:
         """Of a QuantizeLinear or DequantizeLinear."""

@@ -1,7 +1,7 @@
 """A network's ONNX graph at the precision asked for, compared with PyTorch: what every format is made of.
 
-Two comparisons make the proof: of the float32 graph with PyTorch, as closely as float32 allows; and at another precision
-of the graph with that one, inside and at its end. Either would be blind alone.
+Two comparisons make the proof: of the float32 graph with PyTorch, as closely as float32 allows; and at another
+precision of the graph with that one, inside and at its end. Either would be blind alone.
 """
 
 from __future__ import annotations

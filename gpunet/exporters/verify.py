@@ -83,8 +83,8 @@ class Verification:
         scale, signal: of the reference's logits; see the module.
         cosine: the least of the images.
         top1_agreement: share of the images, 0 to 1; None where there is one output only.
-        arithmetic: 'float32' or 'half': what a candidate in fp16 was computed in here; '' for other precisions, or where
-            the runtime does not say.
+        arithmetic: 'float32' or 'half': what a candidate in fp16 was computed in here; '' for other precisions, or
+            where the runtime does not say.
         layers: what was found inside; None where only the ends were compared.
         reason: why it failed, or was not verified.
     """

@@ -44,11 +44,13 @@ class CalibrationImages:
         source: where they are from, in words.
         labels: class of each image, in the model's numbering; None where that is not known.
         loaders: one call an image: `C x H x W` float32.
+        folder: that they lie in, as it was given; '' where they are from elsewhere.
     """
 
     source: str
     labels: np.ndarray | None
     loaders: tuple[Callable[[], np.ndarray], ...]
+    folder: str = ""
 
     def __len__(self) -> int:
         return len(self.loaders)
@@ -172,7 +174,7 @@ def _from_folder(
     loaders = tuple(partial(_prepared_file, Path(found.samples[place][0]), prepare) for place in kept)
     unread = f", {len(bad)} more unreadable" if bad else ""
     return CalibrationImages(
-        f"{len(loaders)} of the {len(found.samples)} pictures in {folder}{unread}", labels, loaders
+        f"{len(loaders)} of the {len(found.samples)} pictures in {folder}{unread}", labels, loaders, str(folder)
     )
 
 
