@@ -111,6 +111,7 @@ def verified_graph(
             runtime.load(proto, precision=precision),
             verified_on,
             batch_sizes=batch.ends,
+            precision=precision,
             layers=insides(float32, proto, proto, "onnxruntime", precision, verified_on, batch),
         )
         if not sound.passed:

@@ -28,7 +28,6 @@ import numpy as np
 from gpunet.errors import InvalidArgumentError, VerificationError
 from gpunet.exporters.images import ImageSet
 from gpunet.runtime import Session
-from gpunet.runtime.onnxruntime.arithmetic import computes_half
 
 if TYPE_CHECKING:
     from gpunet.exporters.layers import LayerComparison
@@ -62,7 +61,7 @@ class Tolerance:
 TOLERANCES = {
     "fp32": Tolerance(relative=1e-4, of_signal=2e-3, cosine=0.9999),
     "fp16": Tolerance(relative=5e-3, of_signal=0.05, rounding=2e-3, cosine=0.9999),
-    "int8": Tolerance(relative=0.35, of_signal=3.0, rounding=2e-2, cosine=0.95),
+    "int8": Tolerance(relative=0.35, of_signal=3.0, rounding=0.1, cosine=0.95),
 }
 
 
@@ -83,8 +82,7 @@ class Verification:
         scale, signal: of the reference's logits; see the module.
         cosine: the least of the images.
         top1_agreement: share of the images, 0 to 1; None where there is one output only.
-        arithmetic: 'float32' or 'half': what a candidate in fp16 was computed in here; '' for other precisions, or
-            where the runtime does not say.
+        arithmetic: 'float32' or 'half': what a candidate in fp16 was computed in here; '' for other precisions.
         layers: what was found inside; None where only the ends were compared.
         reason: why it failed, or was not verified.
     """
@@ -186,7 +184,7 @@ def compare(
     wanted = np.concatenate([wanted[np.arange(len(rows)) % len(images)] for rows in found])
     compared = Verification(
         VERIFIED, _name(reference), _name(candidate), precision, str(images), tuple(sizes),
-        arithmetic=_arithmetic(candidate) if precision == "fp16" else "",
+        arithmetic={"fp32": "float32", "fp16": "half"}.get(candidate.precision, "") if precision == "fp16" else "",
     )  # fmt: skip
     result = _judge(compared, wanted, np.concatenate(found), tolerance)
     if result.max_abs_difference is None:
@@ -205,13 +203,6 @@ def _with_layers(result: Verification, layers: LayerComparison) -> Verification:
     return replace(
         result, outcome=result.outcome if layers.passed else FAILED, layers=layers, reason="; ".join(reasons)
     )
-
-
-def _arithmetic(session: Session) -> str:
-    if session.runtime == "onnxruntime":
-        return "half" if session.device == "cpu" and computes_half() else "float32"
-    said = {"f32": "float32", "f16": "half"}
-    return said.get(str(session.conditions.get("arithmetic")), "")
 
 
 def _name(session: Session) -> str:

@@ -55,7 +55,7 @@ def verify_graph(
         layers = insides(reference, candidate, candidate, runtime, precision, images, batch)
     return compare(
         runtimes.get("onnxruntime").load(reference),
-        runtimes.get(runtime).load(candidate),
+        runtimes.get(runtime).load(candidate, precision=precision if runtime == "onnxruntime" else "fp32"),
         images,
         batch_sizes=None if batch is None else batch.ends,
         precision=precision,
