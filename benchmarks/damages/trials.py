@@ -1,7 +1,6 @@
 """Networks, healthy and damaged: what their proofs say, and which class comes first on pictures.
 
-An untrained network is given the BatchNorm statistics of pictures, and logits that are 0 in their mean over them: which
-class is first then depends on the picture, as in a trained one.
+An untrained network is given the BatchNorm statistics of pictures: which class is first then depends on the picture.
 """
 
 from __future__ import annotations
@@ -93,10 +92,6 @@ def subject(name: str, pictures: int, input_px: int | None = None) -> Subject:
     shape = image_shape(model, input_px)
     crops = precisions.crops(model, shape, pictures)
     precisions.settle(model, crops)
-    with torch.inference_mode():
-        mean = torch.stack([model(torch.from_numpy(image)[None])[0] for image in crops]).mean(0)
-        for classifier in [part for part in model.modules() if getattr(part, "out_features", 0) == len(mean)]:
-            classifier.bias -= mean  # LeViT has two, and takes their mean
     float32 = onnx_from_network(model, batch_size=(1, BATCH, BATCH), input_px=input_px)
     calibration = calibration_images(model, shape, np.stack(list(crops)[::2]))
     return Subject(name, float32, calibration, np.stack(list(crops)))

@@ -204,11 +204,11 @@ class _Noise:
         return self.pair.rounded(values)
 
     def figures(self) -> tuple[float, float]:
-        """In steps of integers that just reach over the values: the mean error, and the share of errors beyond 0.8."""
+        """In steps of integers that just reach over the values: the mean error, and the share of errors beyond 1.25."""
         step = max(self.pair.step_of(self.low, self.high), SMALLEST_SCALE)
         values = np.concatenate(self.samples)
         off = (self.pair.rounded(values) - values) / step
-        return float(abs(off.mean())), float(np.mean(np.abs(off) > 0.8))
+        return float(abs(off.mean())), float(np.mean(np.abs(off) > 1.25))
 
     def fault(self) -> str:
         """Why this is more than integers of that kind must take; '' where it is not."""
