@@ -40,6 +40,11 @@ class Graph:
                 found.append(node)
         return found
 
+    def dims(self, node: NodeProto) -> tuple[int, ...]:
+        """The shape of a layer's weight."""
+        weight = self.tensor(node.input[1])
+        return () if weight is None else tuple(weight.dims)
+
     def nodes(self, *operators: str) -> list[NodeProto]:
         """All nodes of these operators."""
         return [node for node in self.graph.node if node.op_type in operators]
@@ -80,7 +85,7 @@ class Graph:
         self.graph.node.remove(node)
         return True
 
-    def insert(self, source: str, operator: str, inputs: list[str], place: int, **attributes: object) -> bool:
+    def insert(self, source: str, operator: str, inputs: list[str], place: int, **attributes: Any) -> bool:
         """Let all that reads `source` read what an operator makes of it and `inputs`."""
         made = f"{source}.damaged"
         for reader in self.graph.node:
@@ -90,7 +95,7 @@ class Graph:
         self.graph.node.insert(place, helper.make_node(operator, [source, *inputs], [made], **attributes))
         return True
 
-    def replace(self, node: NodeProto, operator: str, **attributes: object) -> bool:
+    def replace(self, node: NodeProto, operator: str, **attributes: Any) -> bool:
         """Put another operator in a node's place, of its first input."""
         made = helper.make_node(operator, [node.input[0]], list(node.output), node.name, **attributes)
         node.CopyFrom(made)

@@ -39,7 +39,7 @@ def damaged(model: ModelProto, kind: str, seed: int) -> ModelProto | None:
 
 def _weight(change: _Change, rank: int | None = 4, keep: Callable[[tuple[int, ...]], bool] | None = None) -> Damage:
     def damage(graph: Graph) -> bool:
-        layers = [node for node in graph.layers(rank) if keep is None or keep(tuple(graph.tensor(node.input[1]).dims))]
+        layers = [node for node in graph.layers(rank) if keep is None or keep(graph.dims(node))]
         node = graph.pick(layers)
         return node is not None and graph.change(graph.tensor(node.input[1]), change)
 
@@ -104,7 +104,7 @@ def _coarse(values: np.ndarray) -> np.ndarray:
 def _exchanged(graph: Graph) -> bool:
     by_shape: dict[tuple[int, ...], list[NodeProto]] = {}
     for node in graph.layers():
-        by_shape.setdefault((*graph.tensor(node.input[1]).dims,), []).append(node)
+        by_shape.setdefault(graph.dims(node), []).append(node)
     pair = graph.pick([nodes[:2] for nodes in by_shape.values() if len(nodes) > 1])
     if pair is None:
         return False
@@ -248,9 +248,7 @@ def _padding_moved(graph: Graph) -> bool:
 
 
 def _dilated(graph: Graph) -> bool:
-    node = graph.pick(
-        [node for node in graph.layers(4) if graph.tensor(node.input[1]).dims[2] == 3 and graph.attribute(node, "pads")]
-    )
+    node = graph.pick([node for node in graph.layers(4) if graph.dims(node)[2] == 3 and graph.attribute(node, "pads")])
     if node is None:
         return False
     pads = [each + 1 for each in graph.attribute(node, "pads")]

@@ -109,13 +109,13 @@ class Constants:
             before = self.makers.get(after.input[0]) if after.op_type == "DequantizeLinear" else None
             if before is None or before.op_type != "QuantizeLinear" or before.input[0] in found:
                 continue
-            scales = [self.get(each.input[1]) for each in (before, after)]
-            if any(each is None or each.values.size != 1 for each in scales):
+            scales = [each.values for node in (before, after) if (each := self.get(node.input[1])) is not None]
+            if [values.size for values in scales] != [1, 1]:
                 continue
             zero = self._tensors.get(before.input[2]) if len(before.input) > 2 else None
             found[before.input[0]] = QuantizedTensor(
-                scales[0].values.item(), int(self.zero_point(before).item()),
+                scales[0].item(), int(self.zero_point(before).item()),
                 _SPANS.get(TensorProto.UINT8 if zero is None else zero.data_type, (0, 255)),
-                scales[1].values.item(), int(self.zero_point(after).item()),
+                scales[1].item(), int(self.zero_point(after).item()),
             )  # fmt: skip
         return found

@@ -45,9 +45,11 @@ class OnnxPieces:
 
     def open(self, wanted: Sequence[str], given: Collection[str]) -> OnnxPiece:
         """See `gpunet.runtime.base.Pieces.open`."""
-        from onnx import NodeProto, helper
+        from onnx import helper
 
-        given, chosen, needs = set(given), {}, {}
+        given = set(given)
+        chosen: dict[int, NodeProto] = {}
+        needs: dict[str, None] = {}
         stack = [(name, True) for name in wanted]
         while stack:
             name, asked = stack.pop()
@@ -61,7 +63,7 @@ class OnnxPieces:
             stack += [(each, False) for each in node.input if each]
         nodes = []
         for node in sorted(chosen.values(), key=lambda each: self._places[id(each)]):
-            copied = NodeProto.FromString(node.SerializeToString())
+            copied = type(node).FromString(node.SerializeToString())
             for place, name in enumerate(copied.input):
                 if name in needs:
                     copied.input[place] = name + _GIVEN
@@ -80,13 +82,15 @@ class OnnxPieces:
 class OnnxPiece:
     """See `gpunet.runtime.base.Piece`."""
 
-    def __init__(self, loaded: Any, needs: Mapping[str, type], wanted: tuple[str, ...]) -> None:
+    def __init__(self, loaded: Any, needs: Mapping[str, Any], wanted: tuple[str, ...]) -> None:
         self._loaded, self._kinds, self._wanted = loaded, needs, wanted
         self.needs = tuple(needs)
 
     def run(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `gpunet.runtime.base.Piece.run`."""
-        feeds = {name + _GIVEN: given[name].astype(kind, copy=False) for name, kind in self._kinds.items()}
+        feeds: dict[str, np.ndarray] = {
+            name + _GIVEN: given[name].astype(kind, copy=False) for name, kind in self._kinds.items()
+        }
         found = self._loaded.run(list(self._wanted), feeds)
         return {name: np.asarray(each, np.float32) for name, each in zip(self._wanted, found, strict=True)}
 

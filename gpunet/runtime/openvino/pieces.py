@@ -63,13 +63,15 @@ class OpenVINOPieces:
 class OpenVINOPiece:
     """See `gpunet.runtime.base.Piece`."""
 
-    def __init__(self, compiled: Any, needs: Mapping[str, type], wanted: tuple[str, ...]) -> None:
+    def __init__(self, compiled: Any, needs: Mapping[str, Any], wanted: tuple[str, ...]) -> None:
         self._request, self._kinds, self._wanted = compiled.create_infer_request(), needs, wanted
         self.needs = tuple(needs)
 
     def run(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `gpunet.runtime.base.Piece.run`."""
-        feeds = {place: given[name].astype(kind, copy=False) for place, (name, kind) in enumerate(self._kinds.items())}
+        feeds: dict[int, np.ndarray] = {
+            place: given[name].astype(kind, copy=False) for place, (name, kind) in enumerate(self._kinds.items())
+        }
         self._request.infer(feeds, share_inputs=False)
         return {
             name: np.array(self._request.get_output_tensor(place).data, np.float32)
@@ -80,7 +82,8 @@ class OpenVINOPiece:
 def _reached(results: Sequence[Any], fed: Mapping[str, str]) -> list[str]:
     """The names of the parameters that results are computed from."""
     seen: set[str] = set()
-    stack, needs = list(results), {}
+    stack = list(results)
+    needs: dict[str, None] = {}
     while stack:
         node = stack.pop()
         name = node.get_friendly_name()
