@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
 LAYERS = ("Conv", "Gemm", "MatMul")
+Damage = Callable[["Graph"], bool]  # in place; False where the graph has no place for it
 
 
 class Graph:

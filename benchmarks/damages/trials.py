@@ -5,6 +5,7 @@ An untrained network is given the BatchNorm statistics of pictures: which class 
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -108,9 +109,7 @@ def _network(name: str) -> Any:
 def _digits(pictures: int) -> Subject:
     if str(_TESTS) not in sys.path:
         sys.path.append(str(_TESTS))
-    from helpers.trained_digits import trained
-
-    network, images, _ = trained()
+    network, images, _ = importlib.import_module("helpers.trained_digits").trained()
     float32 = onnx_from_network(network, batch_size=(1, BATCH, BATCH))
     calibration = calibration_images(network, images.shape[1:], images[:128])
     return Subject(DIGITS, float32, calibration, images[128 : 128 + pictures])

@@ -19,7 +19,7 @@ from gpunet.exporters.int8.quantize import int8_from_float
 from gpunet.exporters.layers import OPERATOR_ERRORS, compare_layers, with_constants_of
 from gpunet.exporters.onnx import onnx_from_network
 from gpunet.runtime.onnxruntime.pieces import OnnxPieces
-from gpunet.runtime.openvino.pieces import OpenVINOPieces
+from gpunet.runtime.openvino.runtime import OpenVINO
 
 from .conftest import make_model
 
@@ -45,7 +45,7 @@ def precision_of(kind: str) -> str:
     return kind if kind.startswith("fp") else "int8"
 
 
-@pytest.mark.parametrize("pieces", [OnnxPieces, OpenVINOPieces])
+@pytest.mark.parametrize("pieces", [OnnxPieces, OpenVINO().pieces])
 @pytest.mark.parametrize("kind", ["fp32", "fp16", "tensorrt", "onnxruntime"])
 def test_what_is_sound_passes_with_room(graphs, images, kind, pieces) -> None:
     found = compare_layers(graphs["fp32"], graphs[kind], pieces(graphs[kind]), images, precision_of(kind))
@@ -110,7 +110,7 @@ def test_what_is_not_finite_or_of_another_shape_is_a_fault(graphs, images) -> No
 def test_few_tensors_are_held_at_a_time(graphs, images, monkeypatch) -> None:
     whole = compare_layers(graphs["fp32"], graphs["tensorrt"], OnnxPieces(graphs["tensorrt"]), images, "int8", 3)
     monkeypatch.setattr(layers, "_CHUNK_BYTES", 1_500_000)
-    for pieces in (OnnxPieces, OpenVINOPieces):
+    for pieces in (OnnxPieces, OpenVINO().pieces):
         found = compare_layers(graphs["fp32"], graphs["tensorrt"], pieces(graphs["tensorrt"]), images, "int8", 3)
         assert found.passed
         assert found.compared == whole.compared

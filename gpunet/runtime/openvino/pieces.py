@@ -9,7 +9,6 @@ import numpy as np
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.runtime.base import onnx_source
-from gpunet.runtime.openvino.runtime import core
 
 _FLOATS = {"f32": np.float32, "f16": np.float16}
 _SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
@@ -18,9 +17,10 @@ _SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "
 class OpenVINOPieces:
     """See `gpunet.runtime.base.Pieces`: of an IR, or of ONNX as OpenVINO reads it; in float32 arithmetic."""
 
-    def __init__(self, source: Any) -> None:
+    def __init__(self, core: Any, source: Any) -> None:
+        self._core = core
         self._source = onnx_source("openvino", source)
-        network = core().read_model(self._source)
+        network = self._core.read_model(self._source)
         self.source: str = min(network.inputs[0].get_names())
         names = [self.source]
         for node in network.get_ordered_ops():
@@ -38,7 +38,7 @@ class OpenVINOPieces:
         import openvino as ov
         from openvino import opset13
 
-        network = core().read_model(self._source)
+        network = self._core.read_model(self._source)
         ports = {name: port for node in network.get_ops() for port in node.outputs() for name in port.get_names()}
         fed = {}
         for name in given:
@@ -51,7 +51,7 @@ class OpenVINOPieces:
         needs = _reached(results, {fed[name].get_friendly_name(): name for name in fed})
         part = ov.Model(results, [fed[name] for name in needs], "piece")
         try:
-            compiled = core().compile_model(part, "CPU", _SETTINGS)
+            compiled = self._core.compile_model(part, "CPU", _SETTINGS)
         except RuntimeError as error:
             raise InvalidArgumentError(
                 f"OpenVINO cannot load a part of this network: {' '.join(str(error).split())}"

@@ -93,7 +93,7 @@ class OpenVINO:
         """The network in parts: see `gpunet.runtime.base.Pieces`. Takes what `load` takes."""
         from gpunet.runtime.openvino.pieces import OpenVINOPieces
 
-        return OpenVINOPieces(source)
+        return OpenVINOPieces(core(), source)
 
 
 def _compiled(shared: Any, read: Any, settings: dict[str, Any]) -> Any:
