@@ -46,6 +46,13 @@ class Graph:
         weight = self.tensor(node.input[1])
         return () if weight is None else tuple(weight.dims)
 
+    def maker(self, name: str) -> NodeProto | None:
+        """The node that computes a tensor, before its Q/DQ pair."""
+        node = self.makers.get(name)
+        while node is not None and node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            node = self.makers.get(node.input[0])
+        return node
+
     def nodes(self, *operators: str) -> list[NodeProto]:
         """All nodes of these operators."""
         return [node for node in self.graph.node if node.op_type in operators]

@@ -33,7 +33,7 @@ def gate_cut(graph: Graph) -> bool:
     gates = []
     for node in graph.nodes("Mul"):
         for place, name in enumerate(node.input):
-            maker = graph.makers.get(name)
+            maker = graph.maker(name)
             if (
                 graph.reads_its_input(node)
                 and maker is not None
