@@ -38,7 +38,7 @@ OPERATOR_ERRORS = {"fp32": 5e-4, "fp16": 2e-3, "int8": 5e-4}
 _HALF_UNIT, _HALF_LEAST = 2.0**-11, 2.0**-24  # of float16: rounding of a number, and its smallest one
 _WEIGHT_STEPS = 1 / 120  # a 7-bit weight is off by 1/128 of its channel's largest at most
 _SAMPLES = 8192  # of a tensor, an image
-_MOST_SHIFT, _MOST_COARSE = 0.5, 0.02
+_MOST_SHIFT, _MOST_CLIPPED = 0.5, 0.02
 _CHUNK_BYTES = 2**28
 _SHOWN = 3
 
@@ -204,18 +204,19 @@ class _Noise:
         return self.pair.rounded(values)
 
     def figures(self) -> tuple[float, float]:
-        """In steps of integers that just reach over the values: the mean error, and the share of errors beyond 1.25."""
+        """The mean error, in steps of integers that just span the values; and the share clipped by 1.25 of them."""
         step = max(self.pair.step_of(self.low, self.high), SMALLEST_SCALE)
         values = np.concatenate(self.samples)
-        off = (self.pair.rounded(values) - values) / step
-        return float(abs(off.mean())), float(np.mean(np.abs(off) > 1.25))
+        off = np.abs(self.pair.rounded(values) - values)
+        clipped = (off > 0.51 * max(self.pair.scale, self.pair.scale_after)) & (off > 1.25 * step)
+        return float(abs((self.pair.rounded(values) - values).mean()) / step), float(clipped.mean())
 
     def fault(self) -> str:
         """Why this is more than integers of that kind must take; '' where it is not."""
-        shift, coarse = self.figures()
+        shift, clipped = self.figures()
         if shift > _MOST_SHIFT:
             return f"it is shifted by {shift:.2g} steps"
-        return f"{100 * coarse:.0f} % of it are rounded coarsely or clipped" if coarse > _MOST_COARSE else ""
+        return f"{100 * clipped:.0f} % of it are clipped" if clipped > _MOST_CLIPPED else ""
 
 
 # ------------------------------------------------------------------ operators

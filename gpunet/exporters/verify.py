@@ -60,8 +60,8 @@ class Tolerance:
 # first is chance.
 TOLERANCES = {
     "fp32": Tolerance(relative=1e-4, of_signal=2e-3, cosine=0.9999),
-    "fp16": Tolerance(relative=5e-3, of_signal=0.05, rounding=2e-3, cosine=0.9999),
-    "int8": Tolerance(relative=0.35, of_signal=3.0, rounding=0.1, cosine=0.95),
+    "fp16": Tolerance(relative=5e-3, of_signal=0.05, rounding=2e-3, cosine=0.999),
+    "int8": Tolerance(relative=0.5, of_signal=6.0, rounding=0.1, cosine=0.9),
 }
 
 

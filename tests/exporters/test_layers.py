@@ -78,7 +78,7 @@ def test_a_fault_is_named(graphs, images, kind, damage, said) -> None:
 
 @pytest.mark.parametrize(
     ("damage", "said"),
-    [("int8: zero point off by one", "steps"), ("int8: scale doubled after", "rounded coarsely or clipped")],
+    [("int8: zero point off by one", "steps"), ("int8: scale halved", "are clipped")],
 )
 def test_integers_that_keep_too_little_are_named(graphs, images, damage, said) -> None:
     wrong = damaged(graphs["onnxruntime"], damage, 1)
