@@ -24,7 +24,7 @@ FLOORS: dict[str, int] = {
 }  # fmt: skip
 # Within the search, from the ground up: an optimiser knows vectors and values alone.
 SEARCH = ("optimize", "spaces", "tiers", "storage", "study", "work")
-SCRIPTS = ("search_benchmark", "optimizer_benchmark", "side_by_side")  # packages of benchmarks/
+SCRIPTS = ("search_benchmark", "optimizer_benchmark", "side_by_side", "damages")  # packages of benchmarks/
 MOST_MODULES, MOST_LINES = 20, 350
 SOURCES = sorted(path for folder in ("gpunet", "tools", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 

@@ -40,7 +40,9 @@ _INT8_LAYOUT_HELP = (
     "for int8 in an ONNX file: the runtime that is to run it (default: tensorrt, what a GPU takes; ONNX Runtime "
     "on a processor is slow with it)"
 )
-_IMAGES_HELP = "pictures to compare on (default: photographs that installed packages ship)"
+_IMAGES_HELP = (
+    "pictures to compare on (default: photographs that installed packages ship; at int8, those of --calibration)"
+)
 _COMPUTE_CAPABILITY_HELP = "GPUs to build for, e.g. 8.6 12.0 (--trt-rtx only; default: all from 8.0 on)"
 _WORKSPACE_GIB_HELP = "most memory for a kernel beside its tensors (default: 10)"
 _OPTIMIZATION_LEVEL_HELP = "0 builds fastest, 5 runs fastest (default: 3)"

@@ -34,7 +34,8 @@ def verify(
         opt(
             "--images",
             metavar="DIR|FILE...",
-            help="pictures to compare on (default: photographs that installed packages ship)",
+            help="pictures to compare on (default: photographs that installed packages ship; at int8, those that it "
+            "was calibrated on)",
         ),
     ] = None,
     polygraphy: Annotated[bool, opt("--polygraphy", help=_POLYGRAPHY_HELP)] = False,

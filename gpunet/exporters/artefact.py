@@ -21,7 +21,8 @@ from gpunet.exporters.metadata import CLASSES, PREPROCESSING
 from gpunet.exporters.request import check_suffix
 from gpunet.exporters.second_opinion import polygraphy_line
 from gpunet.exporters.usage import deployment_facts
-from gpunet.exporters.verify import TOLERANCES, Verification, compare, not_verified
+from gpunet.exporters.verify import Verification, compare, not_verified
+from gpunet.exporters.verify_graph import insides
 from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.formats import Format, WriteRequest, Written
 from gpunet.runtime.sidecar import Sidecar, now_utc, read_sidecar, sidecar_path, write_sidecar
@@ -84,7 +85,7 @@ def export_graph(
         options: how an engine is built: gpunet.runtime.trt.options.BuildOptions.
         cache: keep an engine that is what this build would give.
         keep: keep a file that fails the comparison; its sidecar says so.
-        about: more fields of the sidecar: model, spec_sha256, command, builder_flags.
+        about: more fields of the sidecar: model, spec_sha256, command, builder_flags; and the graph's Verification.
         report: what was done to the graph before, for the sidecar.
         on_progress: called at every step of a builder.
 
@@ -160,11 +161,12 @@ def _proof(
         )  # fmt: skip
     except RuntimeUnavailableError as error:
         return not_compared(f"{error.message.rstrip('.')}; its ONNX graph was compared")
-    compared = compare(
-        known.load(model if reference is None else reference), candidate, images,
-        batch_sizes=None if batch is None else batch.ends, tolerance=TOLERANCES[precision],
+    sound = model if reference is None else reference
+    runs = "onnxruntime" if chosen.any_runtime else runtime
+    return compare(
+        known.load(sound), candidate, images, batch_sizes=None if batch is None else batch.ends, precision=precision,
+        layers=insides(sound, model, model if chosen.any_runtime else path, runs, precision, images, batch),
     )  # fmt: skip
-    return dataclasses.replace(compared, precision=precision)
 
 
 def _sidecar(
@@ -179,6 +181,9 @@ def _sidecar(
     about: Mapping[str, Any],
     report: Mapping[str, Any] | None,
 ) -> Sidecar:
+    proved, graph = compared.to_dict(), about.get("graph")
+    if graph is not None and graph is not compared:  # of an ONNX file the graph's proof is its own
+        proved["graph"] = graph.to_dict()
     properties = {each.key: each.value for each in model.metadata_props}
     hashed = chosen.hashed(path)
     sizes = written.batch or (BatchProfile.parse(1) if batch is None else batch).sizes
@@ -194,11 +199,11 @@ def _sidecar(
         batch=sizes,
         runtime=runtime, runtime_version=written.runtime_version, gpu=written.gpu,
         compute_capabilities=written.compute_capabilities, os=platform.system(), machine=platform.machine(),
-        verification={**compared.to_dict(), **about.get("verification", {})}, report=said or None,
+        verification=proved, report=said or None,
         other_files_sha256={each.suffix: sha256_of(each) for each in chosen.files(path) if each != hashed},
         preprocessing=json.loads(properties.get(PREPROCESSING, "null")),
         classes=tuple(json.loads(properties.get(CLASSES, "[]"))), **facts,
         gpunet_version=importlib.metadata.version("gpunet"), created=now_utc(),
-        **{key: value for key, value in about.items() if key not in ("builder_flags", "verification")},
+        **{key: value for key, value in about.items() if key not in ("builder_flags", "graph")},
         builder_flags=flags,
     )  # fmt: skip

@@ -181,7 +181,7 @@ def deploy(
             "spec_sha256": None if spec is None else spec.sha256,
             "builder_flags": flags,
             "command": tuple(command),
-            "verification": {"graph": graph.verification.to_dict()},
+            "graph": graph.verification,
         },
         report=None if quantized is None else {"quantization": quantized.to_dict()},
         on_progress=on_progress,

@@ -1,8 +1,13 @@
-"""A network's ONNX graph at the precision asked for, compared with PyTorch: what every format is made of."""
+"""A network's ONNX graph at the precision asked for, compared with PyTorch: what every format is made of.
+
+Two comparisons make the proof: of the float32 graph with PyTorch, as closely as float32 allows; and at another
+precision of the graph with that one, inside and at its end. Either would be blind alone.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,8 +17,8 @@ from gpunet.exporters.graph.half import check_half_range, half_from_float
 from gpunet.exporters.graph.types import check_precision
 from gpunet.exporters.images import Images, ImageSet, image_set
 from gpunet.exporters.onnx import check_graph, image_shape, onnx_from_network
-from gpunet.exporters.verify import TOLERANCES, Verification, compare
-from gpunet.exporters.verify_graph import pictures_of
+from gpunet.exporters.verify import FAILED, Verification, compare
+from gpunet.exporters.verify_graph import insides, pictures_of
 from gpunet.runtime.batch import BatchProfile
 
 if TYPE_CHECKING:
@@ -71,7 +76,7 @@ def verified_graph(
     Raises:
         See `gpunet.exporters.deployment.deploy`.
     """
-    from gpunet.exporters.graph.trace import detached_copy
+    from gpunet.exporters.graph.trace import detached_copy, in_float64
 
     shape = image_shape(model)
     verified_on = image_set(model, shape, images)
@@ -82,22 +87,36 @@ def verified_graph(
         check_half_range(float32, verified_on.arrays)
         proto = half_from_float(float32)
     elif precision == "int8":
-        from gpunet.exporters.int8.calibration import calibration_images
+        from gpunet.exporters.int8.calibration import calibration_images, some_of
         from gpunet.exporters.int8.quantize import int8_from_float
 
         chosen = calibration_images(model, shape, calibration)
-        verified_on = pictures_of(verified_on)  # integers cover the range of pictures, not that of noise
+        # Integers cover the range of the pictures that they were calibrated on: not that of noise, nor of other ones.
+        verified_on = pictures_of(verified_on) if images is not None or len(chosen) < 2 else some_of(chosen)
         proto, quantized = int8_from_float(float32, chosen, layout=layout, leave_out=leave_out)
     check_graph(proto)
     check_precision(proto, precision, left_float=() if quantized is None else quantized.float_layers)
+    network, runtime = runtimes.get("pytorch"), runtimes.get("onnxruntime")
     verification = compare(
-        runtimes.get("pytorch").load(detached_copy(model)),
-        runtimes.get("onnxruntime").load(proto, precision=precision),
+        network.load(detached_copy(model)),
+        runtime.load(float32),
         verified_on,
         batch_sizes=batch.ends,
-        tolerance=TOLERANCES[precision],
+        exact=functools.partial(in_float64, detached_copy(model)),
     )
-    verification = dataclasses.replace(verification, precision=precision)
+    if precision != "fp32":
+        sound = verification
+        verification = compare(
+            network.load(detached_copy(model)),
+            runtime.load(proto, precision=precision),
+            verified_on,
+            batch_sizes=batch.ends,
+            precision=precision,
+            layers=insides(float32, proto, proto, "onnxruntime", precision, verified_on, batch),
+        )
+        if not sound.passed:
+            reason = f"the float32 graph that it was made of {sound}"
+            verification = dataclasses.replace(verification, outcome=FAILED, reason=reason)
     if not keep:
         verification.require_passed()
     final = half_from_float(float32, io_fp16=True) if io_fp16 else proto

@@ -1,10 +1,10 @@
-"""A graph in any precision compared with the float32 one it was made of, or by two runtimes."""
+"""A graph in any precision compared with the float32 one it was made of, or by two runtimes: at its end, and inside."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +16,11 @@ from gpunet.exporters.verify import TOLERANCES, Verification, compare
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from gpunet.exporters.layers import LayerComparison
     from gpunet.runtime.batch import BatchProfile
 
 _RANDOM = "random image"
+_INSIDE = 4  # images that the insides are compared on
 
 
 def verify_graph(
@@ -32,7 +34,8 @@ def verify_graph(
 ) -> Verification:
     """Compare a graph with a reference that ONNX Runtime runs, by the tolerance of the candidate's precision.
 
-    Both are run in float32 arithmetic wherever the graph leaves it open: few processors compute in half.
+    Both are run in float32 arithmetic wherever the graph leaves it open: few processors compute in half. The insides of
+    a graph are compared too; a file's are not, since only its ONNX graph says how it rounds: see `insides`.
 
     Args:
         candidate: an ONNX graph, or the path of a file that the runtime reads.
@@ -47,14 +50,50 @@ def verify_graph(
         InvalidArgumentError: (a ValueError) no such precision.
     """
     checked_choice("precision", precision, TOLERANCES)
-    compared = compare(
+    layers = None
+    if not isinstance(candidate, Path) and not (candidate is reference and runtime == "onnxruntime"):
+        layers = insides(reference, candidate, candidate, runtime, precision, images, batch)
+    return compare(
         runtimes.get("onnxruntime").load(reference),
-        runtimes.get(runtime).load(candidate),
+        runtimes.get(runtime).load(candidate, precision=precision if runtime == "onnxruntime" else "fp32"),
         images,
         batch_sizes=None if batch is None else batch.ends,
-        tolerance=TOLERANCES[precision],
+        precision=precision,
+        layers=layers,
     )
-    return replace(compared, precision=precision)
+
+
+def insides(
+    reference: ModelProto,
+    model: ModelProto,
+    source: ModelProto | Path,
+    runtime: str,
+    precision: str,
+    images: ImageSet,
+    batch: BatchProfile | None = None,
+) -> Callable[[], LayerComparison] | None:
+    """What compares the insides of a network with a graph's, for `compare`; None where the runtime cannot be cut.
+
+    Args:
+        reference: the float32 graph.
+        model: the graph at its precision, as ONNX.
+        source: what the runtime runs: `model`, or a file made of it.
+        runtime, precision: of the candidate.
+        images: to compare on; four of them are.
+        batch: the batch sizes that it takes; None for the graph's own.
+    """
+    pieces: Any = getattr(runtimes.get(runtime), "pieces", None)
+    if pieces is None:
+        return None
+    places = np.unique(np.linspace(0, len(images) - 1, _INSIDE).round().astype(int))
+    least = batch.min if batch is not None else model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
+
+    def compared() -> LayerComparison:
+        from gpunet.exporters.layers import compare_layers
+
+        return compare_layers(reference, model, pieces(source), images.arrays[places], precision, least)
+
+    return compared
 
 
 def pictures_of(images: ImageSet) -> ImageSet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRECISIONS",
+    "Piece",
+    "Pieces",
     "Runtime",
     "Session",
     "check_images",
@@ -101,6 +103,44 @@ class Runtime(Protocol):
             RuntimeUnavailableError: (a RuntimeError) it cannot run here, or not at this precision.
             InvalidArgumentError: (a ValueError) source, precision or threads is not valid.
             MissingDependencyError: (an ImportError) its package is not installed.
+        """
+        ...
+
+
+class Piece(Protocol):
+    """A part of a network, made ready to run.
+
+    Attributes:
+        needs: the tensors that it computes from.
+    """
+
+    needs: tuple[str, ...]
+
+    def run(self, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The tensors wanted, as float32, from those needed; others may be among `given`."""
+        ...
+
+
+class Pieces(Protocol):
+    """A network that can be run in parts, in float32 arithmetic: `pieces(source)` of a runtime that can.
+
+    Attributes:
+        source: name of its input.
+        names: of its float tensors, in the order they are computed, the input first.
+    """
+
+    source: str
+    names: tuple[str, ...]
+
+    def open(self, wanted: Sequence[str], given: Collection[str]) -> Piece:
+        """The part that computes some tensors from others.
+
+        Args:
+            wanted: to compute; one that is given too is computed from the others.
+            given: where the network is cut: whatever reads one of these reads what `Piece.run` is given.
+
+        Raises:
+            InvalidArgumentError: (a ValueError) the runtime cannot load it.
         """
         ...
 

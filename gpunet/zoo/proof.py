@@ -6,7 +6,6 @@ that is not what was exported is not run.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,16 +22,17 @@ from gpunet.errors import (
     RuntimeUnavailableError,
     VerificationError,
 )
-from gpunet.exporters.images import Images, ImageSet, image_set
+from gpunet.exporters.images import Images
 from gpunet.exporters.metadata import FileFacts, facts_of_file
 from gpunet.exporters.second_opinion import SecondOpinion, check_second_opinion, second_opinion
-from gpunet.exporters.verify import FAILED, NOT_VERIFIED, TOLERANCES, VERIFIED, Verification, compare
-from gpunet.exporters.verify_graph import pictures_of
+from gpunet.exporters.verify import FAILED, NOT_VERIFIED, VERIFIED, Verification
 from gpunet.runtime.batch import BatchProfile
+from gpunet.runtime.onnx_precision import read_onnx
 from gpunet.runtime.sidecar import read_sidecar, sidecar_path
 from gpunet.zoo.catalog import Zoo
+from gpunet.zoo.compared_numbers import compare_numbers, images_for
 from gpunet.zoo.file_session import session_from_file
-from gpunet.zoo.reference import Reference, onnx_beside, reference_from_onnx, reference_from_pytorch
+from gpunet.zoo.reference import onnx_beside
 
 if TYPE_CHECKING:
     from gpunet.runtime import Session
@@ -156,8 +156,12 @@ def prove_file(
     if session is None:
         proofs.append(Proof(NUMBERS, NOT_VERIFIED, interface.said))
     else:
-        numbers, verification = _numbers(path, facts, session, precision, against, weights, images, zoo)
-        proofs.append(numbers)
+        compared = compare_numbers(
+            path, facts, session, precision, _sizes(session, facts), _outputs(session, facts), against=against,
+            weights=weights, images=images, zoo=zoo,
+        )  # fmt: skip
+        verification = compared.verification
+        proofs.append(Proof(NUMBERS, compared.outcome, compared.said))
     if second:
         reference = path if path.suffix.lower() == ".onnx" and against is None else against or onnx_beside(path, facts)
         if reference is None:
@@ -165,7 +169,7 @@ def prove_file(
                 f"Polygraphy compares {path} with the ONNX file that it was made of.", "Name it: --against FILE."
             )
         batch = facts.batch or BatchProfile.parse(1)
-        compared_on = _images(facts, _graph_shape(reference), images, precision)
+        compared_on = images_for(facts, _graph_shape(reference), images, precision)
         opinion = second_opinion(
             path, reference, compared_on, runtime=second, precision=precision, batch_sizes=batch.ends
         )
@@ -257,7 +261,6 @@ def _interface(path: Path, facts: FileFacts, runtime: str | None, threads: int |
 def _check_onnx(path: Path) -> bool:
     """Whether an ONNX file, which ONNX's checker finds valid, has half at input or output."""
     from gpunet.exporters.onnx import check_graph
-    from gpunet.runtime.onnx_precision import read_onnx
 
     model = read_onnx(path)
     check_graph(model)
@@ -295,42 +298,8 @@ def _sizes(session: Session, facts: FileFacts) -> tuple[int, int, int]:
     return int(sizes[0]), int(sizes[1]), int(sizes[2])
 
 
-def _numbers(
-    path: Path, facts: FileFacts, session: Session, precision: str, against: Path | None, weights: str | Path | None,
-    images: Images | None, zoo: Zoo,
-) -> tuple[Proof, Verification | None]:  # fmt: skip
-    sizes = _sizes(session, facts)
-    if against is not None:
-        reference: Reference | str = reference_from_onnx(against, facts)
-    else:
-        reference = reference_from_pytorch(facts, sizes[0], _outputs(session, facts), weights, zoo)
-        beside = onnx_beside(path, facts)
-        if isinstance(reference, str) and beside is not None:
-            reference = reference_from_onnx(beside, facts)
-    if isinstance(reference, str):
-        return Proof(NUMBERS, NOT_VERIFIED, reference), None
-    batch = facts.batch or BatchProfile.parse(session.input_shape[0] or 1)
-    try:
-        compared = compare(
-            reference.session, session, _images(facts, sizes, images, precision), batch_sizes=batch.ends,
-            tolerance=TOLERANCES[precision], exact=reference.exact,
-        )  # fmt: skip
-    except VerificationError as error:
-        return Proof(NUMBERS, FAILED, error.message.rstrip(".")), None
-    compared = dataclasses.replace(compared, precision=precision)
-    said = str(compared).partition(": ")[2]
-    return Proof(NUMBERS, compared.outcome, f"{said} ({reference.said})"), compared
-
-
 def _graph_shape(path: Path) -> tuple[int, int, int]:
-    from gpunet.runtime.onnx_precision import read_onnx
-
     sizes = [size.dim_value for size in read_onnx(path).graph.input[0].type.tensor_type.shape.dim]
     if len(sizes) != 4 or not all(sizes[1:]):
         raise InvalidArgumentError(f"{path} does not say the size of its images.", "Export it by gpunet-export.")
     return sizes[1], sizes[2], sizes[3]
-
-
-def _images(facts: FileFacts, shape: tuple[int, int, int], images: Images | None, precision: str) -> ImageSet:
-    chosen = image_set(dict(facts.preprocessing or {}), shape, images)
-    return pictures_of(chosen) if precision == "int8" else chosen  # integers cover the range of pictures, not of noise

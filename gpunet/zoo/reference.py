@@ -13,11 +13,16 @@ import numpy as np
 from gpunet import runtime as runtimes
 from gpunet.core.files import sha256_of
 from gpunet.errors import InvalidArgumentError, UnknownModelError
+from gpunet.exporters.graph.opset import DEFAULT_OPSET
 from gpunet.exporters.metadata import FileFacts, weights_sha256
+from gpunet.exporters.onnx import onnx_from_network
 from gpunet.model.origin import UNTRAINED
+from gpunet.runtime.batch import BatchProfile
+from gpunet.runtime.onnx_precision import read_onnx
 from gpunet.zoo.catalog import Zoo, entry_named
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from torch import nn
 
     from gpunet.runtime import Session
@@ -25,10 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a file is compared with."""
+    """What a file is compared with, and its ONNX graph, which the insides are compared with."""
 
     session: Session
     said: str
+    graph: Callable[[], ModelProto]
     exact: Callable[[np.ndarray], np.ndarray] | None = None
 
 
@@ -38,7 +44,7 @@ def reference_from_onnx(path: Path, facts: FileFacts) -> Reference:
     same = known == sha256_of(path)
     said = "the ONNX that it was made of" if same else "not the very ONNX that it was made of" if known else "as named"
     session = runtimes.get("onnxruntime").load(path, precision=runtimes.format_of(path)[0][1].precision_of(path))
-    return Reference(session, f"{path}: {said}")
+    return Reference(session, f"{path}: {said}", functools.partial(read_onnx, path))
 
 
 def onnx_beside(path: Path, facts: FileFacts) -> Path | None:
@@ -50,9 +56,18 @@ def onnx_beside(path: Path, facts: FileFacts) -> Path | None:
 
 
 def reference_from_pytorch(
-    facts: FileFacts, channels: int, classes: int, weights: str | Path | None, zoo: Zoo
-) -> Reference | str:
-    """The network in PyTorch, with the weights that the file was made of; else why it cannot be had."""
+    facts: FileFacts, channels: int, classes: int, weights: str | Path | None, zoo: Zoo, batch: BatchProfile,
+    opset: int = DEFAULT_OPSET,
+) -> Reference | str:  # fmt: skip
+    """The network in PyTorch, with the weights that the file was made of; else why it cannot be had.
+
+    Args:
+        facts: of the file.
+        channels, classes: of its input and output.
+        weights: a file of weights; None for those in the cache.
+        zoo: folders of one's own entries.
+        batch, opset: of the ONNX graph.
+    """
     from gpunet.exporters.graph.trace import detached_copy, in_float64
 
     found = _network(facts, channels, classes, weights, zoo)
@@ -68,7 +83,8 @@ def reference_from_pytorch(
         source = f"{source}, not the weights that it was made of"
     twin = detached_copy(model)
     session = runtimes.get("pytorch").load(twin)
-    return Reference(session, f"PyTorch with {source}", functools.partial(in_float64, twin))
+    graph = functools.partial(onnx_from_network, model, batch_size=batch.sizes, opset=opset)
+    return Reference(session, f"PyTorch with {source}", graph, functools.partial(in_float64, detached_copy(model)))
 
 
 def _network(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from helpers.trained_digits import trained
 from PIL import Image
 
 import gpunet
@@ -15,6 +17,7 @@ from gpunet.core.gpu import find_gpu
 from gpunet.errors import RuntimeUnavailableError, VerificationError
 from gpunet.exporters.deployment import deploy
 from gpunet.exporters.verify import TOLERANCES, Tolerance
+from gpunet.runtime.onnxruntime.arithmetic import computes_half
 from gpunet.runtime.sidecar import read_sidecar, sidecar_path
 
 
@@ -44,7 +47,12 @@ def test_every_format_at_every_precision(model, pictures, tmp_path, target, name
     assert (side["format"], side["precision"], side["command"]) == (target, precision, ["gpunet-export", "x"])
     assert side["spec_sha256"] == model.spec.sha256
     assert side["verification"]["outcome"] == report.verification.outcome
-    assert side["verification"]["graph"]["outcome"] == "verified"
+    proof = side["verification"]
+    assert ("graph" in proof) == (target != "onnx")  # the proof of an ONNX file is its graph's: once is enough
+    graph = proof.get("graph", proof)
+    assert graph["outcome"] == "verified"
+    assert (graph["layers"] is not None) == (precision != "fp32")
+    assert graph["arithmetic"] == ("" if precision != "fp16" else "half" if computes_half() else "float32")
     assert (report.quantization is not None) == (precision == "int8")
     assert path.stat().st_size > 10_000
     left = {"n.onnx", "n.xml", "n.bin", "n.engine", f"{name}.json"}
@@ -91,7 +99,9 @@ def test_a_network_is_served_by_triton_too(model, tmp_path) -> None:
 
 def test_what_fails_its_proof_is_not_kept(model, tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(TOLERANCES, "fp16", Tolerance(relative=1e-9))
-    with pytest.raises(VerificationError, match=r"failed: onnxruntime .* at fp16: the logits differ by more"):
+    with pytest.raises(
+        VerificationError, match=r"failed: onnxruntime .* at fp16 computed in \w+: the logits differ by more"
+    ):
         deploy(model, tmp_path / "n.onnx", precision="fp16")
     assert not any(tmp_path.iterdir())
     kept = deploy(model, tmp_path / "n.onnx", precision="fp16", keep=True)
@@ -125,3 +135,27 @@ def test_a_layout_for_the_processor_is_served_there(model, pictures, tmp_path) -
     for layout, kind in (("onnxruntime", "KIND_CPU"), ("tensorrt", "KIND_GPU")):
         deploy(model, tmp_path / f"{layout}.onnx", int8_layout=layout, **how)
         assert kind in (tmp_path / "models" / layout / "config.pbtxt").read_text()
+
+
+def test_int8_is_judged_on_what_it_was_calibrated_on(tmp_path) -> None:
+    """Of a trained network, on pictures of its own domain, with its accuracy before and after."""
+    network, digits, labels = trained()
+    network = copy.deepcopy(network)
+    values = np.clip((digits[:80] + 1) * 127.5, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    folder = tmp_path / "digits"
+    for number, (picture, label) in enumerate(zip(values, labels[:80], strict=True)):
+        place = folder / str(label) / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(place)
+    network.pretrained_cfg = {"input_size": (3, 16, 16), "mean": (0.5,) * 3, "std": (0.5,) * 3, "crop_pct": 1.0}
+    path = tmp_path / "n.onnx"
+    report = deploy(network, path, precision="int8", calibration=folder)
+    assert report.graph.passed
+    assert report.graph.images == "16 calibration pictures"
+    assert report.graph.layers.passed
+    assert report.quantization.top1_percent_before > 95
+    assert abs(report.quantization.top1_change_percent) < 5
+    assert report.quantization.folder == str(folder)
+    assert read_sidecar(path).report["quantization"]["folder"] == str(folder)
+    given = deploy(network, tmp_path / "m.onnx", precision="int8", calibration=folder, images=digits[:5])
+    assert given.graph.images == "5 given images"

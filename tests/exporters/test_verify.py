@@ -9,6 +9,7 @@ import pytest
 
 from gpunet.errors import InvalidArgumentError, VerificationError
 from gpunet.exporters.images import ImageSet
+from gpunet.exporters.layers import LayerComparison
 from gpunet.exporters.verify import TOLERANCES, Tolerance, compare, not_verified
 
 IMAGES = ImageSet(
@@ -112,7 +113,7 @@ def test_each_precision_has_its_tolerance():
         return logits + 1e-2 * np.abs(logits).max() * np.sin(np.arange(7))
 
     outcomes = {name: compare(reference(), Computed(coarse, precision=name), IMAGES).outcome for name in TOLERANCES}
-    assert outcomes == {"fp32": "failed", "fp16": "verified", "int8": "verified"}
+    assert outcomes == {"fp32": "failed", "fp16": "failed", "int8": "verified"}
     with pytest.raises(
         InvalidArgumentError, match="must be one of fp32, fp16, int8, but the candidate's is 'int4'"
     ) as caught:
@@ -245,3 +246,26 @@ def test_what_could_not_be_verified_says_why():
     assert str(result) == "not verified: tensorrt 11.4 against onnxruntime 1.32.0 at fp16: there is no GPU here"
     with pytest.raises(VerificationError, match=r"not verified: .* there is no GPU here"):
         result.require_passed()
+
+
+def test_what_is_found_inside_fails_whatever_the_end_says():
+    def exact(images):
+        return images.reshape(len(images), -1).astype(np.float64) @ _WEIGHTS
+
+    wrong = LayerComparison(7, 8, 0.5, "gate", 1e-3, ("Mul gate differs by 0.5 of its size",))
+    for bias in (0.0, 0.2):  # the same at its end; or as near to float64 as the reference is
+        ill = reference(fault=lambda logits, bias=bias: logits + bias)
+        found = compare(ill, Computed(), IMAGES, layers=lambda: wrong, exact=exact)
+        assert found.outcome == "failed"
+        assert found.reason == "Mul gate differs by 0.5 of its size"
+        assert "inside, 7 of 8 tensors, each from the same inputs: largest error 0.5" in str(found)
+    sound = LayerComparison(8, 8, 1e-6, "gate", 1e-3)
+    assert compare(reference(), Computed(), IMAGES, layers=lambda: sound).passed
+
+
+def test_half_that_is_computed_in_float32_is_called_so():
+    for computed, said in (("fp32", "float32"), ("fp16", "half")):
+        found = compare(reference(), Computed(precision=computed), IMAGES, precision="fp16")
+        assert (found.precision, found.arithmetic) == ("fp16", said)
+        assert f"at fp16 computed in {said}" in str(found)
+    assert compare(reference(), Computed(), IMAGES).arithmetic == ""

@@ -226,3 +226,32 @@ def test_the_second_opinion_is_one_more_proof(folder: Path) -> None:
     assert outcomes(found) == ["verified"] * 4
     assert found.opinion is not None
     assert found.to_dict()["polygraphy"]["outputs"][0]["name"] == "logits"
+
+
+def test_integers_are_judged_on_their_own_domain(folder: Path) -> None:
+    """On the pictures of the calibration while they are there; else what may be the images' fault is no failure."""
+    pictures = folder / "pictures"
+    make_pictures(pictures, 12)
+    model = gpunet.load(NAME, zoo=folder / "zoo")
+    deploy(model, folder / "int8.onnx", precision="int8", calibration=pictures)
+    found = prove_file(folder / "int8.onnx", zoo=folder / "zoo")
+    assert outcomes(found) == ["verified"] * 3
+    assert found.verification is not None
+    assert found.verification.images == "12 photographs"
+    assert found.verification.layers is not None
+    shutil.rmtree(pictures)
+    path = folder / "int8.onnx"
+    strange = prove_file(path, zoo=folder / "zoo")
+    assert strange.verification is not None
+    assert "photograph" in strange.verification.images
+    graph = onnx.load(path)
+    for tensor in graph.graph.initializer:
+        if tensor.name.endswith(".scale") and not tensor.dims:  # as if calibrated on what is far darker
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) / 8, tensor.name))
+    onnx.save(graph, path)
+    write_sidecar(path, dataclasses.replace(read_sidecar(path, check=False), artefact_sha256=sha256_of(path)))
+    strange = prove_file(path, zoo=folder / "zoo")
+    assert outcomes(strange) == ["verified", "verified", "not verified"], strange.proofs[2].said
+    assert "perhaps since these are not what it was calibrated on; name such by --images" in strange.proofs[2].said
+    named = prove_file(path, zoo=folder / "zoo", images=make_pictures(folder / "others", 3))
+    assert outcomes(named)[2] == "failed"

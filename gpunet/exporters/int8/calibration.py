@@ -21,7 +21,7 @@ from gpunet.core.arguments import checked_integer
 from gpunet.core.files import not_a
 from gpunet.core.hub import HUB_DATASETS, asking_hub_once
 from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
-from gpunet.exporters.images import _prepared
+from gpunet.exporters.images import ImageSet, _prepared
 from gpunet.model.classes import class_numbers, classes_of
 from gpunet.model.decoding import UNREADABLE, decoded, read_picture
 from gpunet.model.image_folder import read_image_folder
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Calibration = str | Path | Sequence[str | Path] | np.ndarray | Any
 
 LIMIT = 128
+JUDGED = 16
 _MOST_UNREADABLE = 0.1  # of the pictures that were drawn
 _SHOWN = 3
 _log = logging.getLogger("gpunet")
@@ -46,11 +47,13 @@ class CalibrationImages:
         source: where they are from, in words.
         labels: class of each image, in the model's numbering; None where that is not known.
         loaders: one call an image: `C x H x W` float32.
+        folder: that they lie in, as it was given; '' where they are from elsewhere.
     """
 
     source: str
     labels: np.ndarray | None
     loaders: tuple[Callable[[], np.ndarray], ...]
+    folder: str = ""
 
     def __len__(self) -> int:
         return len(self.loaders)
@@ -112,6 +115,13 @@ def calibration_images(
     return _from_dataset(dataset, f"{images} ({split})", _classes(model), chosen, limit, prepare)
 
 
+def some_of(images: CalibrationImages, count: int = JUDGED) -> ImageSet:
+    """Some of them, evenly spaced, for a comparison."""
+    places = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))
+    arrays = np.stack([np.asarray(images.loaders[place](), np.float32) for place in places])
+    return ImageSet(arrays, ("calibration picture",) * len(places))
+
+
 def _classes(model: nn.Module) -> int:
     return int(getattr(model, "num_classes", 0) or 0)
 
@@ -167,7 +177,7 @@ def _from_folder(
     loaders = tuple(partial(_prepared_file, Path(found.samples[place][0]), prepare) for place in kept)
     unread = f", {len(bad)} more unreadable" if bad else ""
     return CalibrationImages(
-        f"{len(loaders)} of the {len(found.samples)} pictures in {folder}{unread}", labels, loaders
+        f"{len(loaders)} of the {len(found.samples)} pictures in {folder}{unread}", labels, loaders, str(folder)
     )
 
 

@@ -109,6 +109,8 @@ class _View:
         self.graph = graph
         self.shapes = infer_shapes(model)
         self.weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+        constants = [node.output[0] for node in graph.node if node.op_type == "Constant"]
+        self.weights.update((name, self.shapes.get(name, ())) for name in constants)
         self.outputs = {value.name for value in graph.output}
         self.makers = {name: node for node in graph.node for name in node.output}
         self.readers: dict[str, list[NodeProto]] = defaultdict(list)

@@ -47,6 +47,7 @@ class QuantizationReport:
         top1_percent_before, top1_percent_after: accuracy on the images; None without labels.
         top1_agreement_percent: images with the same first class before and after.
         mean_cosine, min_cosine: of the logits before and after.
+        folder: that the images lie in, as it was given; '' where they are from elsewhere.
     """
 
     layout: str
@@ -60,6 +61,7 @@ class QuantizationReport:
     top1_agreement_percent: float
     mean_cosine: float
     min_cosine: float
+    folder: str = ""
 
     @property
     def top1_change_percent(self) -> float | None:
@@ -133,6 +135,7 @@ def int8_from_float(
         float_layers=planned.float_layers,
         int8_multiply_adds_percent=share,
         **_accuracy(wanted, found, images.labels),
+        folder=images.folder,
     )
 
 

@@ -24,6 +24,8 @@ from gpunet.runtime.onnxruntime.arithmetic import computes_half
 if TYPE_CHECKING:
     import numpy as np
 
+    from gpunet.runtime.onnxruntime.pieces import OnnxPieces
+
 _DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 
 
@@ -83,6 +85,12 @@ class OnnxRuntime:
             ) from error
         computed = "fp32" if precision == "fp16" and not computes_half() else precision
         return OnnxRuntimeSession(loaded, self.version(), computed)
+
+    def pieces(self, source: Any) -> OnnxPieces:
+        """The network in parts: see `gpunet.runtime.base.Pieces`. Takes what `load` takes."""
+        from gpunet.runtime.onnxruntime.pieces import OnnxPieces
+
+        return OnnxPieces(source)
 
 
 class OnnxRuntimeSession:

@@ -24,6 +24,8 @@ from gpunet.runtime.onnx_precision import not_int8
 if TYPE_CHECKING:
     import numpy as np
 
+    from gpunet.runtime.openvino.pieces import OpenVINOPieces
+
 _ARITHMETIC = {"fp32": "f32", "fp16": "f16", "int8": "f32"}  # of int8: what stays in float
 _LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 _PURPOSE = "to run a network on OpenVINO"
@@ -86,6 +88,12 @@ class OpenVINO:
                 "Load the network with precision='fp32', in which every processor computes.",
             )
         return OpenVINOSession(compiled, self.version(), precision)
+
+    def pieces(self, source: Any) -> OpenVINOPieces:
+        """The network in parts: see `gpunet.runtime.base.Pieces`. Takes what `load` takes."""
+        from gpunet.runtime.openvino.pieces import OpenVINOPieces
+
+        return OpenVINOPieces(core(), source)
 
 
 def _compiled(shared: Any, read: Any, settings: dict[str, Any]) -> Any:
