@@ -14,7 +14,7 @@ import random
 import socket
 import time
 import uuid
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,7 +24,7 @@ from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.records import LayerLatency, NetworkLatency
 from gpunet.latency.reference import Look
 from gpunet.latency.table import LatencyTable
-from gpunet.latency.watch import Watch
+from gpunet.latency.watch import Measured, Watch
 
 CLAIM_COUNT = 16
 FAILURES_IN_A_ROW = 20
@@ -134,13 +134,13 @@ def build(
             on_progress(state)
         return state
 
-    def again(wanting: list[Hashable]) -> None:
+    def again(wanting: list[Measured]) -> None:
         while wanting:
             each = wanting.pop()
             if isinstance(each, tuple):
                 measure_network(table, meter, watch, each)
             else:
-                table.add(each, watch.timed(lambda key=each: meter.layer(key, lone=lone)))  # type: ignore[misc, arg-type]
+                table.add(each, watch.timed(lambda key=each: meter.layer(key, lone=lone)))  # type: ignore[misc]
             wanting += watch.note(each)
 
     state = progress()

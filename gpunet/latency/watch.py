@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from gpunet.latency.records import LayerLatency, NetworkLatency
 from gpunet.latency.reference import MOVED_PERCENT, STRETCH_S, Course, Look, ReferencePoint
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gpunet.latency.meter import LayerMeter
     from gpunet.latency.table import LatencyTable
 
+Measured: TypeAlias = "LayerKey | tuple[LayerKey, ...]"
 _Figures = TypeVar("_Figures", LayerLatency, NetworkLatency)
 
 
@@ -57,8 +58,8 @@ class Watch:
         self, table: LatencyTable, meter: ReferenceMeter, builder: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._table, self._meter, self._builder, self._clock = table, meter, builder, clock
-        self._stretch: list[Hashable] = []
-        self._again: set[Hashable] = set()
+        self._stretch: list[Measured] = []
+        self._again: set[Measured] = set()
         self._last: Look | None = None
         self._looked_s = clock()
 
@@ -70,12 +71,12 @@ class Watch:
         figures = measure()
         return dataclasses.replace(figures, at_s=(began_s + self._table.now_s()) / 2, builder=self._builder)
 
-    def note(self, what: Hashable) -> list[Hashable]:
+    def note(self, what: Measured) -> list[Measured]:
         """Something was measured; what is to be measured again, once, as the reference moved meanwhile."""
         self._stretch.append(what)
         return self.end() if self._clock() - self._looked_s >= STRETCH_S else []
 
-    def end(self) -> list[Hashable]:
+    def end(self) -> list[Measured]:
         """Look at the reference now; what is to be measured again."""
         if not self._stretch or self._last is None:
             return []
