@@ -14,15 +14,17 @@ import random
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from gpunet.core.progress import ProgressBar
 from gpunet.errors import GpunetError, InvalidArgumentError, RuntimeUnavailableError, TableError
 from gpunet.latency.layers.keys import LayerKey
-from gpunet.latency.records import LayerLatency
+from gpunet.latency.records import LayerLatency, NetworkLatency
+from gpunet.latency.reference import Look
 from gpunet.latency.table import LatencyTable
+from gpunet.latency.watch import Measured, Watch
 
 CLAIM_COUNT = 16
 FAILURES_IN_A_ROW = 20
@@ -33,6 +35,14 @@ class Meter(Protocol):
 
     def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
         """Measure one layer."""
+        ...
+
+    def networks(self, networks: Sequence[Sequence[LayerKey]]) -> list[NetworkLatency]:
+        """Measure networks whole."""
+        ...
+
+    def reference(self) -> Look:
+        """Measure the reference."""
         ...
 
 
@@ -72,6 +82,7 @@ def build(
     *,
     shard: tuple[int, int] = (1, 1),
     lone: bool = False,
+    networks: Sequence[Sequence[LayerKey]] = (),
     max_layers: int | None = None,
     max_time_s: float | None = None,
     seed: int | None = None,
@@ -87,6 +98,8 @@ def build(
         shard: which part, of how many; (1, 1) for all.
         lone: measure every layer by itself too, for the paper's plain sum; layers that the table has only in context
             are measured anew.
+        networks: to measure whole, as far as the table lacks them: in turn with the layers, for what is summed and what
+            it is compared with must be of one machine's mood.
         max_layers: stop after so many.
         max_time_s: stop after so long.
         seed: of the order; None for a new one at each call, so that builders begin at different places.
@@ -104,18 +117,31 @@ def build(
     wanted = in_shard(dict.fromkeys(keys), shard)
     pending = table.missing(wanted, lone=lone)
     random.Random(seed).shuffle(pending)
-    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    known = {tuple(whole) for whole, _ in table.networks()}
+    whole = [each for each in networks if tuple(each) not in known]
+    owner = builder_name()
     for other in table.claimants():
         if _is_gone(other):
             table.release(other)
     started_s, measured, failed, in_a_row = clock(), 0, 0, 0
     done = len(wanted) - len(pending)
+    every = max(1, len(pending) // (len(whole) + 1))  # layers between two networks
+    watch = Watch(table, meter, owner, clock)
 
     def progress() -> BuildProgress:
         state = BuildProgress(done, len(wanted), measured, failed, clock() - started_s)
         if on_progress is not None:
             on_progress(state)
         return state
+
+    def again(wanting: list[Measured]) -> None:
+        while wanting:
+            each = wanting.pop()
+            if isinstance(each, tuple):
+                measure_network(table, meter, watch, each)
+            else:
+                table.add(each, watch.timed(lambda key=each: meter.layer(key, lone=lone)))  # type: ignore[misc]
+            wanting += watch.note(each)
 
     state = progress()
     try:
@@ -130,7 +156,7 @@ def build(
                     return state
                 table.renew(owner)
                 try:
-                    figures = meter.layer(key, lone=lone)
+                    figures = watch.timed(lambda key=key: meter.layer(key, lone=lone))  # type: ignore[misc]
                 except (TableError, MemoryError):
                     raise
                 except GpunetError as error:
@@ -140,14 +166,31 @@ def build(
                 else:
                     table.add(key, figures)
                     measured, done, in_a_row = measured + 1, done + 1, 0
+                    again(watch.note(key))
+                    if whole and measured % every == 0:
+                        again([tuple(whole.pop())])
                 state = progress()
             held = set(claimed)
             others = [key for key in pending if key not in held]
             pending = table.missing(others, lone=lone)
             done += len(others) - len(pending)
+        while whole:
+            again([tuple(whole.pop())])
+        while left := watch.end():
+            again(left)
     finally:
         table.release(owner)
     return state
+
+
+def builder_name() -> str:
+    """A name of its own for a builder: its machine, its process, and a word that no other has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def measure_network(table: LatencyTable, meter: Meter, watch: Watch, keys: Sequence[LayerKey]) -> None:
+    """Measure a network whole, into the table."""
+    table.add_network(keys, watch.timed(lambda: meter.networks([keys])[0]))
 
 
 def _is_gone(owner: str) -> bool:

@@ -6,7 +6,8 @@
 
 The factors a_g are found by least squares of the relative errors, drawn towards one common factor by a ridge whose
 strength is chosen by leaving each network out in turn. With few networks or much noise the common factor is all that is
-left, and where that does not help either, or there are no networks, no correction at all. The correction is a factor a
+left, and where what it gains on networks left out is not above that gain's standard error, or there are no networks,
+there is no correction at all. The correction is a factor a
 layer, so that an estimate stays a sum of look-ups.
 """
 
@@ -102,13 +103,15 @@ def calibrate(networks: Iterable[Network], latency_of: Callable[[LayerKey], floa
     for row, (keys, measured) in enumerate(pairs):
         for key in keys:
             sums[row, groups.index(group_of(key))] += latency_of(key) / measured
-    uncorrected = float(np.abs(sums.sum(axis=1) - 1.0).mean())
-    errors = {ridge: _left_out_error(sums, ridge) for ridge in RIDGES}
-    if uncorrected <= min(errors.values()):
-        return Calibration({}, 1.0, len(pairs), 100.0 * uncorrected)
-    ridge = min(RIDGES, key=lambda each: (errors[each], -each))
+    uncorrected = np.abs(sums.sum(axis=1) - 1.0)
+    errors = {ridge: _left_out_errors(sums, ridge) for ridge in RIDGES}
+    ridge = min(RIDGES, key=lambda each: (errors[each].mean(), -each))
+    gained = uncorrected - errors[ridge]
+    if gained.mean() <= gained.std(ddof=1) / math.sqrt(len(pairs)):
+        return Calibration({}, 1.0, len(pairs), 100.0 * float(uncorrected.mean()))
     factors, common = _fit(sums, ridge)
-    return Calibration(dict(zip(groups, factors.tolist(), strict=True)), common, len(pairs), 100.0 * errors[ridge])
+    error_percent = 100.0 * float(errors[ridge].mean())
+    return Calibration(dict(zip(groups, factors.tolist(), strict=True)), common, len(pairs), error_percent)
 
 
 def _fit(sums: np.ndarray, ridge: float) -> tuple[np.ndarray, float]:
@@ -123,9 +126,10 @@ def _fit(sums: np.ndarray, ridge: float) -> tuple[np.ndarray, float]:
     return np.maximum(common + np.linalg.solve(matrix, rest), 0.1 * common), common
 
 
-def _left_out_error(sums: np.ndarray, ridge: float) -> float:
+def _left_out_errors(sums: np.ndarray, ridge: float) -> np.ndarray:
+    """Absolute error of each network by factors that were fitted without it."""
     errors = []
     for row in range(len(sums)):
         factors, _ = _fit(np.delete(sums, row, axis=0), ridge)
         errors.append(abs(float(sums[row] @ factors) - 1.0))
-    return float(np.mean(errors))
+    return np.array(errors)

@@ -15,7 +15,7 @@ import numpy as np
 
 from gpunet.core.arguments import checked_choice
 from gpunet.errors import MissingLatencyError
-from gpunet.latency.calibrate import NONE, Calibration, calibrate
+from gpunet.latency.calibrate import NONE, Calibration, Network, calibrate
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.lookup import Lookup
 
@@ -95,7 +95,7 @@ class LayerCosts:
         completion = (lambda: complete_from(teaching)) if complete and len(teaching) >= FEWEST else None
         costs = cls(measured, completion=completion)
         if correct:
-            networks = [(keys, whole.latency_ms) for keys, whole in table.networks()]
+            networks = measured_networks(table)
             if completion is None:
                 networks = [pair for pair in networks if all(key in measured for key in pair[0])]
             costs.prepare(key for keys, _ in networks for key in keys)
@@ -159,13 +159,30 @@ class LayerCosts:
         return NetworkEstimate(sum(costs), sum(completed), len(completed), len(keys))
 
 
+def measured_networks(table: LatencyTable) -> list[Network]:
+    """The networks that a table holds, with their latencies in ms at the machine's median speed."""
+    course = table.course()
+    return [
+        (keys, each.latency_ms / course.factor(each.at_s, each.builder, each.latency_ms))
+        for keys, each in table.networks()
+    ]
+
+
 def latencies(table: LatencyTable, method: str) -> dict[LayerKey, float]:
-    """A table's latencies by key, as measured by 'context' or 'lone'; see `LayerCosts.from_table` for the errors."""
+    """A table's latencies by key at the machine's median speed (`gpunet.latency.reference`), as measured by 'context'
+    or 'lone'; see `LayerCosts.from_table` for the errors.
+    """
     checked_choice("method", method, METHODS)
-    layers = table.layers()
+    layers, course = table.layers(), table.course()
     if method == "context":
-        return {key: figures.latency_ms for key, figures in layers.items()}
-    lone = {key: figures.lone_ms for key, figures in layers.items() if figures.lone_ms is not None}
+        return {
+            key: each.latency_ms / course.factor(each.at_s, each.builder, each.context_ms)
+            for key, each in layers.items()
+        }
+    lone = {
+        key: each.lone_ms / course.factor(each.at_s, each.builder, each.lone_ms)
+        for key, each in layers.items() if each.lone_ms is not None
+    }  # fmt: skip
     if len(lone) < len(layers):
         raise MissingLatencyError(
             f"{table.path}: {len(layers) - len(lone)} of {len(layers)} layers were not measured by themselves.",

@@ -12,11 +12,14 @@ from gpunet.core.json_files import parsed_json
 from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, TableError
 from gpunet.latency.layers.keys import key_from_text
 from gpunet.latency.records import LayerLatency, NetworkLatency, TableConditions, lesser
+from gpunet.latency.reference import Look, ReferencePoint
 from gpunet.latency.schema import check_identity, reading_uri
-from gpunet.latency.table import LatencyTable, differences, faults_of, faults_of_network
+from gpunet.latency.table import LatencyTable, differences, faults_of, faults_of_look, faults_of_network
 
 _LAYER = "key, latency_ms, context_ms, border_ms, lone_ms, spread_percent, repeats, measured_at"
 _NETWORK = "keys, latency_ms, median_ms, repeats, measured_at"
+_SINCE_2 = ", at_s, builder"  # columns
+_REFERENCE = "at_s, builder, small_ms, large_ms"
 _LEAST_ROW_BYTES = 32
 
 
@@ -69,6 +72,7 @@ def merge(target: str | Path, sources: Sequence[str | Path]) -> MergeReport:
                     known[text] = best
                     rows.append((text, best))
             table.add_rows(rows)
+            table.add_reference(*each.points)
             for texts, network in each.networks:
                 old_network = whole.get(texts)
                 if old_network is None or network.latency_ms < old_network.latency_ms:
@@ -113,8 +117,13 @@ class _Source:
             connection.execute("PRAGMA writable_schema = ON")  # a file that is cut off is read as far as it goes
             check_identity(connection, path, readonly=True)
             self.conditions = self._conditions(connection)
-            layers = [(row[0], LayerLatency(*row[1:])) for row in self._rows(connection, "layers", _LAYER)]
-            networks = [(row[0], NetworkLatency(*row[1:])) for row in self._rows(connection, "networks", _NETWORK)]
+            later = connection.execute("PRAGMA user_version").fetchone()[0] >= 2
+            rest = _SINCE_2 if later else ""
+            layers = [(row[0], LayerLatency(*row[1:])) for row in self._rows(connection, "layers", _LAYER + rest)]
+            networks = [
+                (row[0], NetworkLatency(*row[1:])) for row in self._rows(connection, "networks", _NETWORK + rest)
+            ]
+            looks = list(self._rows(connection, "reference", _REFERENCE)) if later else []
         except sqlite3.Error as error:
             raise TableError(
                 f"{path}: nothing of a latency table can be read from it ({error}).",
@@ -129,6 +138,12 @@ class _Source:
             for keys, figures in networks
             if not faults_of_network(keys, figures)
         ]
+        self.points = [
+            ReferencePoint(at_s, builder, Look(*look))
+            for at_s, builder, *look in looks
+            if not faults_of_look(at_s, look)
+        ]
+        self.left_out += len(looks) - len(self.points)
         self.left_out += len(layers) - len(self.layers) + len(networks) - len(self.networks)
         self.damaged = self.damaged or self.left_out > 0
         if self.damaged and not self.layers:

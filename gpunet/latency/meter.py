@@ -25,6 +25,7 @@ from gpunet.latency.layers.convolutional import ConvLayerKey
 from gpunet.latency.layers.graphs import border_graph, border_of, context_graph, lone_graph, network_graph
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.records import LEAST_MS, LayerLatency, NetworkLatency, TableConditions
+from gpunet.latency.reference import Look, reference_networks
 from gpunet.runtime.base import check_threads, not_computed_in
 from gpunet.runtime.sidecar import now_utc
 from gpunet.runtime.timing import Measurement, measure, no_garbage_collection, noise
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _BORDERS_KEPT = 64
 _GPU_TURNS = 2
+_REFERENCE_REPEATS = (12, 3)  # of the small network and of the large one
 _GPU_MINIMA: dict[str, Any] = {"warmup_s": 0.05, "min_repeats": 50, "min_time_s": 0.05}
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 
@@ -115,6 +117,7 @@ class LayerMeter:
         self.conditions = TableConditions(identity, batch_size, clock=clock)
         self._runtime, self._threads, self._clock = runtime, threads, CLOCKS[clock]
         self._borders: OrderedDict[Any, _Loaded] = OrderedDict()
+        self._reference: list[_Loaded] = []
         self._load(border_graph(_PROBE, batch_size=batch_size))  # what cannot run at all is refused here
 
     def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
@@ -145,6 +148,21 @@ class LayerMeter:
             repeats=found[0].repeats,
             measured_at=now_utc(),
         )
+
+    def reference(self) -> Look:
+        """Measure the two networks of the reference (`gpunet.latency.reference`)."""
+        if not self._reference:
+            batch = self.conditions.batch_size
+            self._reference = [self._load(network_graph(keys, batch_size=batch)) for keys in reference_networks()]
+        if self._runtime.device == "gpu":
+            small, large = self._on_gpu(self._reference)
+            return Look(small.low_ms, large.low_ms)
+        lows_ms = []
+        with no_garbage_collection():
+            for each, repeats in zip(self._reference, _REFERENCE_REPEATS, strict=True):
+                each.run()
+                lows_ms.append(min(self._timed(each) for _ in range(repeats)))
+        return Look(*lows_ms)
 
     def networks(
         self,

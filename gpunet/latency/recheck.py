@@ -2,7 +2,7 @@
 
 On a shared machine some layers are measured in a bad moment, and repeats within that moment agree. A completion fitted
 to the table finds them: the layers that it would not have predicted. Each is measured again, and of both measurements
-the lesser context and the lesser border count, since other programs only ever add time. A layer that is honestly odd
+that of the lesser context counts, since other programs only ever add time. A layer that is honestly odd
 keeps its figure.
 """
 
@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from gpunet.latency.build import BuildProgress, Meter
+from gpunet.latency.build import BuildProgress, Meter, builder_name
 from gpunet.latency.completion import FEWEST, complete_from
+from gpunet.latency.estimate import latencies
 from gpunet.latency.records import lesser
+from gpunet.latency.watch import Watch
 
 if TYPE_CHECKING:
     from gpunet.latency.layers.keys import LayerKey
@@ -48,15 +50,19 @@ def recheck(
     figures = table.layers()
     if len(figures) < FEWEST:
         return 0
-    completion = complete_from({key: each.latency_ms for key, each in figures.items()})
+    completion = complete_from(latencies(table, "context"))
     if percent is None:
         percent = max(SUSPECT_PERCENT, USUAL_ERRORS * completion.error.median_percent)
     suspects = completion.suspects(percent)
     wanted = None if keys is None else set(keys)
     chosen = [key for key in suspects if wanted is None or key in wanted]
+    watch = Watch(table, meter, builder_name())
     for number, key in enumerate(chosen, start=1):
         old = figures[key]
-        table.add(key, lesser(old, meter.layer(key, lone=old.lone_ms is not None)))
+        lone = old.lone_ms is not None
+        table.add(key, lesser(old, watch.timed(lambda key=key, lone=lone: meter.layer(key, lone=lone))))  # type: ignore[misc]
+        watch.note(key)
         if on_progress is not None:
             on_progress(BuildProgress(number, len(chosen), 0, 0, 0.0))
+    watch.end()
     return len(chosen)

@@ -55,6 +55,8 @@ class LayerLatency:
         spread_percent: from the least to the median of the context's repeats, in percent of the least.
         repeats: of each graph.
         measured_at: UTC, ISO 8601.
+        at_s: the same in seconds since the epoch, to find it on the reference's course; None where nobody looked.
+        builder: on whose course.
     """
 
     latency_ms: float
@@ -64,6 +66,8 @@ class LayerLatency:
     spread_percent: float
     repeats: int
     measured_at: str
+    at_s: float | None = None
+    builder: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,25 +79,21 @@ class NetworkLatency:
         median_ms: of the repeats.
         repeats: how many.
         measured_at: UTC, ISO 8601.
+        at_s, builder: see `LayerLatency`.
     """
 
     latency_ms: float
     median_ms: float
     repeats: int
     measured_at: str
+    at_s: float | None = None
+    builder: str = ""
 
 
 def lesser(old: LayerLatency, new: LayerLatency) -> LayerLatency:
-    """Two measurements of one layer as one: the least of each graph's repeats."""
-    steadier = new if new.context_ms <= old.context_ms else old
-    context_ms, border_ms = min(old.context_ms, new.context_ms), min(old.border_ms, new.border_ms)
-    lone = [each.lone_ms for each in (old, new) if each.lone_ms is not None]
-    return replace(
-        steadier,
-        latency_ms=max(LEAST_MS, context_ms - border_ms),
-        context_ms=context_ms,
-        border_ms=border_ms,
-        lone_ms=min(lone, default=None),
-        repeats=old.repeats + new.repeats,
-        measured_at=new.measured_at,
-    )
+    """Of two measurements of one layer the one of the lesser context, whole: its graphs were measured in turn, and a
+    machine that moves between the two would stand in their difference.
+    """
+    best, other = (new, old) if new.context_ms <= old.context_ms else (old, new)
+    lone_ms = other.lone_ms if best.lone_ms is None else best.lone_ms
+    return replace(best, lone_ms=lone_ms, repeats=old.repeats + new.repeats)

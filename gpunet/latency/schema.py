@@ -27,6 +27,15 @@ MIGRATIONS = (
     CREATE TABLE failures (key TEXT PRIMARY KEY, reason TEXT NOT NULL, attempts INTEGER NOT NULL, at TEXT NOT NULL);
     CREATE TABLE claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL, expires_s REAL NOT NULL);
     """,
+    """
+    ALTER TABLE layers ADD COLUMN at_s REAL;
+    ALTER TABLE layers ADD COLUMN builder TEXT NOT NULL DEFAULT '';
+    ALTER TABLE networks ADD COLUMN at_s REAL;
+    ALTER TABLE networks ADD COLUMN builder TEXT NOT NULL DEFAULT '';
+    CREATE TABLE reference (
+        at_s REAL NOT NULL, builder TEXT NOT NULL, small_ms REAL NOT NULL, large_ms REAL NOT NULL,
+        PRIMARY KEY (builder, at_s));
+    """,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 APPLICATION_ID = 0x67_70_75_6E  # 'gpun': tells a latency table from any other SQLite file
@@ -40,7 +49,7 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
 
     Args:
         path: the file; one that is not there is made unless `readonly`.
-        readonly: never write: a file of an older version is refused in place of being brought up.
+        readonly: never write, but to bring a file of an older version up.
 
     Raises:
         TableError: (a RuntimeError) it is not there, cannot be opened, is damaged, no latency table, or of a newer
@@ -63,21 +72,20 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 _migrate(connection, path)
-            elif _version(connection) < SCHEMA_VERSION:
-                raise TableError(
-                    f"{path}: its schema is version {_version(connection)}, older than {SCHEMA_VERSION}.",
-                    "Bring it up once, where it can be written: gpunet table verify FILE.",
-                )
+            elif (version := _version(connection)) < SCHEMA_VERSION:
+                if not os.access(path, os.W_OK):
+                    raise TableError(
+                        f"{path}: its schema is version {version}, older than {SCHEMA_VERSION}, and it cannot be "
+                        "written to bring it up.",
+                        "Read it once where it can be, or a copy of it.",
+                    )
+                connection.close()
+                connect(path, readonly=False).close()
+                return connect(path, readonly=True)
         except BaseException:
             connection.close()
             raise
     return connection
-
-
-def migrate(path: Path) -> None:
-    """Bring a table of an older version up to the current one; nothing for a file that is not there or not writable."""
-    if path.is_file() and os.access(path, os.W_OK) and path.stat().st_size:
-        connect(path, readonly=False).close()
 
 
 def reading_uri(path: Path) -> str:

@@ -19,17 +19,18 @@ from gpunet.core.json_files import parsed_json
 from gpunet.errors import FAILED_EXIT_CODE, MissingLatencyError, TableError
 from gpunet.latency.layers.keys import LayerKey, key_from_text
 from gpunet.latency.records import LEAST_MS, LayerLatency, NetworkLatency, TableConditions
+from gpunet.latency.reference import Course, Look, ReferencePoint
 from gpunet.latency.schema import DAMAGED_HINT, connect, speaking
 from gpunet.runtime.sidecar import now_utc
 
 LEASE_S = 300.0  # after which a claim of a builder that went silent is void
-_LAYER_FIELDS = "latency_ms, context_ms, border_ms, lone_ms, spread_percent, repeats, measured_at"
+_LAYER_FIELDS = "latency_ms, context_ms, border_ms, lone_ms, spread_percent, repeats, measured_at, at_s, builder"
 # Not INSERT OR REPLACE: a row keeps its number, by which what is left of a damaged file is found.
 _PUT_LAYER = (
-    f"INSERT INTO layers (key, {_LAYER_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+    f"INSERT INTO layers (key, {_LAYER_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _LAYER_FIELDS.split(", "))
 )
-_NETWORK_FIELDS = "latency_ms, median_ms, repeats, measured_at"
+_NETWORK_FIELDS = "latency_ms, median_ms, repeats, measured_at, at_s, builder"
 
 
 class LatencyTable:
@@ -132,6 +133,12 @@ class LatencyTable:
         except ValueError as error:
             raise TableError(f"{self.path}: {error}", DAMAGED_HINT, exit_code=FAILED_EXIT_CODE) from None
 
+    def course(self) -> Course:
+        """The reference over the time of all builders."""
+        with speaking(self.path):
+            rows = self._db.execute("SELECT at_s, builder, small_ms, large_ms FROM reference").fetchall()
+        return Course(ReferencePoint(at_s, builder, Look(*look)) for at_s, builder, *look in rows)
+
     def failures(self) -> dict[str, tuple[str, int]]:
         """Layers that could not be measured: by key text the reason of the last attempt, and how many there were."""
         with speaking(self.path):
@@ -168,7 +175,18 @@ class LatencyTable:
         """Keep the figures of a network measured whole, in place of older ones."""
         text = "\n".join(key.text for key in keys)
         with speaking(self.path):
-            self._db.execute("INSERT OR REPLACE INTO networks VALUES (?, ?, ?, ?, ?)", (text, *astuple(figures)))
+            self._db.execute("INSERT OR REPLACE INTO networks VALUES (?, ?, ?, ?, ?, ?, ?)", (text, *astuple(figures)))
+
+    def add_reference(self, *points: ReferencePoint) -> None:
+        """Keep looks at the reference."""
+        rows = [(each.at_s, each.builder, each.look.small_ms, each.look.large_ms) for each in points]
+        with speaking(self.path), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("INSERT OR REPLACE INTO reference VALUES (?, ?, ?, ?)", rows)
+
+    def now_s(self) -> float:
+        """Seconds since the epoch, by the table's clock."""
+        return self._clock()
 
     def add_failure(self, key: LayerKey, reason: str) -> int:
         """Note that a layer could not be measured; returns how often that has been so."""
@@ -256,6 +274,8 @@ class LatencyTable:
                 faults += faults_of(text, figures)
             for keys, *row in self._db.execute(f"SELECT keys, {_NETWORK_FIELDS} FROM networks"):
                 faults += faults_of_network(keys, NetworkLatency(*row))
+            for at_s, *look in self._db.execute("SELECT at_s, small_ms, large_ms FROM reference"):
+                faults += faults_of_look(at_s, look)
         except (sqlite3.Error, TableError) as error:
             faults.append(f"unreadable: {error}")
         return faults
@@ -292,6 +312,13 @@ def faults_of_network(keys: object, figures: NetworkLatency) -> list[str]:
         return [f"a network: {error}"]
     if not all(isinstance(each, float) and 0 < each < 1e9 for each in (figures.latency_ms, figures.median_ms)):
         return [f"a network: {figures.latency_ms!r} ms is no latency."]
+    return []
+
+
+def faults_of_look(at_s: object, look: Sequence[object]) -> list[str]:
+    """What is wrong with a look at the reference, in sentences."""
+    if not all(isinstance(each, float) and 0 < each < 1e12 for each in (at_s, *look)):
+        return [f"the reference at {at_s!r}: {', '.join(map(repr, look))} ms are no latencies."]
     return []
 
 

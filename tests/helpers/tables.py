@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from gpunet.core.machine import Fingerprint
 from gpunet.latency.layers.convolutional import ConvLayerKey
 from gpunet.latency.layers.keys import LayerKey
-from gpunet.latency.records import LayerLatency, TableConditions
+from gpunet.latency.records import LayerLatency, NetworkLatency, TableConditions
+from gpunet.latency.reference import Look
 from gpunet.latency.table import LatencyTable
 from gpunet.search.spaces.paper import PAPER_SPACE
 
@@ -37,6 +39,12 @@ class CountingMeter:
     def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
         self.asked.append(key)
         return figures(key.work().multiply_adds / 1e9)
+
+    def networks(self, networks: Sequence[Sequence[LayerKey]]) -> list[NetworkLatency]:
+        return [NetworkLatency(float(len(keys)), float(len(keys)), 5, "2026-11-24T10:00:00Z") for keys in networks]
+
+    def reference(self) -> Look:
+        return Look(0.1, 10.0)
 
 
 def law_ms(key: LayerKey) -> float:

@@ -47,8 +47,8 @@ def test_a_table_of_a_few_layers_is_left_alone(tmp_path: Path):
         assert recheck(table, LawMeter()) == 0
 
 
-def test_the_lesser_of_each_graph():
+def test_the_one_of_the_lesser_context_counts_whole():
     old = LayerLatency(1.0, 3.0, 2.0, 5.0, 4.0, 5, "2026-11-24T10:00:00Z")
     new = LayerLatency(1.5, 2.5, 1.0, None, 1.0, 6, "2026-11-24T11:00:00Z")
     assert lesser(old, new) == LayerLatency(1.5, 2.5, 1.0, 5.0, 1.0, 11, "2026-11-24T11:00:00Z")
-    assert lesser(new, old) == LayerLatency(1.5, 2.5, 1.0, 5.0, 1.0, 11, "2026-11-24T10:00:00Z")
+    assert lesser(new, old) == lesser(old, new)

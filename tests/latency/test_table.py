@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from helpers import DATA, TESTS
 from helpers.tables import CONDITIONS, KEYS, MACHINE, damage, figures, table_of
+from helpers.unprivileged import refused_in_a_read_only_folder
 
 from gpunet.errors import MissingLatencyError, TableError
 from gpunet.latency.records import NetworkLatency, TableConditions
+from gpunet.latency.reference import Look, ReferencePoint
 from gpunet.latency.schema import APPLICATION_ID, SCHEMA_VERSION, connect
 from gpunet.latency.table import LatencyTable
 
@@ -139,6 +141,31 @@ def test_the_golden_table_of_version_1_stays_readable(tmp_path: Path):
         assert table.networks() == [(KEYS[:3], NetworkLatency(5.5, 5.75, 10, "2026-11-24T10:00:00Z"))]
 
 
+def test_an_older_table_that_cannot_be_written_is_told(tmp_path: Path):
+    attempt = f"""
+        import shutil
+        from gpunet.latency import LatencyTable
+        if folder.name == "writable":
+            there = folder.parent / "read-only" / "v1.sqlite"
+            shutil.copy({str(GOLDEN)!r}, there)
+            there.chmod(0o444)
+            shutil.copy({str(GOLDEN)!r}, folder / "v1.sqlite")
+        LatencyTable(folder / "v1.sqlite")
+        """
+    name, message, hint = refused_in_a_read_only_folder(attempt, tmp_path)
+    assert name == "TableError"
+    assert f"its schema is version 1, older than {SCHEMA_VERSION}, and it cannot be written" in message
+    assert "a copy of it" in hint
+
+
+def test_a_look_that_is_no_latency_is_a_fault(path: Path):
+    with LatencyTable(path, CONDITIONS) as table:
+        table.add_reference(ReferencePoint(1.0, "b", Look(0.1, 10.0)))
+        assert table.check() == []
+        table.add_reference(ReferencePoint(2.0, "b", Look(0.1, -10.0)))
+        assert "no latencies" in table.check()[0]
+
+
 def test_a_table_without_conditions_is_damaged(path: Path):
     LatencyTable(path, CONDITIONS).close()
     with sqlite3.connect(path) as raw:
@@ -228,7 +255,7 @@ def test_check_finds_a_damaged_page(path: Path):
 def test_check_finds_a_row_that_is_no_layer(path: Path):
     table_of(path, 1)
     with sqlite3.connect(path) as raw:
-        raw.execute("INSERT INTO layers SELECT 'gossip', latency_ms, 1, 1, 1, 1, 1, '' FROM layers")
+        raw.execute("INSERT INTO layers SELECT 'gossip', latency_ms, 1, 1, 1, 1, 1, '', 1, '' FROM layers")
         raw.execute("UPDATE layers SET latency_ms = -1.0 WHERE key LIKE 'conv%'")
     raw.close()
     with LatencyTable(path) as table:

@@ -103,15 +103,16 @@ def build(
     with console.resumable(told=not until_eof), LatencyTable(table, meter.conditions) as opened:
         beside = _other_builders(table, builder, shard, processes, say)
         own = builder if processes == 1 else dataclasses.replace(builder, max_layers=_own_layers(max_layers, processes))
-        measured = _fill(opened, meter, keys, own, beside, say, until_eof=until_eof)
+        whole = [] if of_space is None or part[0] != 1 else _networks(of_space, networks, classes)
+        measured = _fill(opened, meter, keys, whole, own, beside, say, until_eof=until_eof)
         missing = opened.missing(keys, lone=lone)
         if not no_recheck and not missing:
             _second_look(opened, meter, keys, say)
         rest = f"{len(missing)} of {len(keys)} missing" if missing else "none missing"
         say(f"{table}: {len(opened)} layers; {rest}")
         failed = set(opened.failures()) & {key.text for key in missing}
-        if networks and of_space is not None and part[0] == 1 and max_layers is None and max_minutes is None:
-            _measure_networks(opened, meter, of_space, networks, classes, say)
+        if whole:
+            say(f"{table}: {len(opened.networks())} networks measured whole")
         told = {"table": str(table), "layers": len(opened), "asked_for": len(keys), "measured": measured,
                 "missing": len(missing), "failed": len(failed), "networks": len(opened.networks())}  # fmt: skip
     end(told, f"{len(failed)} layers failed" if failed else "", f"gpunet table show {table} --failures", as_json)
@@ -142,10 +143,10 @@ def check_recheck(no_recheck: bool) -> None:
 
 
 def _fill(
-    table: LatencyTable, meter: LayerMeter, keys: Sequence[LayerKey], builder: Builder,
-    others: contextlib.AbstractContextManager[None], say: Callable[[str], None], *, until_eof: bool,
+    table: LatencyTable, meter: LayerMeter, keys: Sequence[LayerKey], whole: Sequence[Sequence[LayerKey]],
+    builder: Builder, others: contextlib.AbstractContextManager[None], say: Callable[[str], None], *, until_eof: bool,
 ) -> int:  # fmt: skip
-    """Measure the layers that the table lacks, while the other builders do; how many have been."""
+    """Measure the layers and networks that the table lacks, while other builders do layers; how many have been."""
     from gpunet.core.signals import heed_interrupts
     from gpunet.core.text import duration
     from gpunet.latency.build import build as build_table
@@ -157,7 +158,7 @@ def _fill(
         threading.Thread(target=_stop_at_eof, daemon=True).start()
     with build_progress(f"{len(keys)} layers on {meter.conditions.fingerprint.runtime}") as on_progress, others:
         build_table(
-            table, keys, meter, lone=builder.lone, max_layers=builder.max_layers,
+            table, keys, meter, lone=builder.lone, networks=whole, max_layers=builder.max_layers,
             max_time_s=None if builder.max_minutes is None else 60 * builder.max_minutes, on_progress=on_progress,
         )  # fmt: skip
     measured = len(keys) - len(table.missing(keys, lone=builder.lone)) - before
@@ -211,17 +212,9 @@ def _second_look(table: LatencyTable, meter: LayerMeter, keys: Sequence[LayerKey
     table.note(_RECHECKED, str(len(table)))
 
 
-def _measure_networks(
-    table: LatencyTable, meter: LayerMeter, space: SearchSpace, networks: int, classes: int, say: Callable[[str], None]
-) -> None:
-    """Measure random networks of the space whole, as far as the table has not so many yet."""
+def _networks(space: SearchSpace, count: int, classes: int) -> list[list[LayerKey]]:
+    """Random networks of the space, the same at each call."""
     import numpy as np
 
-    vectors = space.lattice().draw(networks, np.random.default_rng(CALIBRATION_SEED))
-    wanted = [space.keys(vector, num_classes=classes) for vector in vectors]
-    known = {tuple(keys) for keys, _ in table.networks()}
-    pending = [keys for keys in wanted if tuple(keys) not in known]
-    for number, keys in enumerate(pending, start=1):
-        console.note(f"network {number} of {len(pending)}, whole")
-        table.add_network(keys, meter.networks([keys])[0])
-    say(f"{table.path}: {len(table.networks())} networks measured whole")
+    vectors = space.lattice().draw(count, np.random.default_rng(CALIBRATION_SEED))
+    return [space.keys(vector, num_classes=classes) for vector in vectors]

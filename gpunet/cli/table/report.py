@@ -40,9 +40,11 @@ def report(
     import numpy as np
 
     from gpunet import runtime as runtimes
+    from gpunet.latency.estimate import measured_networks
     from gpunet.latency.meter import LayerMeter
     from gpunet.latency.report import error_report, error_table
     from gpunet.latency.table import LatencyTable, differences
+    from gpunet.latency.watch import at_median_speed
     from gpunet.search.spaces.named import load_space
 
     if plot is not None:
@@ -62,7 +64,7 @@ def report(
                 f"{table}: its figures are of other conditions: {differences(known, meter.conditions)}.",
                 "Make the report on the machine that the table was measured on.",
             )
-        calibrate_on = [(keys, each.latency_ms) for keys, each in opened.networks()]
+        calibrate_on, course = measured_networks(opened), opened.course()
         seen = {tuple(keys) for keys, _ in calibrate_on}
         judged = [keys for keys in drawn if tuple(keys) not in seen]
         if len(judged) < 2:
@@ -71,7 +73,7 @@ def report(
             )
         error_report(opened, judged, [1.0] * len(judged))  # what cannot be estimated is said before it is measured
         console.note(f"measuring {len(judged)} networks whole, {rounds} rounds")
-        measured_ms = [each.latency_ms for each in meter.networks(judged, rounds=rounds)]
+        measured_ms = at_median_speed(course, meter, judged, rounds)
         found = error_report(opened, judged, measured_ms, calibrate_on=calibrate_on)
     if as_json:
         console.print_json({

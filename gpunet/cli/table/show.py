@@ -11,6 +11,7 @@ from gpunet.cli.command import command
 from gpunet.cli.options import opt
 from gpunet.cli.table.options import Table
 from gpunet.core import console
+from gpunet.errors import MissingDependencyError, MissingLatencyError
 
 if TYPE_CHECKING:
     from gpunet.latency.table import LatencyTable
@@ -30,11 +31,19 @@ def show(
         if as_json:
             console.print_json(_as_json(opened, layers=layers))
             return
+        print(f"{opened.path}: {_worth(opened)}\n")
         print("\n".join(f"{name:<16} {value}" for name, value in opened.conditions.to_dict().items()))
         known, networks, failed = opened.layers(), opened.networks(), opened.failures()
         kinds = Counter(key.kind for key in known)
         print(f"\n{len(known)} layers: {', '.join(f'{count} {kind}' for kind, count in kinds.most_common()) or '-'}")
         print(f"{len(networks)} networks measured whole, {len(failed)} layers failed")
+        course = opened.course()
+        if course.points:
+            moved = sum(course.moved(each.at_s, each.builder) for each in known.values())
+            print(
+                f"the reference was looked at {len(course.points)} times; its speed lay within "
+                f"{course.spread_percent:.0f} %, and {moved} layers were measured while it moved"
+            )
     if layers:
         columns = ["layer", "ms>", "context ms>", "border ms>", "lone ms>", "spread %>", "repeats>"]
         rows = [
@@ -47,6 +56,20 @@ def show(
         print(f"\n{console.table(['layer', 'attempts>', 'reason'], rows)}")
 
 
+def _worth(table: LatencyTable) -> str:
+    """The table's error, on networks left out in turn, and whether its sums are corrected."""
+    from gpunet.latency.estimate import LayerCosts
+
+    try:
+        calibration = LayerCosts.from_table(table).calibration
+    except (MissingDependencyError, MissingLatencyError) as error:
+        return f"its error is not known: {error.message}"
+    if calibration.error_percent is None:
+        return "its error is not known: it holds fewer than four networks measured whole (--networks)"
+    how = "corrected by them" if calibration.corrects else "not corrected, as that does not help"
+    return f"estimates {calibration.networks} networks within {calibration.error_percent:.1f} % in the mean, {how}"
+
+
 def _ms(value: float | None) -> str | None:
     return None if value is None else f"{value:.4f}"
 
@@ -55,6 +78,10 @@ def _as_json(table: LatencyTable, *, layers: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
         "conditions": table.conditions.to_dict(),
         "layer_count": len(table),
+        "worth": _worth(table),
+        "reference": [
+            {"at_s": each.at_s, "builder": each.builder, **asdict(each.look)} for each in table.course().points
+        ],
         "networks": [{"layers": len(keys), **asdict(figures)} for keys, figures in table.networks()],
         "failures": {key: {"reason": why, "attempts": count} for key, (why, count) in table.failures().items()},
     }

@@ -50,11 +50,10 @@ def verify(
 
 def _verified(path: Path) -> tuple[int, list[str], str, int]:
     """A table's layers, what is wrong with it, what to do about that, and the exit code for it."""
-    from gpunet.latency.schema import DAMAGED_HINT, migrate
+    from gpunet.latency.schema import DAMAGED_HINT
     from gpunet.latency.table import LatencyTable
 
     try:
-        migrate(path)
         with LatencyTable(path) as table:
             faults = table.check()
             return (0, faults, DAMAGED_HINT, FAILED_EXIT_CODE) if faults else (len(table), [], "", 0)

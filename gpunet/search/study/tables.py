@@ -80,8 +80,10 @@ def estimator_of(definition: StudyDefinition, table: str | Path | None = None) -
 
 def _digest(table: LatencyTable, space: SearchSpace, num_classes: int) -> str:
     """Of all that the latencies follow from."""
-    layers = sorted((key.text, figures.latency_ms) for key, figures in table.layers().items())
-    networks = [([key.text for key in keys], figures.latency_ms) for keys, figures in table.networks()]
+    from gpunet.latency.estimate import latencies, measured_networks
+
+    layers = sorted((key.text, latency_ms) for key, latency_ms in latencies(table, "context").items())
+    networks = [([key.text for key in keys], latency_ms) for keys, latency_ms in measured_networks(table)]
     body = [_VERSION, space.to_dict(), num_classes, layers, networks]
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
