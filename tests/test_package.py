@@ -46,7 +46,7 @@ def _names(wheel: Path) -> set[str]:
 def test_the_wheel_holds_every_module_all_data_and_the_type_marker(wheel: Path):
     expected = {
         str(path.relative_to(ROOT))
-        for pattern in ("*.py", "*.json", "*.csv", "py.typed")
+        for pattern in ("*.py", "*.json", "*.csv", "*.csv.gz", "py.typed")
         for path in (ROOT / "gpunet").rglob(pattern)
     }
     assert {"gpunet/py.typed", "gpunet/zoo/data/gpunet_1.json", "gpunet/zoo/data/published.csv"} <= expected
