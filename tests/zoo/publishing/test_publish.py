@@ -17,7 +17,7 @@ from helpers.publications import NAME, RUNTIME, publication, record, small_netwo
 import gpunet
 import gpunet.registry
 from gpunet.core.files import sha256_of
-from gpunet.errors import CheckpointError, EntryError, ExportError
+from gpunet.errors import EntryError, ExportError, WeightsError
 from gpunet.model.entry import Accuracy, LatencyRecord
 from gpunet.model.network import GPUNet
 from gpunet.model.small import SMALL
@@ -303,7 +303,7 @@ def test_weights_of_another_network(zoo: Path, tmp_path: Path) -> None:
     safetensors.torch.save_file(GPUNet(spec, num_classes=10).state_dict(), path)
     with pytest.raises(EntryError, match=r"other\.safetensors does not hold the weights of digits_tier0: .*conv_head"):
         publish_entry(zoo, publication(weights=path))
-    with pytest.raises(CheckpointError, match="is not a safetensors file"):
+    with pytest.raises(WeightsError, match="there is no such file"):
         publish_entry(zoo, publication(weights=tmp_path / "none.safetensors"))
     assert list(zoo.iterdir()) == []
 
