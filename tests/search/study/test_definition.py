@@ -64,7 +64,7 @@ def test_estimates_of_another_table_are_refused() -> None:
 def test_a_tier_that_is_empty_is_refused() -> None:
     with pytest.raises(StudyError, match="no network of the space has an estimate 1000 ms or more") as caught:
         definition(1000.0)
-    assert "stratify" in caught.value.hint
+    assert "gpunet table estimate" in caught.value.hint
 
 
 def test_an_estimator_of_another_space_is_refused() -> None:
