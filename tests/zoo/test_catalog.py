@@ -122,4 +122,4 @@ def test_to_dict_is_plain_json() -> None:
 
 
 def test_the_data_is_text() -> None:
-    assert {path.suffix for path in DATA.rglob("*") if path.is_file()} == {".json", ".csv"}
+    assert {path.suffix for path in DATA.rglob("*") if path.is_file()} == {".json", ".csv", ".gz"}
