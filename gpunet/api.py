@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 from gpunet.core.device import LOCAL
 from gpunet.core.hub import DOWNLOAD_TIMEOUT_S
 from gpunet.zoo.catalog import Zoo, catalog, entry_named, names_like
-from gpunet.zoo.query import Query, best, recorded_devices
-from gpunet.zoo.scope import scope_of
+from gpunet.zoo.conditions import Query
+from gpunet.zoo.query import best, recorded_devices
+from gpunet.zoo.scope import listed
 
 if TYPE_CHECKING:
     from gpunet.model.network import GPUNet
@@ -31,6 +32,10 @@ def create(
     include_nominal: bool = False,
     include_baselines: bool = False,
     dataset: str | None = None,
+    min_ips: float | None = None,
+    licence: str | None = None,
+    extra_data: bool | None = None,
+    family: str | Sequence[str] | None = None,
     zoo: Zoo = None,
     pretrained: bool = True,
     weights: str | Path | None = None,
@@ -40,11 +45,13 @@ def create(
     """The most accurate network that keeps a latency budget on a device; ties go to the faster.
 
     On 'local', networks are measured from the most accurate down, and no further than the first that fits. A published
-    entry of `zoo` brings its record to the machine that it was measured on, and is not measured again.
+    entry of `zoo` brings its record to the machine that it was measured on, and is not measured again. Of timm's
+    networks (zoo='timm') some tens are measured, by what their work lets expect; it takes minutes once.
 
     Args:
         device, max_ms, min_top1, max_params, batch_size, runtime, precision, include_nominal, include_baselines,
-        dataset, zoo: the conditions of `gpunet.find`; max_ms in milliseconds for the whole batch, None for no budget.
+        dataset, min_ips, licence, extra_data, family, zoo: the conditions of `gpunet.find`; max_ms in milliseconds for
+            the whole batch, None for no budget.
         pretrained: load the network's weights; False leaves it freshly initialised.
         weights: a file to load them from: safetensors, or NVIDIA's `.pth.tar` or zip.
         timeout_s: the most that downloading them may take.
@@ -63,6 +70,7 @@ def create(
     query = Query(
         device=device, max_ms=max_ms, min_top1=min_top1, max_params=max_params, batch_size=batch_size, runtime=runtime,
         precision=precision, include_nominal=include_nominal, include_baselines=include_baselines, dataset=dataset,
+        min_ips=min_ips, licence=licence, extra_data=extra_data, family=family,
     )  # fmt: skip
     match = best(query, zoo)
     from gpunet.zoo.models import model_from_entry
@@ -91,7 +99,8 @@ def load(
         name: e.g. 'gpunet_1', a baseline's, one of the entries in `zoo`, or the folder of an entry or training run.
         pretrained: load its weights: from the cache, a Hugging Face repository or NVIDIA's NGC, in this order.
         weights: a file to load them from instead: safetensors, or NVIDIA's `.pth.tar` or zip.
-        zoo: folders of one's own entries.
+        zoo: folders of one's own entries; 'timm' for timm's networks, TAG or TAG@PX, with the input size, crop and
+            interpolation that the accuracy was published at.
         timeout_s: the most that downloading the weights may take; what arrived by then is gone on with the next time.
         model_kwargs: the model's own, e.g. num_classes=10, in_chans=1, drop_rate=0.2, features_only=True.
 
@@ -112,6 +121,10 @@ def list_models(
     *,
     include_baselines: bool = False,
     dataset: str | None = None,
+    min_ips: float | None = None,
+    licence: str | None = None,
+    extra_data: bool | None = None,
+    family: str | Sequence[str] | None = None,
     zoo: Zoo = None,
 ) -> list[str]:
     """Names for `load`: NVIDIA's seven, those in `zoo`, and with `include_baselines` the paper's that timm builds.
@@ -120,18 +133,20 @@ def list_models(
         pattern: with * and ? for any letters, such as 'gpunet_p*'; or several. Default: all.
         include_baselines: the paper's baselines too.
         dataset: only those with an accuracy on it, as `gpunet.find` takes it. Default: all.
-        zoo: folders of one's own entries.
+        min_ips: only those with a record of so many images a second, on any device.
+        licence: 'permissive' or 'any'. Default: any, of timm's networks too, since nothing is chosen here.
+        extra_data, family: as `gpunet.find` takes them.
+        zoo: folders of one's own entries; 'timm' for timm's networks.
 
     Raises:
-        InvalidArgumentError: (a ValueError) no accuracy is of that data set.
+        InvalidArgumentError: (a ValueError) no accuracy is of that data set, or a condition makes no sense.
     """
-    entries = catalog(zoo)
-    if dataset is None:
-        known = [e for e in entries.values() if e.buildable and (include_baselines or e.role != "baseline")]
-    else:
-        found = scope_of(entries.values(), dataset, baselines=include_baselines).entries
-        known = [entry for entry in found if entry.dataset is not None]
-    return names_like((entry.name for entry in known), pattern)
+    Query(device=LOCAL, min_ips=min_ips, licence=licence, extra_data=extra_data, family=family)  # checks them
+    found = listed(
+        catalog(zoo).values(), dataset, baselines=include_baselines, min_ips=min_ips, licence=licence,
+        extra_data=extra_data, family=family,
+    )  # fmt: skip
+    return names_like((entry.name for entry in found if entry.buildable), pattern)
 
 
 def list_devices(*, zoo: Zoo = None) -> list[str]:

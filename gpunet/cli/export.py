@@ -217,7 +217,7 @@ def _check_named(model: str | None, device: str | None, **of_device: object) -> 
             raise InvalidArgumentError(f"{option} goes with --device, but MODEL is given.", "Leave one of them out.")
 
 
-def _network(model: str | None, asked: dict[str, Any] | None, zoo: list[Path] | None, how: dict[str, Any]) -> nn.Module:
+def _network(model: str | None, asked: dict[str, Any] | None, zoo: list[str] | None, how: dict[str, Any]) -> nn.Module:
     """The network that the command line names."""
     if asked is not None:
         return gpunet.create(**asked, zoo=zoo, **how)

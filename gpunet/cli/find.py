@@ -12,7 +12,8 @@ from gpunet.core import console
 
 @command(
     "find", panel="Ask",
-    examples=["gpunet find -d gv100 --max-ms 0.8", "gpunet find -d local --min-top1 80 --json"],
+    examples=["gpunet find -d gv100 --max-ms 0.8", "gpunet find -d rtx4090 --min-ips 5000 --zoo timm",
+              "gpunet find -d local --min-top1 80 --json"],
     renamed={"--include-baselines": "--baselines"},
 )  # fmt: skip
 def find(
@@ -26,6 +27,10 @@ def find(
     include_nominal: options.IncludeNominal = False,
     baselines: options.Baselines = False,
     dataset: options.Dataset = None,
+    min_ips: options.MinIps = None,
+    licence: options.Licence = None,
+    extra_data: options.ExtraData = None,
+    family: options.Family = None,
     refresh: Annotated[
         bool, opt("--refresh", help="on 'local': measure all anew, in place of the figures that are kept")
     ] = False,
@@ -37,8 +42,9 @@ def find(
     Where several records of a network apply, the slowest decides. Accuracies of other images than --dataset's are left
     out, and counted. Nothing fits: the nearest networks are named, and the exit code is 3.
     """
-    from gpunet.zoo.query import Query, best, fitting
-    from gpunet.zoo.scope import left_out_text
+    from gpunet.zoo.conditions import Query
+    from gpunet.zoo.query import best, fitting
+    from gpunet.zoo.scope import left_out_text, unlicensed_text
 
     query = Query(
         device=device,
@@ -51,15 +57,21 @@ def find(
         include_nominal=include_nominal,
         include_baselines=baselines,
         dataset=dataset,
+        min_ips=min_ips,
+        licence=licence,
+        extra_data=extra_data,
+        family=family,
     )
     matches = fitting(query, zoo, refresh=refresh)
     if not matches:
         best(query, zoo)  # raises NothingFitsError, with the nearest networks
     if as_json:
         found = [match.to_dict() for match in matches]
-        about = {"device": device, "batch_size": batch_size, "dataset": matches.dataset, "left_out": matches.left_out}
+        about = {"device": device, "batch_size": batch_size, "dataset": matches.dataset, "left_out": matches.left_out,
+                 "left_out_licences": matches.left_out_licences}  # fmt: skip
         console.print_json({**about, "matches": found})
         return
+    by_ips = min_ips is not None
     sources = console.Footnotes()
     rows = []
     for match in matches:
@@ -69,6 +81,8 @@ def find(
                 match.name,
                 console.percent(match.top1_percent),
                 console.millions(match.entry.parameters),
+                f"{record.throughput_ips:,.0f}" if by_ips and record.throughput_ips else "",
+                record.batch_size,
                 console.milliseconds(match.latency_ms),
                 record.kind,
                 record.statistic,
@@ -78,10 +92,15 @@ def find(
                 sources.number(record.source),
             )
         )
-    columns = (
-        "model", "top-1 %>", "params M>", "ms>", "kind", "statistic", "board", "precision", "runtime", "source"
-    )  # fmt: skip
+    columns = [
+        "model", "top-1 %>", "params M>", "images/s>", "batch>", "ms>", "kind", "statistic", "board", "precision",
+        "runtime", "source",
+    ]  # fmt: skip
+    if not by_ips:  # what is asked in milliseconds is of one batch size
+        columns, rows = [*columns[:3], *columns[5:]], [(*row[:3], *row[5:]) for row in rows]
     print(console.table(columns, rows))
     print(f"\nTop-1 is on {matches.dataset}.\n\n{sources}")
     if matches.left_out:
         console.note(left_out_text(matches.dataset, matches.left_out))
+    if matches.left_out_licences:
+        console.note(unlicensed_text(matches.left_out_licences))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -27,6 +26,10 @@ def list_models(
     dataset: Annotated[
         str | None, opt("--dataset", metavar="NAME", help="only those with an accuracy on it: digits (default: all)")
     ] = None,
+    min_ips: options.MinIps = None,
+    licence: options.Licence = None,
+    extra_data: options.ExtraData = None,
+    family: options.Family = None,
     zoo: options.Zoo = None,
     as_json: options.Json = False,
 ) -> None:
@@ -38,12 +41,13 @@ def list_models(
         return
     from gpunet.model.entry import counted_once
     from gpunet.zoo.catalog import catalog, names_like
-    from gpunet.zoo.scope import scope_of
+    from gpunet.zoo.scope import listed
 
-    known = {name: entry for name, entry in catalog(zoo).items() if baselines or entry.role != "baseline"}
-    if dataset is not None:
-        found = scope_of(known.values(), dataset, baselines=True, figures_only=True).entries
-        known = {entry.name: entry for entry in found if entry.dataset is not None}
+    found = listed(
+        catalog(zoo).values(), dataset, baselines=baselines, min_ips=min_ips, licence=licence, extra_data=extra_data,
+        family=family,
+    )  # fmt: skip
+    known = {entry.name: entry for entry in found}
     entries = [known[name] for name in names_like(known, patterns or None)]
     if not entries:
         raise NothingFitsError(
@@ -57,6 +61,8 @@ def list_models(
             "architecture": entry.architecture,
             "top1_percent": entry.top1_percent,
             "dataset": entry.dataset,
+            "licence": entry.licence,
+            "extra_data": entry.extra_data,
             "parameters": entry.parameters,
             "multiply_adds": entry.multiply_adds,
             "input_px": entry.input_px,
@@ -93,7 +99,7 @@ def list_models(
     print(console.table(columns, rows))
 
 
-def _devices(zoo: Sequence[Path] | None, *, as_json: bool) -> None:
+def _devices(zoo: Sequence[str] | None, *, as_json: bool) -> None:
     from gpunet.core.device import CHIPS
     from gpunet.model.entry import counted_once
     from gpunet.zoo.catalog import catalog

@@ -92,8 +92,10 @@ def opt(*names: str, help: str, metavar: str | None = None, complete: Any = None
 
 Json = Annotated[bool, opt("--json", help="print JSON on standard output, errors too, and nothing else there")]
 Zoo = Annotated[
-    list[Path] | None, opt("--zoo", metavar="DIR...", help="folders of your own entries or runs, beside the zoo's")
-]
+    list[str] | None,
+    opt("--zoo", metavar="DIR...",
+        help="folders of your own entries or runs, beside the zoo's; timm for timm's networks"),
+]  # fmt: skip
 Model = Annotated[
     str,
     typer.Argument(
@@ -130,6 +132,23 @@ Dataset = Annotated[
         help="images whose accuracies count, such as digits (default: ImageNet-1k validation); others are never "
         "ranked with them"),
 ]  # fmt: skip
+MinIps = Annotated[
+    float | None, opt("--min-ips", metavar="N", help="least images a second, by records that state them")
+]
+Licence = Annotated[
+    Literal["permissive", "any"] | None,
+    opt("--licence",
+        help="of the weights; permissive: Apache, MIT, BSD, CC BY (default: permissive with --zoo timm, else any)"),
+]  # fmt: skip
+ExtraData = Annotated[
+    bool | None,
+    opt("--extra-data/--no-extra-data",
+        help="trained or distilled on more than ImageNet-1k, or known not to be (default: both)"),
+]  # fmt: skip
+Family = Annotated[
+    list[str] | None,
+    opt("--family", metavar="PATTERN...", help="names or architectures, with * and ? for any letters: 'mobilenet*'"),
+]
 Baselines = Annotated[bool, opt("--baselines", help="the paper's baselines that timm can build, too")]
 Weights = Annotated[
     Path | None, opt("--weights", metavar="FILE", help="safetensors, or NVIDIA's .pth.tar or zip, in place of its own")

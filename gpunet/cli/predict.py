@@ -126,7 +126,7 @@ def _pictures(given: Sequence[Path]) -> list[Path]:
 
 def _predictor(
     model: str, *, weights: Path | None, pretrained: bool, timeout_s: float | None, runtime: str | None,
-    precision: str | None, threads: int | None, on: str | None, zoo: Sequence[Path] | None,
+    precision: str | None, threads: int | None, on: str | None, zoo: Sequence[str] | None,
 ) -> Predictor:  # fmt: skip
     from gpunet.zoo.file_session import file_named
     from gpunet.zoo.prediction import load_exported, predictor_of

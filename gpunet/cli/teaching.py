@@ -45,7 +45,7 @@ def check_teacher(recipe: Recipe, given: dict[str, object]) -> None:
 
 
 def teacher_of(
-    recipe: Recipe, student: nn.Module, out: Path, validation: ImageData, *, zoo: Sequence[Path] | None,
+    recipe: Recipe, student: nn.Module, out: Path, validation: ImageData, *, zoo: Sequence[str] | None,
     weights: Path | None, on: str | None, workers: int, least_top1: float | None, timeout_s: float | None,
 ) -> Teacher | None:  # fmt: skip
     """The recipe's teacher, scored first where it must be good; None where the recipe has none.

@@ -14,11 +14,13 @@ from gpunet.errors import GpunetError, InvalidArgumentError
 
 def is_integer(value: object) -> bool:
     """Whether it is an integer; a bool is none."""
-    return not isinstance(value, bool) and isinstance(value, Integral)
+    return type(value) is int or (not isinstance(value, bool) and isinstance(value, Integral))
 
 
 def is_number(value: object) -> bool:
     """Whether it is a finite number that a float can hold; a bool is none."""
+    if type(value) is float:  # most are, and Python's classes of numbers are slow to ask
+        return math.isfinite(value)
     if isinstance(value, bool) or not isinstance(value, Real):
         return False
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Iterable
 
@@ -16,6 +17,7 @@ _SPLITS = {"val": "validation", "valid": "validation", "eval": "validation", "tr
 _IMAGENET = {"imagenet", "imagenet1k", "imagenet1kwds", "imagenet2012", "ilsvrc", "ilsvrc2012", "imagenetilsvrc2012"}
 
 
+@functools.lru_cache(maxsize=1024)
 def canonical_dataset(name: str) -> str:
     """The one spelling of a data set's name.
 

@@ -16,11 +16,12 @@ from gpunet.errors import EntryError
 from gpunet.model.dataset_names import canonical_dataset
 from gpunet.model.spec import NetworkSpec
 
-KINDS = ("measured", "estimated", "nominal")
+KINDS = ("measured", "estimated", "nominal", "throughput")
 _MOST_IMAGES, _MOST_MS = 1_000_000, 1e9
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")
+TIMM = "timm"  # the role of timm's networks, and the zoo's name of them
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}(@[1-9][0-9]{0,3})?")
 
 
 def check_entry_name(name: object) -> None:
@@ -29,7 +30,7 @@ def check_entry_name(name: object) -> None:
         raise EntryError(
             f"{name!r:.120} is no name for a network.",
             "A name is a word of at most 100 letters of ASCII, digits and '_', '.', '+', '-', and begins with a letter "
-            "or digit.",
+            "or digit; '@' and an input size in px may end it.",
         )
 
 
@@ -38,14 +39,15 @@ class LatencyRecord:
     """One latency with the conditions that make it auditable.
 
     Args:
-        model: name of the entry.
+        model: name of the entry; of timm's networks ARCHITECTURE@PX, whose latency all tags share.
         chip, board: see gpunet.core.device; 'local' and the processor's name for this machine.
         batch_size: images a run.
         precision: 'fp32', 'fp16' or 'int8'.
         runtime, runtime_version: e.g. 'tensorrt', '8.0.1'; the version may be '' where a source does not say.
         statistic: 'mean', 'median', ... or 'tier' for a nominal label.
         latency_ms: for the whole batch.
-        kind: 'measured', 'estimated' or 'nominal'.
+        kind: 'measured', 'estimated' or 'nominal'; or 'throughput', images a second over batches that fill a device,
+            whose latency_ms is the time of such a batch and no other's.
         source: who published or measured it, and how.
         throughput_ips: images a second, where the source says; else None.
         threads: of a processor; None where it does not apply.
@@ -74,6 +76,8 @@ class LatencyRecord:
         if self.kind not in KINDS:
             raise EntryError(f"kind {self.kind!r:.80} is not one of {', '.join(KINDS)}.")
         checked_integer("batch_size", self.batch_size, 1, _MOST_IMAGES, error=EntryError)
+        if self.kind == "throughput" and self.throughput_ips is None:
+            raise EntryError("a record of kind 'throughput' needs throughput_ips.", "Give the images a second.")
         checked_number("latency_ms", self.latency_ms, 0, _MOST_MS, above=True, error=EntryError)
         if self.throughput_ips is not None:
             checked_number("throughput_ips", self.throughput_ips, 0, above=True, error=EntryError)
@@ -86,8 +90,11 @@ class LatencyRecord:
 
     def __str__(self) -> str:
         version = f" {self.runtime_version}" if self.runtime_version else ""
+        figure = f"{self.latency_ms:g} ms"
+        if self.kind == "throughput":
+            figure = f"{self.throughput_ips:,.0f} images/s"
         return printable(
-            f"{self.latency_ms:g} ms {self.kind} ({self.statistic}) on {self.board or self.chip}, "
+            f"{figure} {self.kind} ({self.statistic}) on {self.board or self.chip}, "
             f"batch {self.batch_size}, {self.precision}, {self.runtime}{version}; source: {self.source}"
         )
 
@@ -105,12 +112,17 @@ def counted_once(records: Iterable[LatencyRecord]) -> tuple[LatencyRecord, ...]:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 (and top-5) accuracy in percent, the data it was measured on, and who says so."""
+    """Top-1 (and top-5) accuracy in percent, the data it was measured on, and who says so.
+
+    Args:
+        precision: 'int8' where the network computed in integers; '' for floating point.
+    """
 
     top1_percent: float
     dataset: str
     source: str
     top5_percent: float | None = None
+    precision: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,13 +160,16 @@ class Entry:
 
     Args:
         name: unique in the zoo; a plain word.
-        role: 'released' (NVIDIA's), 'baseline' (the paper's Table 3) or 'own' (a user's zoo).
+        role: 'released' (NVIDIA's), 'baseline' (the paper's Table 3), 'own' (a user's zoo) or 'timm' (the catalogue).
         architecture: as timm names it: 'gpunet_1', 'gpunet' (with `spec_data`), any other timm name; None
             where only figures are known and nothing can be built.
         accuracy: None where nobody measured it.
         licence: of the weights.
         classes: their names in order, where they are known; None for ImageNet's, which timm names.
         distilled: whether it was trained with distillation; None where nobody says.
+        extra_data: whether it was trained on more images than ImageNet-1k's, or distilled from what was; None where
+            nobody says.
+        activations_millions: outputs of its convolutions and matrix products for one image.
         model_args: arguments of a timm architecture that make it this network, such as a transformer's width.
     """
 
@@ -174,6 +189,8 @@ class Entry:
     parameters_millions: float | None = None
     multiply_adds_billions: float | None = None
     distilled: bool | None = None
+    extra_data: bool | None = None
+    activations_millions: float | None = None
     model_args: Mapping[str, Any] | None = field(default=None, hash=False)
     spec_data: Mapping[str, Any] | None = field(default=None, repr=False, hash=False)
     records: tuple[LatencyRecord, ...] = field(default=(), repr=False)
@@ -232,11 +249,24 @@ class Entry:
 
     @property
     def identity(self) -> str:
-        """What fixes the network's latency, whatever its name: the spec's SHA-256 or the timm name, and the input."""
-        network = self.spec.sha256 if self.spec is not None else f"timm:{self.architecture}"
+        """What fixes the network's latency, whatever its name: the spec's SHA-256 or the timm name, and the input.
+
+        Of timm's own networks the tag, which names the weights, does not count. Branches are fused wherever a network
+        is measured.
+        """
+        if self.spec is not None:
+            network = self.spec.sha256
+        else:
+            named = str(self.architecture)
+            network = f"timm:{named.partition('.')[0] if self.role == TIMM else named}"
         if self.model_args:
             network += json.dumps(dict(self.model_args), sort_keys=True)
         return f"{network}@{self.in_chans}x{self.input_px}:{self.num_classes}"
+
+    @property
+    def throughput_ips(self) -> float | None:
+        """The most images a second that a record states; None where none does."""
+        return max((each.throughput_ips for each in self.records if each.throughput_ips is not None), default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, with the counts and the records."""

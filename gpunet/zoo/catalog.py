@@ -2,7 +2,8 @@
 
 A zoo folder holds entries as `*.json`, or as one folder each with an `entry.json`, and beside them latency records
 as `*.csv`. Folders whose name begins with a dot are passed over: an entry that is being written is in one. The
-package's own zoo (gpunet/zoo/data) and a user's are read by the same code.
+package's own zoo (gpunet/zoo/data) and a user's are read by the same code; timm's networks come from tables
+(`gpunet.zoo.timm_zoo`).
 
 A zoo may be somebody else's: what cannot be read as an entry or a record is named by a warning, once, and passed over.
 Asked for by name it is an error.
@@ -23,7 +24,7 @@ from pathlib import Path
 from gpunet.core.placing import folders_in
 from gpunet.core.text import printable
 from gpunet.errors import ABSENT_EXIT_CODE, EntryError, InvalidArgumentError, UnknownModelError
-from gpunet.model.entry import Entry, LatencyRecord
+from gpunet.model.entry import TIMM, Entry, LatencyRecord
 from gpunet.zoo.publishing.layout import ENTRY, STATE, STATE_ZOO
 from gpunet.zoo.reading import names_in, read_entry, read_rows
 
@@ -129,6 +130,7 @@ def catalog(zoo: Zoo = None, *, strict: bool = False) -> dict[str, Entry]:
 
     Args:
         zoo: folders of one's own entries; a path or several. Their CSV files may add records to the package's entries.
+            'timm' for timm's networks; a folder of that name is './timm'.
         strict: raise for the first thing that cannot be read, instead of passing it over.
 
     Warns:
@@ -153,11 +155,11 @@ def _gathered(zoo: Zoo) -> tuple[dict[str, Entry], list[_Fault]]:
     entries: dict[str, Entry] = {}
     records: dict[str, list[LatencyRecord]] = {}
     faults: list[_Fault] = []
-    for folder in (None, *zoo_folders(zoo)):
-        found = _scan_package() if folder is None else _scan(folder)
+    for folder in zoo_places(zoo):
+        found = _scan_package() if folder == DATA else _found_in(folder)
         faults += found.faults
         for entry in found.entries:
-            fault = _claimed(entry, entries, own=folder is not None)
+            fault = _claimed(entry, entries, own=folder != DATA)
             if fault is None:
                 entries[entry.name] = entry
             else:
@@ -171,7 +173,27 @@ def _gathered(zoo: Zoo) -> tuple[dict[str, Entry], list[_Fault]]:
         for record in found.records:
             if record.model in entries:
                 records.setdefault(record.model, []).append(record)
-    return {name: _complete(entry, entries, records.get(name, [])) for name, entry in entries.items()}, faults
+    return {name: _complete(entry, entries, records.get(name, [])) for name, entry in _shared(entries, records)}, faults
+
+
+def _shared(entries: dict[str, Entry], records: dict[str, list[LatencyRecord]]) -> Iterable[tuple[str, Entry]]:
+    """The entries by name; a record of one of timm's networks becomes one of all tags that share its latency."""
+    own = {name: records.pop(name) for name in list(records) if entries[name].role == TIMM}
+    of_network: dict[str, list[LatencyRecord]] = {}
+    for name, found in own.items():
+        of_network.setdefault(entries[name].identity, []).extend(found)
+    for name, entry in entries.items() if of_network else ():
+        if entry.role == TIMM and entry.identity in of_network:
+            records[name] = of_network[entry.identity]
+    return entries.items()
+
+
+def _found_in(folder: Path | str) -> _Found:
+    if isinstance(folder, Path):
+        return _scan(folder)
+    from gpunet.zoo.timm_zoo.entries import timm_entries
+
+    return _Found(entries=list(timm_entries()))
 
 
 def _claimed(entry: Entry, entries: dict[str, Entry], *, own: bool) -> _Fault | None:
@@ -188,6 +210,8 @@ def _claimed(entry: Entry, entries: dict[str, Entry], *, own: bool) -> _Fault | 
 
 def _complete(entry: Entry, entries: dict[str, Entry], records: list[LatencyRecord]) -> Entry:
     """The entry with its records, and with the spec of the released network where it names one."""
+    if entry.role == TIMM:
+        return dataclasses.replace(entry, records=(*entry.records, *records)) if records else entry
     spec_data = entry.spec_data
     named = entries.get(entry.architecture or "")
     if spec_data is None and named is not None:
@@ -198,15 +222,18 @@ def _complete(entry: Entry, entries: dict[str, Entry], records: list[LatencyReco
     return made
 
 
-def zoo_folders(zoo: Zoo) -> list[Path]:
-    """`zoo` as a list of paths."""
+def zoo_places(zoo: Zoo) -> list[Path | str]:
+    """Where entries are, in the order in which they take names: the package's folder, timm's tables, those of `zoo`."""
     if zoo is None:
-        return []
-    if isinstance(zoo, (str, Path)):
-        return [Path(zoo).expanduser()]
-    if not isinstance(zoo, Iterable):
-        raise InvalidArgumentError(f"zoo must be a folder or a list of folders, but got {zoo!r}.")
-    return [Path(folder).expanduser() for folder in zoo]
+        given: list[str | Path] = []
+    elif isinstance(zoo, (str, Path)):
+        given = [zoo]
+    elif isinstance(zoo, Iterable):
+        given = list(zoo)
+    else:
+        raise InvalidArgumentError(f"zoo must be a folder, 'timm', or a list of them, but got {zoo!r}.")
+    timm = [TIMM] if TIMM in given else []  # a Path is none, though it were called so
+    return [DATA, *timm, *(Path(each).expanduser() for each in given if each != TIMM)]
 
 
 def entry_named(name: str | Path, zoo: Zoo = None) -> Entry:

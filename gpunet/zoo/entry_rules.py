@@ -19,6 +19,7 @@ from gpunet.errors import EntryError
 from gpunet.model.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource
 
 MOST_CLASSES, MOST_CHANNELS, MOST_PX = 1_000_000, 1024, 8192
+PRECISIONS = ("fp32", "fp16", "int8")
 _WORDS, _TEXT = 300, 20_000  # letters of a line, of a note
 _SHOWN = 60  # letters of a value that a message repeats
 _ARCHITECTURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")
@@ -45,11 +46,12 @@ def check_entry(entry: Entry) -> None:
             f"architecture {_shown(entry.architecture)} is no plain name.",
             "Name it as timm does, without a place before it, or 'gpunet' with a spec.",
         )
-    if entry.distilled is not None and not isinstance(entry.distilled, bool):
-        raise EntryError(f"distilled must be true or false, but is {_shown(entry.distilled)}.")
+    for name in ("distilled", "extra_data"):
+        if not isinstance(getattr(entry, name), (bool, type(None))):
+            raise EntryError(f"{name} must be true or false, but is {_shown(getattr(entry, name))}.")
     checked_integer("num_classes", entry.num_classes, 0, MOST_CLASSES, error=EntryError)
     checked_integer("in_chans", entry.in_chans, 1, MOST_CHANNELS, error=EntryError)
-    for name in ("parameters_millions", "multiply_adds_billions"):
+    for name in ("parameters_millions", "multiply_adds_billions", "activations_millions"):
         if getattr(entry, name) is not None:
             checked_number(name, getattr(entry, name), 0, 1e7, above=True, error=EntryError)
     _check_classes(entry)
@@ -84,6 +86,11 @@ def _check_accuracy(accuracy: Accuracy) -> None:
     if accuracy.top5_percent is not None:
         least = accuracy.top1_percent
         checked_number("accuracy.top5_percent", accuracy.top5_percent, least, 100, error=EntryError)
+    if accuracy.precision not in ("", *PRECISIONS):
+        raise EntryError(
+            f"accuracy.precision must be one of {', '.join(PRECISIONS)}, but is {_shown(accuracy.precision)}.",
+            "Leave it out for floating point.",
+        )
     _check_line("accuracy.dataset", accuracy.dataset)
     _check_text("accuracy.source", accuracy.source)
 

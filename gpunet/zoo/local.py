@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from gpunet.core import files
 from gpunet.core.machine import Fingerprint, fingerprint
 from gpunet.core.progress import ProgressBar
-from gpunet.model.entry import Entry, LatencyRecord
+from gpunet.model.entry import TIMM, Entry, LatencyRecord
 from gpunet.runtime import Runtime
 from gpunet.runtime import available as available_runtime
 from gpunet.runtime.base import check_precision, check_threads
@@ -53,6 +53,7 @@ def local_records(
     threads: int | None = None,
     progress: bool = True,
     refresh: bool = False,
+    kept_only: bool = False,
     build: Callable[[Entry], nn.Module] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[LatencyRecord]:
@@ -73,6 +74,7 @@ def local_records(
         threads: threads that compute; None for all available.
         progress: show a bar on stderr that names the network being measured.
         refresh: measure all of them anew, whatever is kept; the new figures replace the old.
+        kept_only: measure none; records of those alone that have been measured.
         build: makes an entry's module in evaluation mode; None for the untrained network (latency does not depend on
             the weights' values).
         clock: seconds, monotonic; tests pass their own.
@@ -106,7 +108,9 @@ def local_records(
     brought = {} if refresh else _brought(wanted, here, batch_size)
     path = records_path(here)
     found = read_or_empty(path, here)
-    if refresh or not found.keys() | brought.keys() >= wanted.keys():
+    if kept_only:
+        wanted = {key: entry for key, entry in wanted.items() if key in found or key in brought}
+    elif refresh or not found.keys() | brought.keys() >= wanted.keys():
         measure_one = functools.partial(
             _measure_entry,
             runtime=chosen,
@@ -155,8 +159,11 @@ def _brought(wanted: Mapping[str, Entry], here: Fingerprint, batch_size: int) ->
 
 
 def key_of(entry: Entry, batch_size: int) -> str:
-    """What a measurement is of: the entry's name, its network and input (`Entry.identity`) and the batch size."""
-    return f"{entry.name} {entry.identity} batch {batch_size}"
+    """What a measurement is of: the entry's name, its network and input (`Entry.identity`) and the batch size.
+
+    Of timm's networks the name is left out: tags share a latency.
+    """
+    return f"{TIMM if entry.role == TIMM else entry.name} {entry.identity} batch {batch_size}"
 
 
 # ------------------------------------------------------------------ measuring

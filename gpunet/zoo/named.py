@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def network_named(
     name: str,
     *,
-    zoo: Sequence[Path] | None = None,
+    zoo: Sequence[str] | None = None,
     pretrained: bool = True,
     weights: Path | None = None,
     timm_too: bool = False,

@@ -19,6 +19,11 @@ from gpunet.zoo.publishing.layout import ENTRY
 from gpunet.zoo.reading import FORMAT, FORMAT_VERSION
 
 
+def _said(accuracy: Accuracy) -> dict[str, Any]:
+    """As JSON holds it: without the precision where it is floating point's, which nobody names."""
+    return {key: value for key, value in asdict(accuracy).items() if value != ""}
+
+
 def check_new_name(name: str, folder: str | Path, zoo: Zoo = None) -> None:
     """Raise EntryError unless an entry in `folder` may have this name: a plain word that no other entry has.
 
@@ -84,7 +89,7 @@ def write_entry(
         "architecture": f"{architecture}{tag}",
         "num_classes": num_classes_of(model),
         "in_chans": int(config["input_size"][0]),
-        "accuracy": None if accuracy is None else asdict(accuracy),
+        "accuracy": None if accuracy is None else _said(accuracy),
         "preprocessing": {
             "input_px": int(config["input_size"][-1]),
             "crop_pct": float(config["crop_pct"]),

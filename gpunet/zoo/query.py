@@ -1,75 +1,27 @@
 """find: which networks satisfy a latency budget on a device, and by which records.
 
-Where several records of a network apply (boards, sources, runtimes of one family, precisions), the slowest decides.
-Nominal figures, a tier's label for example, count only when asked for. Accuracies of one data set are ranked, never of
-several (`gpunet.zoo.scope`).
+Which records count and which decides is said in `gpunet.zoo.conditions`, which networks are looked at in
+`gpunet.zoo.scope`: accuracies of one data set are ranked, never of several. Of timm's tags that share an architecture
+and input size, and so a latency, the most accurate is the answer.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
+import logging
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
-from gpunet.core.arguments import checked_integer, is_number
-from gpunet.core.device import LOCAL, THIS_MACHINE, Device, resolve
-from gpunet.errors import InvalidArgumentError, NothingFitsError, UnknownDeviceError
-from gpunet.model.entry import Entry, LatencyRecord, Match, counted_once
-from gpunet.runtime import canonical
-from gpunet.runtime import names as runtime_names
+from gpunet.core.device import THIS_MACHINE, Device, resolve
+from gpunet.errors import ExportError, InvalidArgumentError, NothingFitsError, UnknownDeviceError
+from gpunet.model.entry import TIMM, Entry, LatencyRecord, Match
 from gpunet.zoo.catalog import Zoo, catalog
-from gpunet.zoo.scope import Matches, Scope, counted, left_out_text, scope_of
+from gpunet.zoo.conditions import Query, check_runtime, cost_of, match_of, may_satisfy, satisfies
+from gpunet.zoo.scope import Matches, Scope, counted, left_out_text, licensed, scope_of, unlicensed_text
 
-TENSORRT_FAMILY = ("tensorrt", "onnxruntime-tensorrt", "tensorrt_rtx")
-PRECISIONS = ("fp32", "fp16", "int8")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Query:
-    """The conditions of `find`, checked; see there."""
-
-    device: str
-    max_ms: float | None = None
-    min_top1: float | None = None
-    max_params: float | None = None
-    batch_size: int = 1
-    runtime: str | None = None
-    precision: str | None = None
-    include_nominal: bool = False
-    include_baselines: bool = False
-    dataset: str | None = None
-
-    def __post_init__(self) -> None:
-        _check_number("max_ms", self.max_ms, "a latency in milliseconds above 0")
-        _check_number("min_top1", self.min_top1, "an accuracy in percent, above 0 and at most 100", at_most=100)
-        _check_number("max_params", self.max_params, "a number of parameters above 0")
-        if self.min_top1 is not None and self.min_top1 <= 1:
-            raise InvalidArgumentError(
-                f"min_top1 is in percent, but got {self.min_top1!r}.", f"Did you mean {100 * self.min_top1:g}?"
-            )
-        if self.max_params is not None and self.max_params < 1000:
-            raise InvalidArgumentError(
-                f"max_params counts single parameters, but got {self.max_params!r}.",
-                f"For {self.max_params:g} million, pass {self.max_params:g}e6.",
-            )
-        checked_integer("batch_size", self.batch_size, 1)
-        if self.precision is not None and self.precision not in PRECISIONS:
-            raise InvalidArgumentError(f"precision must be one of {', '.join(PRECISIONS)}, but got {self.precision!r}.")
-        if self.runtime is not None and (not isinstance(self.runtime, str) or not self.runtime):
-            raise InvalidArgumentError(f"runtime must be a name such as 'tensorrt', but got {self.runtime!r}.")
-        if self.dataset is not None and (not isinstance(self.dataset, str) or not self.dataset.strip()):
-            raise InvalidArgumentError(f"dataset must be a name such as 'imagenet-1k', but got {self.dataset!r}.")
-
-
-def _check_number(name: str, value: object, what: str, at_most: float = math.inf) -> None:
-    if value is None:
-        return
-    if not is_number(value) or not 0 < value <= at_most:  # type: ignore[operator]
-        raise InvalidArgumentError(f"{name} must be {what}, but got {value!r}.")
+_logger = logging.getLogger("gpunet")
 
 
 def find(
@@ -84,6 +36,10 @@ def find(
     include_nominal: bool = False,
     include_baselines: bool = False,
     dataset: str | None = None,
+    min_ips: float | None = None,
+    licence: str | None = None,
+    extra_data: bool | None = None,
+    family: str | Sequence[str] | None = None,
     zoo: Zoo = None,
 ) -> Matches:
     """The networks that satisfy all conditions on a device, the most accurate first, ties to the faster.
@@ -103,11 +59,18 @@ def find(
         include_baselines: the paper's baselines that timm can build, too.
         dataset: the images whose accuracies are ranked, such as 'digits (validation)', or its beginning, 'digits'.
             Default: ImageNet-1k's validation images. Entries with an accuracy of others are left out.
-        zoo: folders of one's own entries.
+        min_ips: least images a second, by records that state them: of `batch_size` where it is above 1, else of any;
+            without `runtime` by any runtime, of which the fastest counts.
+        licence: 'permissive' (Apache, MIT, BSD, CC BY) or 'any'. Default: 'permissive' with zoo='timm', else 'any'.
+        extra_data: True for networks that have seen more images than ImageNet-1k's, themselves or by the teacher that
+            they were distilled from; False for those known to have seen no others. Default: all.
+        family: names or architectures, with * and ? for any letters, such as 'mobilenet*'; or several.
+        zoo: folders of one's own entries; 'timm' for timm's networks with published accuracies. On 'local' those of
+            them count that have been measured; `create` measures more.
 
     Returns:
         A list of matches, empty where nothing fits; its `dataset` is the one ranked by, its `left_out` how many
-        networks have an accuracy of another, by its name.
+        networks have an accuracy of another, by its name, its `left_out_licences` how many the licence leaves out.
 
     Warns:
         EntryWarning: an entry or a record of `zoo` cannot be read, and is passed over.
@@ -119,6 +82,7 @@ def find(
     query = Query(
         device=device, max_ms=max_ms, min_top1=min_top1, max_params=max_params, batch_size=batch_size, runtime=runtime,
         precision=precision, include_nominal=include_nominal, include_baselines=include_baselines, dataset=dataset,
+        min_ips=min_ips, licence=licence, extra_data=extra_data, family=family,
     )  # fmt: skip
     return fitting(query, zoo)
 
@@ -127,46 +91,77 @@ def fitting(query: Query, zoo: Zoo = None, *, refresh: bool = False) -> Matches:
     """What `find` returns; `refresh` as `candidates` takes it."""
     found = candidates(query, zoo, refresh=refresh)
     fits = (match for match in found if satisfies(match, query))
-    return Matches(fits, dataset=found.dataset, left_out=found.left_out)
+    return Matches(fits, dataset=found.dataset, left_out=found.left_out, left_out_licences=found.left_out_licences)
 
 
 def best(query: Query, zoo: Zoo = None) -> Match:
     """The first Match of `find`.
 
     On 'local' the networks are looked at from the most accurate down, and those below the first that fits are not
-    measured: they could not be the answer.
+    measured: they could not be the answer. Of timm's, a few are measured, by what their work lets expect.
 
     Raises:
         NothingFitsError: (a LookupError) naming the nearest networks and their figures.
     """
     zoo_entries = catalog(zoo)
     device, scope = _device_in(zoo_entries.values(), query.device), _scope(query, zoo_entries.values())
-    groups = [scope.entries]
     if device == THIS_MACHINE:
-        able = sorted((entry for entry in scope.entries if _may_satisfy(entry, query)), key=_inaccuracy)
-        groups = [list(group) for _, group in itertools.groupby(able, key=_inaccuracy)]
-    for group in groups:
-        found = [match for match in _matches(group, device, query) if satisfies(match, query)]
-        if found:
-            return found[0]
-    raise _nothing_fits(query, device, scope, zoo_entries.values())
+        found = _best_here([entry for entry in scope.entries if may_satisfy(entry, query)], query)
+    else:
+        found = next((each for each in _matches(scope.entries, device, query) if satisfies(each, query)), None)
+    if found is None:
+        raise _nothing_fits(query, device, scope, zoo_entries.values())
+    return found
+
+
+def _best_here(entries: list[Entry], query: Query) -> Match | None:
+    """Of the networks of a zoo, from the most accurate down, the first that fits; or one of timm's that is better."""
+    found = _best_of_timm(_best_of_each([entry for entry in entries if entry.role == TIMM]), query)
+    able = sorted((entry for entry in entries if entry.role != TIMM), key=_inaccuracy)
+    for inaccuracy, group in itertools.groupby(able, key=_inaccuracy):
+        if found is not None and inaccuracy > _inaccuracy(found.entry):
+            break
+        fits = [match for match in _matches(list(group), THIS_MACHINE, query) if satisfies(match, query)]
+        if fits:
+            return min([*fits[:1], *([found] if found else [])], key=lambda each: _rank(each, query))
+    return found
+
+
+def _best_of_timm(entries: list[Entry], query: Query) -> Match | None:
+    """Of timm's networks the most accurate that fits here, by a few measurements (`gpunet.zoo.timm_zoo.budget`)."""
+    if not entries:
+        return None
+    from gpunet.zoo.timm_zoo.budget import Work, most_accurate_within
+
+    by_name = {entry.name: entry for entry in entries}
+    found = {match.name: match for match in _matches(entries, THIS_MACHINE, query)}
+
+    def measure(name: str) -> float | None:
+        try:
+            records = _measured_here([by_name[name]], query)
+        except ExportError as error:  # what cannot be exported is no candidate
+            _logger.warning("%s is passed over: %s", name, error.message)
+            return None
+        match = match_of(by_name[name], records, query)
+        if match is None:
+            return None
+        found[name] = match
+        return cost_of(match.record, query)
+
+    budget_ms = query.max_ms if query.min_ips is None else 1000 / query.min_ips
+    works = [
+        Work(each.name, each.top1_percent or 0.0, each.multiply_adds_billions or 0.0, each.activations_millions or 0.0,
+             each.parameters_millions or 0.0)
+        for each in entries
+    ]  # fmt: skip
+    known = {name: cost_of(match.record, query) for name, match in found.items()}
+    chosen = most_accurate_within(works, math.inf if budget_ms is None else budget_ms, measure, known)
+    return None if chosen is None else found[chosen]
 
 
 def _inaccuracy(entry: Entry) -> float:
     """Sorts the most accurate first; a network whose accuracy nobody measured comes last."""
     return -(entry.top1_percent or 0.0)
-
-
-def satisfies(match: Match, query: Query) -> bool:
-    """Whether a candidate keeps the query's three bounds."""
-    return (query.max_ms is None or match.latency_ms <= query.max_ms) and _may_satisfy(match.entry, query)
-
-
-def _may_satisfy(entry: Entry, query: Query) -> bool:
-    """Whether a network keeps the bounds that are not its latency's."""
-    if query.min_top1 is not None and (entry.top1_percent is None or entry.top1_percent < query.min_top1):
-        return False
-    return query.max_params is None or (entry.parameters is not None and entry.parameters <= query.max_params)
 
 
 def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False, refresh: bool = False) -> Matches:
@@ -188,11 +183,19 @@ def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False, ref
         )
     scope = _scope(query, entries, figures_only=figures_only)
     found = _matches(scope.entries, device, query, refresh=refresh)
-    return Matches(found, dataset=scope.dataset, left_out=_left_out(scope, device, query))
+    return Matches(
+        found,
+        dataset=scope.dataset,
+        left_out=_left_out(scope, device, query),
+        left_out_licences=_unlicensed(scope, device, query),
+    )
 
 
 def _scope(query: Query, entries: Iterable[Entry], *, figures_only: bool = False) -> Scope:
-    return scope_of(entries, query.dataset, baselines=query.include_baselines, figures_only=figures_only)
+    return scope_of(
+        entries, query.dataset, baselines=query.include_baselines, figures_only=figures_only,
+        licence=query.licence, extra_data=query.extra_data, family=query.family,
+    )  # fmt: skip
 
 
 def _left_out(scope: Scope, device: Device, query: Query) -> dict[str, int]:
@@ -206,35 +209,37 @@ def _left_out(scope: Scope, device: Device, query: Query) -> dict[str, int]:
     return counted(match.entry for match in _matches(scope.others, device, query) if satisfies(match, bounds))
 
 
+def _unlicensed(scope: Scope, device: Device, query: Query) -> dict[str, int]:
+    """What the licence leaves out: of this machine all that may keep the bounds, unmeasured."""
+    if device == THIS_MACHINE:
+        return licensed(entry for entry in scope.unlicensed if may_satisfy(entry, query))
+    return licensed(match.entry for match in _matches(scope.unlicensed, device, query) if satisfies(match, query))
+
+
 def _matches(entries: list[Entry], device: Device, query: Query, *, refresh: bool = False) -> list[Match]:
     """A Match for each network with records that apply, the most accurate first, ties to the faster."""
+    entries = _best_of_each(entries)
     if device == THIS_MACHINE:
         records = _local_records(entries, query, refresh=refresh)
     else:
         records = {entry.name: [r for r in entry.records if device.covers(r.chip, r.board)] for entry in entries}
-    matches = []
+    found = (match_of(entry, records.get(entry.name, ()), query) for entry in entries)
+    matches = [match for match in found if match is not None]
+    return sorted(matches, key=lambda match: _rank(match, query))
+
+
+def _rank(match: Match, query: Query) -> tuple[float, float, str]:
+    return _inaccuracy(match.entry), cost_of(match.record, query), match.name
+
+
+def _best_of_each(entries: list[Entry]) -> list[Entry]:
+    """Of timm's tags of one architecture and input size the most accurate; all others as they are."""
+    found: dict[str, Entry] = {}
     for entry in entries:
-        applying = counted_once(r for r in records.get(entry.name, ()) if applies(r, query))
-        if applying:
-            matches.append(Match(entry, max(applying, key=lambda record: record.latency_ms), applying))
-    matches.sort(key=lambda match: (_inaccuracy(match.entry), match.latency_ms, match.name))
-    return matches
-
-
-def applies(record: LatencyRecord, query: Query) -> bool:
-    """Whether a record of the device meets the query's batch size, runtime, precision and kind."""
-    if record.batch_size != query.batch_size or (record.kind == "nominal" and not query.include_nominal):
-        return False
-    if query.precision is not None and record.precision != query.precision:
-        return False
-    if query.runtime is None:
-        gpu = record.chip != LOCAL and not record.threads
-        return record.runtime in TENSORRT_FAMILY if gpu else True
-    wanted = canonical(query.runtime)
-    if wanted == "tensorrt":
-        return record.runtime in TENSORRT_FAMILY
-    full = f"{record.runtime}-{record.runtime_version}"
-    return wanted == record.runtime or full == wanted or full.startswith(f"{wanted}.")
+        key = entry.identity if entry.role == TIMM else f"name {entry.name}"
+        if key not in found or _inaccuracy(entry) < _inaccuracy(found[key]):
+            found[key] = entry
+    return list(found.values())
 
 
 def device_named(name: str, zoo: Zoo = None) -> Device:
@@ -265,30 +270,22 @@ def recorded_devices(entries: Iterable[Entry]) -> list[tuple[str, str]]:
 
 
 def _local_records(entries: list[Entry], query: Query, *, refresh: bool) -> dict[str, list[LatencyRecord]]:
-    from gpunet.zoo.local import local_records
-
+    """Records of this machine by name; those of timm's networks that have been measured, of the others all."""
     found: dict[str, list[LatencyRecord]] = {}
-    runtime = query.runtime and re.sub(r"-\d.*$", "", query.runtime)  # a version is for `applies` to look at
-    measured = local_records(
-        entries,
-        runtime=runtime,
-        batch_size=query.batch_size,
-        precision=query.precision or "fp32",
-        refresh=refresh,
-    )
-    for record in measured:
+    several = [entry for entry in entries if entry.role == TIMM]
+    others = [entry for entry in entries if entry.role != TIMM]
+    measured = _measured_here(others, query, refresh=refresh) if others or not several else []
+    for record in (*measured, *(_measured_here(several, query, kept_only=True) if several else ())):
         found.setdefault(record.model, []).append(record)
     return found
 
 
-def _check_runtime(name: str | None, recorded: set[str]) -> None:
-    """Raise InvalidArgumentError for a name that is no runtime's, with the close ones; with a version it may end."""
-    known = {*recorded, *runtime_names()}
-    if name is None or canonical(re.sub(r"-\d.*$", "", name)) in known:
-        return
-    close = difflib.get_close_matches(name, known)
-    raise InvalidArgumentError(
-        f"runtime {name!r} is not known.", f"There are {', '.join(sorted(known))}.", nearest=close
+def _measured_here(entries: list[Entry], query: Query, **how: bool) -> list[LatencyRecord]:
+    from gpunet.zoo.local import local_records
+
+    runtime = query.runtime and re.sub(r"-\d.*$", "", query.runtime)  # a version is for `applies` to look at
+    return local_records(
+        entries, runtime=runtime, batch_size=query.batch_size, precision=query.precision or "fp32", **how
     )
 
 
@@ -296,32 +293,39 @@ def _nothing_fits(query: Query, device: Device, scope: Scope, zoo_entries: Itera
     everything = _matches(scope.entries, device, query)
     unbound = dataclasses.replace(query, max_ms=None, max_params=None)
     left_out = left_out_text(scope.dataset, _left_out(scope, device, unbound))
+    said = [each for each in (left_out, unlicensed_text(_unlicensed(scope, device, query))) if each]
     bounds = {
         "at most {:g} ms": query.max_ms,
         f"top-1 of at least {{:g}} % on {scope.dataset}": query.min_top1,
         "at most {:,.0f} parameters": query.max_params,
+        "at least {:,.0f} images/s": query.min_ips,
     }
     asked = (
         " and ".join(text.format(value) for text, value in bounds.items() if value is not None) or "these conditions"
     )
-    where = f"{query.device} at batch {query.batch_size}"
+    any_batch = query.min_ips is not None and query.batch_size == 1
+    where = f"{query.device} at {'any batch' if any_batch else f'batch {query.batch_size}'}"
     if not everything:
         records = [r for e in zoo_entries for r in e.records if device.covers(r.chip, r.board)]
-        _check_runtime(query.runtime, {r.runtime for r in records})
+        check_runtime(query.runtime, {r.runtime for r in records})
         sizes = ", ".join(str(size) for size in sorted({r.batch_size for r in records}))
         runtimes = ", ".join(sorted({r.runtime for r in records}))
         precisions = ", ".join(sorted({r.precision for r in records}))
+        if records and all(record.kind == "throughput" for record in records):
+            precisions += ". All are images a second, which min_ips=N or --min-ips N asks for"
         ranked = f" of a network with an accuracy on {scope.dataset}" if left_out else ""
         return NothingFitsError(
             f"no record{ranked} applies to {where}, runtime {query.runtime or 'default'}, "
             f"precision {query.precision or 'any'}.",
-            left_out or f"Recorded for it: batch sizes {sizes}; runtimes {runtimes}; precisions {precisions}.",
+            "\n".join(said) or f"Recorded for it: batch sizes {sizes}; runtimes {runtimes}; precisions {precisions}.",
         )
 
     def shortfall(match: Match) -> float:
         over = [0.0]
         if query.max_ms is not None:
             over.append(match.latency_ms / query.max_ms - 1)
+        if query.min_ips is not None:
+            over.append(query.min_ips / (match.record.throughput_ips or query.min_ips) - 1)
         if query.min_top1 is not None:
             over.append((query.min_top1 - (match.top1_percent or 0.0)) / 10)
         if query.max_params is not None:
@@ -331,5 +335,5 @@ def _nothing_fits(query: Query, device: Device, scope: Scope, zoo_entries: Itera
     nearest = sorted(everything, key=shortfall)[:3]
     lines = "\n".join(f"  {match}" for match in nearest)
     names = [match.name for match in nearest]
-    hint = f"The nearest:\n{lines}" + (left_out and f"\n{left_out}")
+    hint = "\n".join([f"The nearest:\n{lines}", *said])
     return NothingFitsError(f"no network fits {where} with {asked}.", hint, nearest=names)

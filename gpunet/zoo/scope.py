@@ -1,18 +1,25 @@
-"""What a query looks at: the entries of its roles whose accuracies are of one data set, and what that leaves out.
+"""What a query looks at: the entries of its roles and kinds whose accuracies are of one data set, and what is left out.
 
 Accuracies of different images are not compared: 99 % of handwritten digits is no better than 80 % of ImageNet's
-thousand classes.
+thousand classes. Beside timm's catalogue a licence that is not known to be permissive leaves a network out, unless it
+is asked for.
 """
 
 from __future__ import annotations
 
+import fnmatch
+import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpunet.model.dataset_names import dataset_key, dataset_named
-from gpunet.model.entry import Entry, Match
+from gpunet.model.entry import TIMM, Entry, Match
+
+_PERMISSIVE = re.compile(
+    r"apache(-(licen[cs]e-)?2(\.0)?)?|mit(-licen[cs]e)?|bsd(-[23]-clause)?|cc-by(-[1-4](\.0)?)?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -23,11 +30,13 @@ class Scope:
         dataset: that their accuracies are of.
         entries: those, and such as have no accuracy.
         others: of the same roles, whose accuracies are of other data sets.
+        unlicensed: of the same roles and the data set, whose licence is not permissive, or not known.
     """
 
     dataset: str
     entries: list[Entry]
     others: list[Entry]
+    unlicensed: list[Entry]
 
 
 class Matches(list[Match]):
@@ -36,17 +45,23 @@ class Matches(list[Match]):
     Attributes:
         dataset: that they are ranked by.
         left_out: how many networks have the latency asked for and an accuracy of another data set, by its name.
+        left_out_licences: how many keep all conditions but that on the licence, by their licence.
     """
 
-    def __init__(self, matches: Iterable[Match], *, dataset: str, left_out: Mapping[str, int]) -> None:
+    def __init__(
+        self, matches: Iterable[Match], *, dataset: str, left_out: Mapping[str, int],
+        left_out_licences: Mapping[str, int],
+    ) -> None:  # fmt: skip
         super().__init__(matches)
         self.dataset = dataset
         self.left_out = dict(left_out)
+        self.left_out_licences = dict(left_out_licences)
 
 
 def scope_of(
-    entries: Iterable[Entry], dataset: str | None, *, baselines: bool = False, figures_only: bool = False
-) -> Scope:
+    entries: Iterable[Entry], dataset: str | None, *, baselines: bool = False, figures_only: bool = False,
+    licence: str | None = None, extra_data: bool | None = None, family: str | Sequence[str] | None = None,
+) -> Scope:  # fmt: skip
     """The entries that a query looks at.
 
     Args:
@@ -54,19 +69,85 @@ def scope_of(
         dataset: that is asked for; None for ImageNet-1k's validation images.
         baselines: the paper's baselines too.
         figures_only: also such as cannot be built here.
+        licence: 'permissive' or 'any'; None for 'permissive' where timm's catalogue is among the entries, else 'any'.
+        extra_data, family: see `of_kind`.
 
     Raises:
         InvalidArgumentError: (a ValueError) no accuracy is of that data set; the hint names those that there are.
     """
     everything = list(entries)
     chosen = dataset_named(dataset, (each.dataset for each in everything if each.dataset is not None))
-    looked_at = [
-        each for each in everything if (baselines or each.role != "baseline") and (figures_only or each.buildable)
-    ]
+    roles = [each for each in everything if (baselines or each.role != "baseline") and (figures_only or each.buildable)]
+    looked_at = of_kind(roles, extra_data=extra_data, family=family)
+    if licence is None:
+        licence = "permissive" if any(each.role == TIMM for each in everything) else "any"
+    out = {each.name for each in looked_at if licence == "permissive" and not is_permissive(each.licence)}
     key = dataset_key(chosen)
-    others = [each for each in looked_at if each.dataset is not None and dataset_key(each.dataset) != key]
-    names = {each.name for each in others}
-    return Scope(chosen, [each for each in looked_at if each.name not in names], others)
+    keys = {name: dataset_key(name) for name in {each.dataset for each in looked_at} if name is not None}
+    others = {each.name for each in looked_at if each.dataset is not None and keys[each.dataset] != key}
+    return Scope(
+        chosen,
+        [each for each in looked_at if each.name not in others | out],
+        [each for each in looked_at if each.name in others - out],
+        [each for each in looked_at if each.name in out - others],
+    )
+
+
+def listed(
+    entries: Iterable[Entry], dataset: str | None, *, baselines: bool = False, min_ips: float | None = None,
+    licence: str | None = None, extra_data: bool | None = None, family: str | Sequence[str] | None = None,
+) -> list[Entry]:  # fmt: skip
+    """The entries that a list names, which ranks nothing: of all data sets and licences, unless it is told otherwise.
+
+    Args:
+        entries, dataset, baselines, licence, extra_data, family: see `scope_of`.
+        min_ips: images a second that one of an entry's records must state.
+    """
+    kinds = of_kind(entries, extra_data=extra_data, family=family)
+    found = [each for each in kinds if baselines or each.role != "baseline"]
+    if dataset is not None:
+        scope = scope_of(found, dataset, baselines=True, figures_only=True, licence="any")
+        found = [each for each in scope.entries if each.dataset is not None]
+    if licence == "permissive":
+        found = [each for each in found if is_permissive(each.licence)]
+    return [each for each in found if min_ips is None or (each.throughput_ips or 0.0) >= min_ips]
+
+
+def of_kind(
+    entries: Iterable[Entry], *, extra_data: bool | None = None, family: str | Sequence[str] | None = None
+) -> list[Entry]:
+    """The entries that were trained on what is asked for, and of a family.
+
+    Args:
+        entries: of the zoo.
+        extra_data: True for those that have seen more images than ImageNet-1k's, themselves or by their teacher; False
+            for those known to have seen no others; None for all.
+        family: patterns of names or architectures, with * and ? for any letters.
+    """
+    found = [each for each in entries if extra_data is None or each.extra_data is extra_data]
+    if family is None:
+        return found
+    patterns = [family] if isinstance(family, str) else list(family)
+    return [each for each in found
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns for name in _names(each))]  # fmt: skip
+
+
+def _names(entry: Entry) -> tuple[str, ...]:
+    architecture = entry.architecture or ""
+    return entry.name, architecture, architecture.partition(".")[0]
+
+
+def is_permissive(licence: str) -> bool:
+    """Whether a licence is known to let anybody use weights for anything: Apache's, MIT's, BSD's or CC BY.
+
+    Non-commercial ones, those of one's own making, and what nobody states are not.
+    """
+    return _PERMISSIVE.fullmatch("-".join(licence.split())) is not None
+
+
+def licensed(entries: Iterable[Entry]) -> dict[str, int]:
+    """How many of these entries have each licence, by its name."""
+    return dict(Counter(each.licence for each in entries).most_common())
 
 
 def counted(entries: Iterable[Entry]) -> dict[str, int]:
@@ -85,4 +166,17 @@ def left_out_text(dataset: str, left_out: Mapping[str, int]) -> str:
     return (
         f"{count} {are} left out, whose accuracy is of other images than {dataset}: {shown}. To rank by those: "
         f"dataset={example!r}, or --dataset {shlex.quote(example)}."
+    )
+
+
+def unlicensed_text(left_out: Mapping[str, int]) -> str:
+    """What a query left out for its licence, and how to see it; '' where it is nothing."""
+    if not left_out:
+        return ""
+    count = sum(left_out.values())
+    shown = ", ".join(f"{number} of {licence!r}" for licence, number in left_out.items())
+    are = "network is" if count == 1 else "networks are"
+    return (
+        f"{count} {are} left out, whose licence is not permissive or not known: {shown}. To let them count: "
+        "licence='any', or --licence any."
     )

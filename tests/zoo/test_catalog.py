@@ -88,7 +88,7 @@ def test_wrong_zoo_arguments(tmp_path) -> None:
         catalog(tmp_path / "file")
     with pytest.raises(EntryError, match=r"zoo folder .*nowhere does not exist"):
         catalog(tmp_path / "nowhere")
-    with pytest.raises(InvalidArgumentError, match="zoo must be a folder or a list of folders, but got 3"):
+    with pytest.raises(InvalidArgumentError, match="zoo must be a folder, 'timm', or a list of them, but got 3"):
         catalog(3)  # type: ignore[arg-type]
 
 

@@ -11,8 +11,9 @@ import gpunet
 from gpunet.cli.main import main
 from gpunet.model.entry import counted_once
 from gpunet.zoo.catalog import catalog
+from gpunet.zoo.conditions import Query
 from gpunet.zoo.published import comparisons, detections, online_figures, reproduced_table_3
-from gpunet.zoo.query import Query, candidates
+from gpunet.zoo.query import candidates
 
 
 def test_nvidias_readme_repeats_tritons_figures_of_batch_1_14_of_14() -> None:

@@ -148,9 +148,10 @@ def _point(network: Entry | Subject, latency_ms: float) -> Point:
     return Point(network.name, latency_ms, network.top1_percent or 0.0, network.role == "baseline")
 
 
-def _published(zoo: Sequence[Path] | None) -> list[Point]:
+def _published(zoo: Sequence[str] | None) -> list[Point]:
     """The paper's figures: GV100, batch 1, the slowest record of each network."""
-    from gpunet.zoo.query import Query, candidates
+    from gpunet.zoo.conditions import Query
+    from gpunet.zoo.query import candidates
 
     matches = candidates(Query(device=PUBLISHED, include_baselines=True), zoo)
     return [_point(match.entry, match.latency_ms) for match in matches if match.top1_percent is not None]

@@ -59,7 +59,7 @@ class Subject:
 
 
 def subjects(
-    names: Sequence[str], by: RunsBy, *, baselines: bool = False, zoo: Sequence[Path] | None = None
+    names: Sequence[str], by: RunsBy, *, baselines: bool = False, zoo: Sequence[str] | None = None
 ) -> list[Subject]:
     """What the command line names, all that are no baselines where it names nothing; baselines last.
 
@@ -86,12 +86,13 @@ def subjects(
             *(each for each in networks if each.role == "baseline")]  # fmt: skip
 
 
-def _entries(names: Sequence[str], *, baselines: bool, all_others: bool, zoo: Sequence[Path] | None) -> list[Entry]:
+def _entries(names: Sequence[str], *, baselines: bool, all_others: bool, zoo: Sequence[str] | None) -> list[Entry]:
+    from gpunet.model.entry import TIMM
     from gpunet.zoo.catalog import catalog, entry_named
 
     chosen = {name: entry_named(name, zoo) for name in names}
     for entry in catalog(zoo).values():
-        if entry.buildable and (baselines if entry.role == "baseline" else all_others):
+        if entry.buildable and (baselines if entry.role == "baseline" else all_others and entry.role != TIMM):
             chosen.setdefault(entry.name, entry)
     for entry in chosen.values():
         if not entry.buildable:

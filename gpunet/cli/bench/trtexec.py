@@ -13,7 +13,7 @@ from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, UsageError
 VERSIONS = ("8.6", "10.4", "11")
 
 
-def model_named(names: Sequence[str] | None, zoo: Sequence[Path] | None) -> str:
+def model_named(names: Sequence[str] | None, zoo: Sequence[str] | None) -> str:
     """The one model that the command line names.
 
     Raises:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gpunet.model.spec import NetworkSpec
 
 
-def spec_named(name: str, zoo: Sequence[Path] | None = None) -> NetworkSpec:
+def spec_named(name: str, zoo: Sequence[str] | None = None) -> NetworkSpec:
     """The spec of a zoo entry, or of a JSON file.
 
     Raises:
