@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 from gpunet.core.device import LOCAL
 from gpunet.core.hub import DOWNLOAD_TIMEOUT_S
 from gpunet.zoo.catalog import Zoo, catalog, entry_named, names_like
-from gpunet.zoo.conditions import Query
+from gpunet.zoo.choice.conditions import Query
+from gpunet.zoo.choice.scope import listed
 from gpunet.zoo.query import best, recorded_devices
-from gpunet.zoo.scope import listed
 
 if TYPE_CHECKING:
     from gpunet.model.network import GPUNet

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from gpunet.cli import options
 from gpunet.cli.command import command
@@ -42,9 +42,9 @@ def find(
     Where several records of a network apply, the slowest decides. Accuracies of other images than --dataset's are left
     out, and counted. Nothing fits: the nearest networks are named, and the exit code is 3.
     """
-    from gpunet.zoo.conditions import Query
+    from gpunet.zoo.choice.conditions import Query
+    from gpunet.zoo.choice.scope import left_out_text, unlicensed_text
     from gpunet.zoo.query import best, fitting
-    from gpunet.zoo.scope import left_out_text, unlicensed_text
 
     query = Query(
         device=device,
@@ -73,7 +73,7 @@ def find(
         return
     by_ips = min_ips is not None
     sources = console.Footnotes()
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for match in matches:
         record = match.record
         rows.append(

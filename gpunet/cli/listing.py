@@ -16,6 +16,9 @@ from gpunet.errors import NothingFitsError, UsageError
 _LOCAL = "'local' is this machine: its latencies are measured on first use."
 
 
+_MOST_NAMED = 100  # names that a hint lists
+
+
 @command("list", panel="Ask", examples=["gpunet list 'gpunet_p*'", "gpunet list --devices"])
 def list_models(
     patterns: Annotated[
@@ -41,7 +44,7 @@ def list_models(
         return
     from gpunet.model.entry import counted_once
     from gpunet.zoo.catalog import catalog, names_like
-    from gpunet.zoo.scope import listed
+    from gpunet.zoo.choice.scope import listed
 
     found = listed(
         catalog(zoo).values(), dataset, baselines=baselines, min_ips=min_ips, licence=licence, extra_data=extra_data,
@@ -50,9 +53,12 @@ def list_models(
     known = {entry.name: entry for entry in found}
     entries = [known[name] for name in names_like(known, patterns or None)]
     if not entries:
-        raise NothingFitsError(
-            f"no model is named like {' or '.join(patterns or ())}.", f"There are {', '.join(known)}."
-        )
+        if not known:
+            raise NothingFitsError(
+                "no model keeps these conditions.", "Leave out some of --dataset, --min-ips, --licence, --family, ..."
+            )
+        there = ", ".join(known) if len(known) <= _MOST_NAMED else f"{len(known):,}; 'gpunet list' names them"
+        raise NothingFitsError(f"no model is named like {' or '.join(patterns or ())}.", f"There are {there}.")
     facts: list[dict[str, Any]] = [
         {
             "name": entry.name,

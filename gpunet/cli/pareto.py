@@ -44,10 +44,10 @@ def pareto(
     at no better than their published figures. Networks trained with and without distillation have frontiers of their
     own too.
     """
-    from gpunet.zoo.conditions import Query
+    from gpunet.zoo.choice.conditions import Query
+    from gpunet.zoo.choice.scope import left_out_text
     from gpunet.zoo.published import reproduced_table_3
     from gpunet.zoo.query import best, candidates, device_named
-    from gpunet.zoo.scope import left_out_text
 
     if plot is not None:
         checked_picture(plot, "--plot")

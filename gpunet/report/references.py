@@ -39,7 +39,7 @@ def published(report: Report) -> tuple[Reference, ...]:
     Empty where the zoo has none, and where the report's accuracies are not of ImageNet's images, as all published ones
     are; this machine is never measured.
     """
-    from gpunet.zoo.conditions import Query
+    from gpunet.zoo.choice.conditions import Query
     from gpunet.zoo.query import candidates, device_named
 
     for name in (report.chip, report.board) if is_of_imagenet(report) else ():

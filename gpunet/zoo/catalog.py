@@ -23,15 +23,18 @@ from pathlib import Path
 
 from gpunet.core.placing import folders_in
 from gpunet.core.text import printable
+from gpunet.core.unchanged import Unchanged
 from gpunet.errors import ABSENT_EXIT_CODE, EntryError, InvalidArgumentError, UnknownModelError
 from gpunet.model.entry import TIMM, Entry, LatencyRecord
 from gpunet.zoo.publishing.layout import ENTRY, STATE, STATE_ZOO
-from gpunet.zoo.reading import names_in, read_entry, read_rows
+from gpunet.zoo.reading import check_weights_link, names_in, read_entry, read_rows
 
 DATA = Path(__file__).parent / "data"
 Zoo = str | Path | Iterable[str | Path] | None
 _COUNTED = ("spec", "parameters", "multiply_adds")
 _told: set[str] = set()
+_entry_of = Unchanged(lambda path, folder: read_entry(path, within=folder))
+_rows_of = Unchanged(lambda path, folder: read_rows(path, within=folder))
 
 
 class EntryWarning(UserWarning):
@@ -81,13 +84,15 @@ def _scan(folder: Path) -> _Found:
     for place in [folder, *_entry_folders(folder, found)]:
         for path in _children(place, found, ".json"):
             try:
-                entry = read_entry(path, within=folder)
+                entry = _entry_of(path, folder)
+                if entry is not None:  # its weights are not the file that is unchanged
+                    check_weights_link(entry, place, folder)
             except EntryError as error:
                 found.faults.append(_Fault(error, frozenset(names_in(path))))
             else:
                 found.entries += [entry] if entry is not None else []
         for path in _children(place, found, ".csv"):
-            records, errors = read_rows(path, within=folder)
+            records, errors = _rows_of(path, folder)
             found.records += records
             found.faults += map(_Fault, errors)
     return found

@@ -1,8 +1,8 @@
 """find: which networks satisfy a latency budget on a device, and by which records.
 
-Which records count and which decides is said in `gpunet.zoo.conditions`, which networks are looked at in
-`gpunet.zoo.scope`: accuracies of one data set are ranked, never of several. Of timm's tags that share an architecture
-and input size, and so a latency, the most accurate is the answer.
+Which records count and which decides is said in `gpunet.zoo.choice.conditions`, which networks are looked at in
+`gpunet.zoo.choice.scope`: accuracies of one data set are ranked, never of several. Of timm's tags that share an
+architecture and input size, and so a latency, the most accurate is the answer.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from gpunet.core.device import THIS_MACHINE, Device, resolve
 from gpunet.errors import ExportError, InvalidArgumentError, NothingFitsError, UnknownDeviceError
 from gpunet.model.entry import TIMM, Entry, LatencyRecord, Match
 from gpunet.zoo.catalog import Zoo, catalog
-from gpunet.zoo.conditions import Query, check_runtime, cost_of, match_of, may_satisfy, satisfies
-from gpunet.zoo.scope import Matches, Scope, counted, left_out_text, licensed, scope_of, unlicensed_text
+from gpunet.zoo.choice.conditions import Query, check_runtime, cost_of, match_of, may_satisfy, satisfies
+from gpunet.zoo.choice.scope import Matches, Scope, counted, left_out_text, licensed, scope_of, unlicensed_text
 
 _logger = logging.getLogger("gpunet")
 
@@ -280,13 +280,16 @@ def _local_records(entries: list[Entry], query: Query, *, refresh: bool) -> dict
     return found
 
 
-def _measured_here(entries: list[Entry], query: Query, **how: bool) -> list[LatencyRecord]:
+def _measured_here(
+    entries: list[Entry], query: Query, *, refresh: bool = False, kept_only: bool = False
+) -> list[LatencyRecord]:
     from gpunet.zoo.local import local_records
 
     runtime = query.runtime and re.sub(r"-\d.*$", "", query.runtime)  # a version is for `applies` to look at
     return local_records(
-        entries, runtime=runtime, batch_size=query.batch_size, precision=query.precision or "fp32", **how
-    )
+        entries, runtime=runtime, batch_size=query.batch_size, precision=query.precision or "fp32", refresh=refresh,
+        kept_only=kept_only,
+    )  # fmt: skip
 
 
 def _nothing_fits(query: Query, device: Device, scope: Scope, zoo_entries: Iterable[Entry]) -> NothingFitsError:

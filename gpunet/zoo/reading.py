@@ -52,13 +52,18 @@ def read_entry(path: Path, *, within: Path | None = None) -> Entry | None:
     try:
         entry = _entry(data, path.parent)
         check_entry(entry)
-        if entry.weights is not None and entry.weights.file is not None:
-            _check_link(path.parent / entry.weights.file, within or path.parent)
+        check_weights_link(entry, path.parent, within or path.parent)
     except GpunetError as error:  # a spec's faults are of another class
         raise _named(path, error) from None
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise EntryError(f"{path}: cannot be read as an entry: {error}"[:_MOST_SAID]) from None
     return entry
+
+
+def check_weights_link(entry: Entry, folder: Path, within: Path) -> None:
+    """Raise EntryError where an entry's weights are a link that leaves the zoo's folder `within`."""
+    if entry.weights is not None and entry.weights.file is not None:
+        _check_link(folder / entry.weights.file, within)
 
 
 def names_in(path: Path) -> set[str]:

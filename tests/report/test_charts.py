@@ -12,7 +12,7 @@ from gpunet.report.drawing import Words
 from gpunet.report.pareto import front_chart, pareto_chart
 from gpunet.report.plot import draw_chart
 from gpunet.report.references import Reference, published
-from gpunet.zoo.conditions import Query
+from gpunet.zoo.choice.conditions import Query
 from gpunet.zoo.query import candidates
 
 REPORT = example_report()

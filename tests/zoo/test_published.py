@@ -11,7 +11,7 @@ import gpunet
 from gpunet.cli.main import main
 from gpunet.model.entry import counted_once
 from gpunet.zoo.catalog import catalog
-from gpunet.zoo.conditions import Query
+from gpunet.zoo.choice.conditions import Query
 from gpunet.zoo.published import comparisons, detections, online_figures, reproduced_table_3
 from gpunet.zoo.query import candidates
 

@@ -8,7 +8,7 @@ from helpers.entries import ENTRY, RECORD, write_zoo
 import gpunet
 from gpunet.errors import InvalidArgumentError, NothingFitsError, UnknownDeviceError
 from gpunet.model.entry import LatencyRecord
-from gpunet.zoo.conditions import Query
+from gpunet.zoo.choice.conditions import Query
 from gpunet.zoo.query import best, candidates
 
 

@@ -150,7 +150,7 @@ def _point(network: Entry | Subject, latency_ms: float) -> Point:
 
 def _published(zoo: Sequence[str] | None) -> list[Point]:
     """The paper's figures: GV100, batch 1, the slowest record of each network."""
-    from gpunet.zoo.conditions import Query
+    from gpunet.zoo.choice.conditions import Query
     from gpunet.zoo.query import candidates
 
     matches = candidates(Query(device=PUBLISHED, include_baselines=True), zoo)

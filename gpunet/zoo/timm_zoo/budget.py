@@ -65,9 +65,9 @@ def most_accurate_within(
         if latency_ms is not None:
             measured[each.name] = each, latency_ms
 
-    for name, latency_ms in (known_ms or {}).items():
-        if name in left:
-            take(left[name], latency_ms)
+    known = dict(known_ms or {})
+    for name in [each for each in known if each in left]:
+        take(left[name], known[name])
     for each in _anchors(list(left.values()), ANCHORS - len(measured)):
         take(each, latency_ms := measure(each.name))
         if latency_ms is not None and latency_ms > _HOPELESS * max_ms:

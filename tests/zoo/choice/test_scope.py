@@ -12,7 +12,7 @@ import gpunet
 from gpunet.cli.main import main
 from gpunet.errors import InvalidArgumentError, NothingFitsError
 from gpunet.model.dataset_names import IMAGENET
-from gpunet.zoo.conditions import Query
+from gpunet.zoo.choice.conditions import Query
 from gpunet.zoo.query import best
 
 DIGITS = "digits (validation)"

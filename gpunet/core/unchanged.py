@@ -1,0 +1,50 @@
+"""What was made of files, for as long as they stay as they were: a process reads each once."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+_Made = TypeVar("_Made")
+_Stamp = tuple[int, ...]
+_SETTLED_NS = 2_000_000_000  # a file written since could be written again without another time of change
+
+
+class Unchanged(Generic[_Made]):
+    """A reader of files that remembers.
+
+    A file counts as unchanged that has the same inode, size, times and, behind a link, target. What raises is not kept,
+    nor what was written in the last two seconds: file systems' clocks are coarse.
+
+    Args:
+        make: reads a file in a folder; called with both.
+        clock_ns: since the epoch; tests pass their own.
+    """
+
+    def __init__(self, make: Callable[[Path, Path], _Made], clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._make, self._clock_ns = make, clock_ns
+        self._kept: dict[tuple[Path, Path], tuple[_Stamp, _Made]] = {}
+
+    def __call__(self, path: Path, folder: Path) -> _Made:
+        """What is made of a file; what was made of it before, where it is unchanged."""
+        key, before = (path, folder), _stamp(path)
+        if key in self._kept and self._kept[key][0] == before:
+            return self._kept[key][1]
+        self._kept.pop(key, None)
+        made = self._make(path, folder)
+        if before is not None and before[0] < self._clock_ns() - _SETTLED_NS and _stamp(path) == before:
+            self._kept[key] = before, made
+        return made
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        own = path.lstat()
+        behind = os.stat(path)
+    except OSError:  # the reader says so
+        return None
+    times = (behind.st_mtime_ns, behind.st_ctime_ns, own.st_ctime_ns)
+    return (*times, behind.st_dev, behind.st_ino, own.st_ino, behind.st_size)

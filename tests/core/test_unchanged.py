@@ -1,0 +1,74 @@
+"""Files are read once, as long as they stay as they were."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gpunet.core.unchanged import Unchanged
+
+
+@pytest.fixture
+def read() -> tuple[Unchanged[str], list[str]]:
+    """A reader for which all files have lain there for an hour, and the texts that it read."""
+    texts: list[str] = []
+
+    def make(path: Path, folder: Path) -> str:
+        texts.append(path.read_text())
+        return texts[-1]
+
+    return Unchanged(make, clock_ns=lambda: 2**62), texts
+
+
+def test_an_unchanged_file_is_read_once(tmp_path: Path, read: tuple[Unchanged[str], list[str]]):
+    reader, texts = read
+    path = tmp_path / "a"
+    path.write_text("one")
+    assert [reader(path, tmp_path) for _ in range(3)] == ["one"] * 3
+    assert texts == ["one"]
+    assert reader(path, tmp_path / "..") == "one"
+    assert len(texts) == 2  # another folder is another question
+
+
+def test_another_size_time_or_file_is_read_again(tmp_path: Path, read: tuple[Unchanged[str], list[str]]):
+    reader, texts = read
+    path, other = tmp_path / "a", tmp_path / "b"
+    path.write_text("one")
+    reader(path, tmp_path)
+    path.write_text("three")
+    assert reader(path, tmp_path) == "three"
+    os.utime(path, ns=(1, 1))
+    reader(path, tmp_path)
+    assert texts == ["one", "three", "three"]
+    other.write_text("other")
+    os.utime(other, ns=(1, 1))
+    os.replace(other, path)
+    assert reader(path, tmp_path) == "other"
+
+
+def test_a_link_to_another_file_is_read_again(tmp_path: Path, read: tuple[Unchanged[str], list[str]]):
+    reader, _ = read
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, ns=(1, 1))
+    link = tmp_path / "link"
+    link.symlink_to("a")
+    assert reader(link, tmp_path) == "a"
+    link.unlink()
+    link.symlink_to("b")
+    assert reader(link, tmp_path) == "b"
+
+
+def test_what_was_just_written_or_cannot_be_read_is_not_kept(tmp_path: Path):
+    texts: list[str] = []
+    reader = Unchanged(lambda path, folder: texts.append(path.read_text()), clock_ns=lambda: 0)
+    path = tmp_path / "a"
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            reader(path, tmp_path)
+    path.write_text("one")
+    reader(path, tmp_path)
+    reader(path, tmp_path)
+    assert texts == ["one", "one"]
