@@ -9,11 +9,16 @@ too slow are measured too, as far as the worst prediction yet says that they mig
 from __future__ import annotations
 
 import itertools
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 ANCHORS = 10
-_FLOOR = 0.7  # of the lowest measured/predicted yet
+_MOST = 64  # measurements
+_FAMILY_FLOOR = 0.8  # of the lowest measured/predicted of a family
+_FLOOR, _LAST_FLOOR = 0.7, 0.5  # of the lowest of all, for families of which none is measured
+_FAMILY = re.compile(r"(?:tf_)?([a-z]+?(?:v\d)?)(?=[_\d@.]|$)")
 _HOPELESS = 4.0  # an anchor this many times over the budget: larger ones are not measured
 
 
@@ -34,6 +39,12 @@ class Work:
     parameters_millions: float
 
     @property
+    def family(self) -> str:
+        """Networks of one kind, which a prediction is wrong about alike: 'resnet' of 'resnet50', of 'resnet101', ..."""
+        found = _FAMILY.match(self.name)
+        return found[1] if found else self.name
+
+    @property
     def terms(self) -> tuple[float, ...]:
         """What a prediction is a weighted sum of."""
         return self.multiply_adds_billions, self.activations_millions, self.parameters_millions, 1.0
@@ -48,8 +59,9 @@ def most_accurate_within(
     """The name of the most accurate network found to keep a budget; ties go to the faster. None where none does.
 
     Ten anchors, spread over multiply-adds; then, of the networks more accurate than the best found, the most accurate
-    that is predicted to fit; then such as fit if the prediction is as wrong as the worst yet, and 0.7 times
-    that. It ends where none is left.
+    that is predicted to fit, with what is known of its family's error; then such as fit if the prediction is as wrong
+    as the worst of the family yet, or of all, and somewhat more; last those of families not seen yet. It ends where
+    none is left, or after 64 measurements.
 
     Args:
         networks: to choose from.
@@ -68,7 +80,9 @@ def most_accurate_within(
     known = dict(known_ms or {})
     for name in [each for each in known if each in left]:
         take(left[name], known[name])
+    count = 0
     for each in _anchors(list(left.values()), ANCHORS - len(measured)):
+        count += 1
         take(each, latency_ms := measure(each.name))
         if latency_ms is not None and latency_ms > _HOPELESS * max_ms:
             break
@@ -77,10 +91,11 @@ def most_accurate_within(
                 if latency_ms <= max_ms]  # fmt: skip
         found = min(fits, default=None)
         better = [each for each in left.values() if found is None or each.top1_percent > -found[0]]
-        chosen = _next(better, list(measured.values()), max_ms)
+        chosen = _next(better, list(measured.values()), max_ms) if count < _MOST else None
         if chosen is None:
             return None if found is None else found[2]
         take(chosen, measure(chosen.name))
+        count += 1
 
 
 def _anchors(networks: Sequence[Work], count: int) -> list[Work]:
@@ -95,12 +110,22 @@ def _next(networks: Sequence[Work], measured: Sequence[tuple[Work, float]], max_
     """The network to measure next; None where none could fit."""
     weights = fitted([each.terms for each, _ in measured], [latency_ms for _, latency_ms in measured])
     predicted = {each.name: _sum(weights, each.terms) for each in networks}
-    lowest = min((latency_ms / (_sum(weights, each.terms) or latency_ms) for each, latency_ms in measured), default=1.0)
-    for floor in (1.0, _FLOOR * lowest):
-        fit = [each for each in networks if predicted[each.name] * floor <= max_ms]
-        if fit:
-            return max(fit, key=lambda each: (each.top1_percent, -predicted[each.name], each.name))
-    return None
+    errors: dict[str, list[float]] = {}  # measured/predicted, by family
+    for each, latency_ms in measured:
+        errors.setdefault(each.family, []).append(latency_ms / (_sum(weights, each.terms) or latency_ms))
+    lowest = min((min(some) for some in errors.values()), default=1.0)
+    means = {family: math.exp(sum(map(math.log, some)) / len(some)) for family, some in errors.items()}
+    floors = {family: _FAMILY_FLOOR * min(some) for family, some in errors.items()}
+
+    def fitting(of_family: Mapping[str, float], otherwise: float) -> list[Work]:
+        return [each for each in networks
+                if predicted[each.name] * of_family.get(each.family, otherwise) <= max_ms]  # fmt: skip
+
+    likely = fitting(means, 1.0) or fitting(floors, _FLOOR * lowest)
+    if likely:
+        return max(likely, key=lambda each: (each.top1_percent, -predicted[each.name], each.name))
+    unknown = [each for each in fitting({}, _LAST_FLOOR * lowest) if each.family not in errors]
+    return min(unknown, key=lambda each: (predicted[each.name], each.name), default=None)
 
 
 def _sum(weights: Sequence[float], terms: Sequence[float]) -> float:

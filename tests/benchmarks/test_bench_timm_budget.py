@@ -1,0 +1,25 @@
+"""The benchmark of the search within a budget, on latencies made up of the catalogue's own figures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from bench_timm_budget import main, works
+
+
+def test_it_says_how_often_the_best_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rows = ["model,infer_img_size,infer_step_time"]
+    rows += [f"{key[0]},{key[1]},{4 * work.multiply_adds_billions + 3}" for key, work in list(works().items())[::4]]
+    (tmp_path / "benchmark-cpu-made-up.csv").write_text("\n".join(rows))
+    assert main([str(tmp_path), "--draws", "1"]) == 0
+    assert "in all: 100.0 %, mean regret 0.0000" in capsys.readouterr().out
+
+
+def test_a_folder_without_latencies_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main([str(tmp_path)]) == 1
+    assert "holds no *cpu*.csv" in capsys.readouterr().err
