@@ -111,8 +111,9 @@ def _devices(zoo: Sequence[str] | None, *, as_json: bool) -> None:
     from gpunet.zoo.catalog import catalog
 
     entries = catalog(zoo).values()
-    records = [record for entry in entries for record in entry.records]
-    counted = [record for entry in entries for record in counted_once(entry.records)]
+    # Networks that share a latency share its record.
+    records = list(dict.fromkeys(record for entry in entries for record in entry.records))
+    counted = dict.fromkeys(record for entry in entries for record in counted_once(entry.records))
     aliases = {chip.name: list(chip.aliases) for chip in CHIPS}
     facts: list[dict[str, Any]] = []
     for chip, board in sorted({(record.chip, record.board) for record in records}):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from helpers.entries import ENTRY, RECORD, write_zoo
@@ -123,3 +124,16 @@ def test_to_dict_is_plain_json() -> None:
 
 def test_the_data_is_text() -> None:
     assert {path.suffix for path in DATA.rglob("*") if path.is_file()} == {".json", ".csv", ".gz"}
+
+
+def test_a_zoos_files_are_read_once_a_process_as_long_as_they_stay(tmp_path) -> None:
+    folder = write_zoo(tmp_path)
+    for path in folder.iterdir():
+        os.utime(path, ns=(1, 1))
+    first = catalog(folder)["tiny"]
+    assert catalog(folder)["tiny"].spec_data is first.spec_data
+    write_zoo(tmp_path, entry={**ENTRY, "title": "Another"})
+    assert catalog(folder)["tiny"].title == "Another"
+    path = folder / "latency.csv"
+    path.write_text(path.read_text().replace("0.4", "0.75"))
+    assert catalog(folder)["tiny"].records[0].latency_ms == 0.75

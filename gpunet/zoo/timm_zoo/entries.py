@@ -33,7 +33,8 @@ def timm_entries() -> tuple[Entry, ...]:
             mean, std = (tuple(map(float, row[key].split())) for key in ("mean", "std"))
             steps[said] = Preprocessing(px, float(row["crop_pct"]), row["interpolation"], mean, std)
         source = f"timm, results/{row['source']}, {place}"
-        accuracy = Accuracy(float(row["top1_percent"]), IMAGENET, source, float(row["top5_percent"]))
+        said_by = f"timm, results/{row['source'].partition(';')[0]}, {place}"
+        accuracy = Accuracy(float(row["top1_percent"]), IMAGENET, said_by, float(row["top5_percent"]))
         entries.append(
             Entry(
                 name=name,

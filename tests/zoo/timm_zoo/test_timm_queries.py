@@ -167,3 +167,11 @@ def test_the_command_line(capsys):
     with pytest.raises(NothingFitsError, match="no model is named like nothing") as caught:
         main(["list", "nothing", "--zoo", "timm"])
     assert caught.value.hint == "There are 1,563; 'gpunet list' names them."
+
+
+def test_devices_count_a_shared_record_once(capsys):
+    main(["list", "--devices", "--zoo", "timm", "--json"])
+    facts = {each["board"]: each for each in json.loads(capsys.readouterr().out)}
+    assert facts["GeForce RTX 3090"]["records"] == facts["GeForce RTX 3090"]["models"] == 1012
+    assert "rtx5090" in gpunet.list_devices(zoo="timm")
+    assert "rtx5090" not in gpunet.list_devices()
