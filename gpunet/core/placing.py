@@ -74,9 +74,7 @@ def tidied(parent: Path) -> Iterator[None]:
                     os.replace(kept, place)
                 else:
                     shutil.rmtree(kept)
-            for part in parent.glob(f".*{PART}"):
-                if part.is_dir():
-                    shutil.rmtree(part)
+            remove_parts(parent, files=False)  # a file may be somebody's who needs no turn
         except OSError as error:
             raise ExportError(
                 f"{parent}: cannot be written: {error.strerror or error}.", "Choose a folder that you can write to."
@@ -84,12 +82,12 @@ def tidied(parent: Path) -> Iterator[None]:
         yield
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder that nobody else writes."""
+def remove_parts(folder: Path, *, files: bool = True) -> None:
+    """Remove the folders, and the files, that killed processes left half-written where nobody else writes any."""
     for part in folder.glob(f".*{PART}"):
         if part.is_dir():
             shutil.rmtree(part)
-        else:
+        elif files:
             part.unlink()
 
 

@@ -7,8 +7,7 @@
 The factors a_g are found by least squares of the relative errors, drawn towards one common factor by a ridge whose
 strength is chosen by leaving each network out in turn. With few networks or much noise the common factor is all that is
 left, and where what it gains on networks left out is not above that gain's standard error, or there are no networks,
-there is no correction at all. The correction is a factor a
-layer, so that an estimate stays a sum of look-ups.
+there is no correction at all. The correction is a factor a layer, so that an estimate stays a sum of look-ups.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class Course:
         logs = self._logs.get(builder)
         if at_s is None or not logs:
             return 1.0
-        small, large = _between([(at, small, large) for at, small, large in logs], at_s)
+        small, large = _between(logs, at_s)
         low_ms, high_ms = sorted((self.median.small_ms, self.median.large_ms))
         span = math.log(high_ms / low_ms)
         weight = min(1.0, max(0.0, math.log(max(cost_ms, 1e-9) / low_ms) / span)) if span > 0 else 0.5
@@ -106,7 +106,7 @@ class Course:
         own = self._by_builder.get(builder, [])
         if at_s is None or not own:
             return False
-        after = min(len(own) - 1, bisect.bisect_left([point.at_s for point in own], at_s))
+        after = min(len(own) - 1, bisect.bisect_left(own, at_s, key=lambda point: point.at_s))
         return own[max(0, after - 1)].look.moved_percent(own[after].look) > MOVED_PERCENT
 
     @property
