@@ -120,7 +120,7 @@ def resolve(name: str, recorded: Iterable[tuple[str, str]] = ()) -> Device:
     known = sorted(chips | {part.lower() for pair in pairs for part in pair if part})
     close = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)
     said = f"Close names: {', '.join(close)}." if close else f"Chips with a name: {', '.join(c.name for c in CHIPS)}."
-    raise UnknownDeviceError(f"unknown device {name!r}.", f"{said} {_MEASURE}")
+    raise UnknownDeviceError(f"unknown device {name!r}.", f"{said} {_MEASURE}", nearest=close)
 
 
 def compute_capability(chip: str) -> str | None:

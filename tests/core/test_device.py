@@ -45,6 +45,7 @@ def test_an_unknown_device_gets_the_close_names_and_how_to_measure() -> None:
     assert "unknown device 'gv10'" in str(caught.value)
     names = caught.value.hint.partition(".")[0].removeprefix("Close names: ").split(", ")
     assert names[0] == "gv100"
+    assert list(caught.value.nearest) == names
     assert len(set(names)) == len(names)
     assert "the device 'local'" in caught.value.hint
     with pytest.raises(LookupError, match="Chips with a name: gv100"):
