@@ -25,10 +25,10 @@ from gpunet.model.small import SMALL
 from gpunet.zoo.weights.cache import download_path, verify
 from gpunet.zoo.weights.loading import cache_path, find_weights, zip_path
 from kill_benchmark.counts import Counts
-from kill_benchmark.events import completed, killed_after, killed_before, moments, spread
+from kill_benchmark.events import completed, killed_before, killed_once, moments, single_threaded, spread
 
 KINDS = ("download", "download without ranges", "download gone on with", "zip put there by hand", "file given")
-_MEMBER, _HALF_S = "weights.pth.tar", 0.5
+_MEMBER = "weights.pth.tar"
 _Files = dict[str, bytes]
 
 
@@ -66,7 +66,7 @@ class _Scene:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(b"of another, perhaps at work")
             if self.kind == KINDS[2]:
-                killed_after(_HALF_S, self.run)
+                killed_once(self._half_is_here, self.run)
             if self.kind == KINDS[3]:
                 shutil.copy(self.given, zip_path(self.entry))
 
@@ -77,6 +77,10 @@ class _Scene:
 
     def run(self) -> None:
         find_weights(self.entry, self.given if self.kind == KINDS[4] else None, progress=False)
+
+    def _half_is_here(self) -> bool:
+        arrived = download_path(cache_path(self.entry), "zip")
+        return arrived.exists() and arrived.stat().st_size >= self.given.stat().st_size // 2
 
     def cached(self) -> Path:
         """Where the weights are, once they are there."""
@@ -99,6 +103,7 @@ class _Scene:
             return int(said.read())
 
 
+@single_threaded()
 def downloading(kills: int | None, kinds: tuple[str, ...] = KINDS) -> list[Counts]:
     """Fetch and convert, killed at each moment, or at `kills` of them; then once more, to the end.
 
@@ -106,7 +111,6 @@ def downloading(kills: int | None, kinds: tuple[str, ...] = KINDS) -> list[Count
         kills: how many of each kind; None for each moment once.
         kinds: of KINDS.
     """
-    torch.set_num_threads(1)  # threads do not survive a fork
     with tempfile.TemporaryDirectory(prefix="gpunet-kill-") as folder:
         given = Path(folder, "given.zip")
         given.write_bytes(_zipped())

@@ -10,13 +10,29 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
 
 EVENTS = frozenset({
     "open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.link", "os.symlink", "os.truncate",
     "shutil.rmtree", "shutil.copyfile", "tempfile.mkstemp", "tempfile.mkdtemp", "ctypes.dlsym", "ctypes.dlsym/handle",
 })  # fmt: skip
+_LOOK_S = 0.01
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Within: PyTorch computes with one thread, since threads do not survive a fork."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def moments(run: Callable[[], object]) -> int:
@@ -67,6 +83,23 @@ def killed_after(seconds: float, run: Callable[[], object]) -> bool:
     finally:
         timer.cancel()
         timer.join()
+    return _ended(child)
+
+
+def killed_once(reached: Callable[[], bool], run: Callable[[], object]) -> bool:
+    """Run in a child that is killed as soon as something is reached; False where it came to its end first.
+
+    Raises:
+        ChildProcessError: it raised.
+    """
+    child = os.fork()
+    if child == 0:
+        _leave(run, lambda: None)
+    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        if reached():
+            os.kill(child, signal.SIGKILL)
+            break
+        time.sleep(_LOOK_S)
     return _ended(child)
 
 

@@ -4,7 +4,7 @@
 
 It prints its address. Below /ranges it knows ranges, below /plain it does not and says nothing of what it sends;
 below /stall/... the first answer of each address stops in the middle, and later ones are those of /ranges. /sent says
-how many bytes of the file it has sent.
+how many bytes of the file it has sent, or begun to.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 class _Handler(BaseHTTPRequestHandler):
     content = b""
     sent_bytes = 0
+    counting = threading.Lock()
     stalled: frozenset[str] = frozenset()
 
     def do_GET(self) -> None:
@@ -42,13 +43,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(self.content, 200, {"ETag": etag})
 
     def _send(self, body: bytes, status: int, headers: dict[str, str], *, counts: bool = True) -> None:
+        # Before the head: whoever was answered finds it counted.
+        with self.counting:
+            _Handler.sent_bytes += len(body) if counts else 0
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         with contextlib.suppress(ConnectionError):
             self.wfile.write(body)
-        _Handler.sent_bytes += len(body) if counts else 0
 
     def log_message(self, *args: object) -> None:
         pass

@@ -21,11 +21,12 @@ from gpunet.zoo.measured import record_from_measurement
 from gpunet.zoo.publishing.publication import Publication
 from gpunet.zoo.publishing.publish import publish_entry
 from kill_benchmark.counts import Counts
-from kill_benchmark.events import completed, killed_before, moments, spread
+from kill_benchmark.events import completed, killed_before, moments, single_threaded, spread
 
 NAME = "killed"
 
 
+@single_threaded()
 def publishing(kills: int | None, *, swaps: bool = True) -> Counts:
     """Replace an entry by another, killed at each moment, or at `kills` of them.
 
@@ -33,7 +34,6 @@ def publishing(kills: int | None, *, swaps: bool = True) -> Counts:
         kills: how many; None for each moment once.
         swaps: False for a file system that cannot swap folders.
     """
-    torch.set_num_threads(1)  # threads do not survive a fork
     counts = Counts("publishing" if swaps else "publishing, where folders cannot be swapped")
     old, new = publication(0), publication(1)
     with tempfile.TemporaryDirectory(prefix="gpunet-kill-") as folder:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from gpunet.core.files import sha256_of
 from gpunet.populate import publish_stage, report_stage, winner_stage
@@ -21,7 +20,7 @@ from gpunet.populate.presets import PRESETS
 from gpunet.populate.run import populate
 from gpunet.zoo.catalog import catalog
 from kill_benchmark.counts import Counts
-from kill_benchmark.events import completed, killed_after, killed_before, moments, spread
+from kill_benchmark.events import completed, killed_after, killed_before, moments, single_threaded, spread
 from kill_benchmark.publishing import content
 
 _GONE_S = 5.0
@@ -41,6 +40,7 @@ def searched(folder: Path) -> Path:
     return folder
 
 
+@single_threaded()
 def stages(kills: int, begun: Path | None = None, seed: int = 0) -> list[Counts]:
     """Kill each stage, half of the time before one of its changes to files, half of the time at any moment.
 
@@ -49,7 +49,6 @@ def stages(kills: int, begun: Path | None = None, seed: int = 0) -> list[Counts]
         begun: folder of a run whose searches are done; None to make one.
         seed: of when.
     """
-    torch.set_num_threads(1)  # threads do not survive a fork
     generator = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory(prefix="gpunet-kill-") as temporary:
         before = searched(Path(temporary, "searched") if begun is None else begun)

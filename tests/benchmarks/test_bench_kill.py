@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from kill_benchmark.events import completed, killed_after, killed_before, moments, spread
+import torch
+from kill_benchmark.events import completed, killed_after, killed_before, killed_once, moments, single_threaded, spread
 from kill_benchmark.publishing import publishing
 
 
@@ -30,6 +31,27 @@ def test_a_process_is_killed_before_each_change_to_a_file(tmp_path: Path) -> Non
 def test_one_that_ends_first_is_not_killed() -> None:
     assert not killed_after(600, lambda: None)
     assert killed_after(0, lambda: os.read(os.pipe()[0], 1))
+
+
+def test_one_is_killed_once_it_has_come_so_far(tmp_path: Path) -> None:
+    def run() -> None:
+        (tmp_path / "half").write_text("half")
+        os.read(os.pipe()[0], 1)
+
+    assert killed_once((tmp_path / "half").exists, run)
+    assert (tmp_path / "half").exists()
+    assert not killed_once(lambda: False, lambda: None)
+
+
+def test_threads_are_there_again() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with single_threaded():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_error_of_the_child_is_said(capfd: pytest.CaptureFixture[str]) -> None:
