@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
 from bench_timm_budget import main, works
 
 

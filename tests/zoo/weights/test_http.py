@@ -75,7 +75,7 @@ def test_silent_in_the_middle(server: Server) -> None:
         server.released.wait()
 
     server.answers["/file"] = answer
-    assert "was silent for 0.1 s.\nCheck the network and the proxy" in _refused(server, silence_s=0.1)
+    assert "was silent for 1 s.\nCheck the network and the proxy" in _refused(server, silence_s=1)
 
 
 def test_a_body_that_drips(server: Server) -> None:
@@ -189,7 +189,7 @@ def test_what_a_redirect_holds_is_not_read(server: Server) -> None:
 
     server.answers["/file"], server.answers["/elsewhere"] = answer, b"here"
     assert _got(f"{server.url}/file") == b"here"
-    assert sent.is_set()
+    assert sent.wait(10)  # the server may still be at it when the other answer is here
 
 
 def test_an_authorisation_goes_to_no_other_host(server: Server) -> None:
