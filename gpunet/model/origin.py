@@ -12,6 +12,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpunet.core.files import not_a
+from gpunet.errors import CheckpointError, WeightsError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -103,15 +106,33 @@ def say_file(model: nn.Module, weights: str | Path, licence: str = NOT_STATED) -
 
 
 def classes_of_weights(path: Path) -> tuple[str, ...]:
-    """Names of the classes that the header of a safetensors file has; none where it has none."""
+    """Names of the classes that the header of a safetensors file has; none where it has none.
+
+    Raises:
+        CheckpointError: (a RuntimeError) the file is damaged.
+        WeightsError: (a RuntimeError) there is no such file, or it cannot be read.
+    """
+    path = path.expanduser()
     if path.suffix != ".safetensors":
         return ()
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, framework="pt") as opened:
-        header: Mapping[str, str] = opened.metadata() or {}
+    try:
+        with safe_open(path, framework="pt") as opened:
+            header: Mapping[str, str] = opened.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise unusable_weights(path, error) from None
     try:
         names = json.loads(header.get(_CLASSES, "[]"))
     except ValueError:
         return ()
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
+
+
+def unusable_weights(path: Path, error: Exception) -> WeightsError:
+    """The error for a file that safetensors cannot open."""
+    if not path.is_file():
+        return not_a("file", path, WeightsError, "Give a safetensors file.")
+    if isinstance(error, OSError):
+        return WeightsError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions.")
+    return CheckpointError(f"{path} is not a safetensors file, or is damaged: {error}.", "Fetch it again.")

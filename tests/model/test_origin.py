@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load, load_file
 
 import gpunet
+from gpunet.errors import CheckpointError, WeightsError
 from gpunet.model.classes import classes_of
 from gpunet.model.network import GPUNet
 from gpunet.model.origin import WeightsOrigin, classes_of_weights, origin_of, weights_bytes
@@ -66,6 +67,22 @@ def test_a_file_of_weights_names_its_classes(tmp_path: Path) -> None:
     assert classes_of(model) == ("zéro", *CLASSES[1:])
     assert origin_of(model).source == "w.safetensors"
     assert origin_of(network_named(str(tmp_path / "spec.json"), pretrained=False)).state == "untrained"
+
+
+def test_a_file_of_weights_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "w.safetensors").write_bytes(weights_bytes(load_file(WEIGHTS), CLASSES[::-1]))
+    zoo = make_entry(tmp_path / "zoo")
+    assert classes_of(gpunet.load(NAME, zoo=zoo, weights="~/w.safetensors")) == CLASSES[::-1]
+
+
+def test_a_file_that_is_no_weights_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(WeightsError, match=r"there is no such file\.[^$]*Give a safetensors file"):
+        classes_of_weights(path)
+    path.write_bytes(WEIGHTS.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=r"is not a safetensors file, or is damaged: .*\nFetch it again"):
+        classes_of_weights(path)
 
 
 @pytest.mark.parametrize(("how", "state"), [({"pretrained": False}, "untrained")])

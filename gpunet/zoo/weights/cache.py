@@ -15,8 +15,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from gpunet.core.files import atomic_path, lock, not_a, sha256_of, write_text
-from gpunet.errors import CheckpointError, ChecksumError, DownloadError, WeightsError
+from gpunet.core.files import atomic_path, lock, sha256_of, write_text
+from gpunet.errors import ChecksumError, DownloadError, WeightsError
+from gpunet.model.origin import unusable_weights
 
 
 @contextmanager
@@ -146,7 +147,7 @@ def check_header(path: Path) -> None:
         with safetensors.safe_open(path, framework="pt"):
             pass
     except (safetensors.SafetensorError, OSError) as error:
-        raise _unusable(path, error) from None
+        raise unusable_weights(path, error) from None
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -161,12 +162,4 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(path.read_bytes())
     except (safetensors.SafetensorError, OSError) as error:
-        raise _unusable(path, error) from None
-
-
-def _unusable(path: Path, error: Exception) -> WeightsError:
-    if not path.is_file():
-        return not_a("file", path, WeightsError, "Give a safetensors file.")
-    if isinstance(error, OSError):
-        return WeightsError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions.")
-    return CheckpointError(f"{path} is not a safetensors file, or is damaged: {error}.", "Fetch it again.")
+        raise unusable_weights(path, error) from None
