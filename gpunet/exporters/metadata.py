@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpunet.core.json_files import parsed_json
 from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError
@@ -19,6 +19,8 @@ from gpunet.runtime.sidecar import Sidecar, read_sidecar, sidecar_path
 
 if TYPE_CHECKING:
     from torch import nn
+
+_Made = TypeVar("_Made")
 
 PREPROCESSING = "gpunet.preprocessing"
 """The property that says how a picture becomes the network's input."""
@@ -140,14 +142,12 @@ def facts_of_file(path: Path, *, agreeing: bool = False) -> FileFacts:
         InvalidArgumentError: (a ValueError) its sidecar cannot be read as one, it is damaged, or both do not agree.
     """
     sidecar = read_sidecar(path, check=False) if sidecar_path(path).is_file() else None
-    own = _own_metadata(path)
-    said = {name.removeprefix("gpunet."): value for name, value in own.items()}
-    batch = parsed_json(said.get("batch", "null"))
-    weights = WeightsOrigin.from_dict(parsed_json(said.get("weights", "null")))
+    said = {name.removeprefix("gpunet."): value for name, value in _own_metadata(path).items()}
     facts = FileFacts(
-        sidecar, said.get("entry"), said.get("spec"), said.get("spec_sha256"), weights,
-        said.get("weights_sha256"), None if batch is None else BatchProfile(**batch),
-        parsed_json(said.get("preprocessing", "null")), tuple(parsed_json(said.get("classes", "[]"))),
+        sidecar, said.get("entry"), said.get("spec"), said.get("spec_sha256"),
+        _read(path, said, "weights", WeightsOrigin.from_dict) or NOT_SAID, said.get("weights_sha256"),
+        _read(path, said, "batch", lambda sizes: BatchProfile(**sizes)),
+        _read(path, said, "preprocessing", _object), _read(path, said, "classes", _names) or (),
     )  # fmt: skip
     if sidecar is None:
         return facts
@@ -159,6 +159,31 @@ def facts_of_file(path: Path, *, agreeing: bool = False) -> FileFacts:
         sidecar.weights_sha256 or facts.weights_sha256,
         BatchProfile(*sidecar.batch), sidecar.preprocessing or facts.preprocessing, sidecar.classes or facts.classes,
     )  # fmt: skip
+
+
+def _read(path: Path, said: Mapping[str, str], name: str, made: Callable[[Any], _Made]) -> _Made | None:
+    """A property that is JSON, as what is made of it; None where it is not there."""
+    try:
+        value = parsed_json(said.get(name, "null"))
+        return None if value is None else made(value)
+    except (TypeError, ValueError) as error:  # parsed_json's and BatchProfile's errors are of the second
+        raise InvalidArgumentError(
+            f"{path}: its gpunet.{name} metadata cannot be read: {str(error).splitlines()[0]}",
+            "Export it again.",
+            exit_code=FAILED_EXIT_CODE,
+        ) from None
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"it is {value!r}, not an object.")
+    return value
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise TypeError(f"it is {value!r}, not a list of names.")
+    return tuple(value)
 
 
 def _check_agreeing(path: Path, own: FileFacts, sidecar: Sidecar) -> None:

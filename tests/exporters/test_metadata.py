@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import onnx
 import pytest
 import timm
 import torch
 
 import gpunet
 from gpunet.errors import InvalidArgumentError
-from gpunet.exporters.metadata import properties_of
+from gpunet.exporters.metadata import facts_of_file, properties_of
 from gpunet.runtime.batch import BatchProfile
+from gpunet.testing.networks import tiny_module, tiny_onnx
 
 SHAPE = (3, 32, 32)
 
@@ -67,3 +70,27 @@ def test_given_metadata_is_added_and_wins():
 def test_metadata_is_plain(model):
     with pytest.raises(InvalidArgumentError, match="metadata must be text or plain JSON types, but 'when' is a object"):
         properties_of(model, BatchProfile.parse(1), SHAPE, {"when": object()})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("batch", '{"least": 1}', "unexpected keyword argument 'least'"),
+        ("batch", '{"min": 2, "opt": 1, "max": 1}', "min <= opt <= max must hold"),
+        ("batch", "[1]", "must be a mapping"),
+        ("classes", "3", "it is 3, not a list of names"),
+        ("classes", "[3]", "it is [3], not a list of names"),
+        ("preprocessing", "[]", "it is [], not an object"),
+        ("weights", "{", "Expecting property name"),
+    ],
+)
+def test_what_others_wrote_is_refused(tmp_path: Path, name: str, value: str, said: str):
+    path = tmp_path / "foreign.onnx"
+    network = tiny_onnx(tiny_module())
+    network.metadata_props.add(key=f"gpunet.{name}", value=value)
+    onnx.save(network, path)
+    with pytest.raises(InvalidArgumentError) as caught:
+        facts_of_file(path)
+    assert caught.value.message.startswith(f"{path}: its gpunet.{name} metadata cannot be read: ")
+    assert said in caught.value.message
+    assert (caught.value.hint, caught.value.exit_code) == ("Export it again.", 6)
