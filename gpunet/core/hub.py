@@ -9,10 +9,10 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 CONNECT_S = 5.0  # a server that is there has answered by then
-HUB_DATASETS = ("hfds/", "hfids/")  # how the names of timm's datasets begin that come from the hub
+_HUB_DATASETS = ("hfds/", "hfids/")  # how the names of timm's datasets begin that come from the hub
 DOWNLOAD_TIMEOUT_S = 3600.0  # 2 GB at 5 Mbit/s; what has arrived is kept
 
 
@@ -27,21 +27,26 @@ def asking_hub_once() -> Iterator[None]:
 
     offline, logger = constants.HF_HUB_OFFLINE, logging.getLogger("huggingface_hub")
     level = logger.level
-    logger.setLevel(logging.ERROR)
     try:
-        if not offline:
-            get_hf_file_metadata(os.environ.get("HF_ENDPOINT") or constants.ENDPOINT, timeout=CONNECT_S)
-    except HfHubHTTPError:
-        pass  # it answered
-    except Exception:  # its HTTP library's errors have no public name that covers all of the hub's releases
-        constants.HF_HUB_OFFLINE = True
-    datasets = sys.modules.get("datasets")  # takes the constant over when it is imported
-    if datasets is not None:
-        datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE
-    try:
+        logger.setLevel(logging.ERROR)
+        try:
+            if not offline:
+                get_hf_file_metadata(os.environ.get("HF_ENDPOINT") or constants.ENDPOINT, timeout=CONNECT_S)
+        except HfHubHTTPError:
+            pass  # it answered
+        except Exception:  # its HTTP library's errors have no public name that covers all of the hub's releases
+            constants.HF_HUB_OFFLINE = True
+        datasets = sys.modules.get("datasets")  # takes the constant over when it is imported
+        if datasets is not None:
+            datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE
         yield
     finally:
         constants.HF_HUB_OFFLINE = offline
         if (datasets := sys.modules.get("datasets")) is not None:
             datasets.config.HF_HUB_OFFLINE = offline
         logger.setLevel(level)
+
+
+def opening_dataset(name: str) -> AbstractContextManager[None]:
+    """Within `asking_hub_once` for a dataset of timm's that comes from the hub; else nothing changes."""
+    return asking_hub_once() if name.lower().startswith(_HUB_DATASETS) else nullcontext()

@@ -21,6 +21,7 @@ def image_config(model: nn.Module | Mapping[str, Any], side_px: int | None = Non
         side_px: another side than the model's own.
     """
     if isinstance(model, Mapping):
+        # timm's default, said because timm refuses to fill in what is empty.
         return dict(resolve_data_config(pretrained_cfg={"crop_mode": "center", **model}))
     config: dict[str, Any] = dict(resolve_model_data_config(model))
     sides = config["input_size"][1:]

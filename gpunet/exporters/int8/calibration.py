@@ -6,7 +6,6 @@ model's classes, and only then: a subset's folders, numbered from 0, would name 
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 
 from gpunet.core.arguments import checked_integer
 from gpunet.core.files import not_a
-from gpunet.core.hub import HUB_DATASETS, asking_hub_once
+from gpunet.core.hub import opening_dataset
 from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
 from gpunet.exporters.images import ImageSet, _prepared
 from gpunet.model.classes import class_numbers, classes_of
@@ -204,7 +203,7 @@ def _timm_dataset(name: str, root: str | Path | None, split: str) -> Any:
             "Give a folder of pictures, or a dataset of timm's such as torch/cifar10 with its root and split.",
         )  # fmt: skip
     try:
-        with asking_hub_once() if name.lower().startswith(HUB_DATASETS) else contextlib.nullcontext():
+        with opening_dataset(name):
             return create_dataset(name, root=None if root is None else str(root), split=split, is_training=False)
     except (AssertionError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise InvalidArgumentError(

@@ -6,10 +6,9 @@ cannot be read is counted, named and skipped.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from gpunet.core.files import not_a
-from gpunet.core.hub import HUB_DATASETS, asking_hub_once
+from gpunet.core.hub import opening_dataset
 from gpunet.errors import ABSENT_EXIT_CODE, DataError
 from gpunet.model.classes import class_numbers
 from gpunet.train.data.folder_images import FolderImages
@@ -151,9 +150,12 @@ class ImageData:
     def _other_classes(self, num_classes: int, classes: Sequence[str] | None) -> DataError:
         hint = "for a part of the model's classes, name them with a class map (--class-map FILE, a class a line)."
         if classes and len(classes) == num_classes:
-            strange = [name for name in self.classes or () if name not in classes]
-            absent = [name for name in classes if name not in (self.classes or ())]
-            ours = f"has {_listed(strange)}, which the model does not know" if strange else "names a class twice"
+            held, known = dict.fromkeys(self.classes or ()), Counter(classes)
+            strange = [name for name in self.classes or () if name not in known]
+            absent = [name for name in classes if name not in held]
+            ours = f"has {_listed(strange)}, which the model does not know"
+            if not strange:
+                ours = f"has {_listed([name for name in held if known[name] > 1])}, which the model has more than once"
             theirs = (
                 f"; the model's {_listed(absent)} {'is' if len(absent) == 1 else 'are'} not there" if absent else ""
             )
@@ -314,7 +316,7 @@ def _create(name: str, root: str | Path | None, split: str, kwargs: dict[str, An
     from timm.data import create_dataset
 
     try:
-        with asking_hub_once() if name.lower().startswith(HUB_DATASETS) else contextlib.nullcontext():
+        with opening_dataset(name):
             return create_dataset(name, root=None if root is None else str(root), split=split, **kwargs)
     except (AssertionError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         shown = f"the dataset {name!r} (root {root}, split {split!r})" if name else f"the folder {root}"

@@ -169,6 +169,8 @@ def test_classes_are_checked_against_the_models(tmp_path: Path) -> None:
     assert [matched.target(number) for number in range(2)] == [1, 0]
     with pytest.raises(DataError, match=r"has 'cat', which the model does not know; the model's 'bird' is not there"):
         data.for_model(2, ("bird", "dog"))
+    with pytest.raises(DataError, match=r"has 'cat', which the model has more than once\."):
+        data.for_model(3, ("cat", "dog", "cat"))
     (tmp_path / "classes.txt").write_text("bird\ndog\ncat\n", encoding="utf-8")
     mapped = open_data(tmp_path, split="validation", class_map=tmp_path / "classes.txt")
     assert mapped.classes == ("bird", "dog", "cat")
