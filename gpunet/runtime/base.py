@@ -177,10 +177,11 @@ def check_precision(runtime: str, precision: str, supported: Sequence[str]) -> N
 
 
 def not_computed_in(runtime: Runtime, computed: str, asked: str) -> RuntimeUnavailableError:
-    """The error of a runtime that would compute in another precision than it is asked for."""
+    """The error of a runtime that would compute in another precision than it is asked for, perhaps in none of ours."""
+    passed = computed if computed in PRECISIONS else "fp32"
     return RuntimeUnavailableError(
         f"the runtime {runtime.name!r} computes in {computed} on this processor, not in {asked}.",
-        f"Pass precision={computed!r}, so that the figure says what it is of.",
+        f"Pass precision={passed!r}, so that the figure says what it is of.",
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.core.files import require
-from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, RuntimeUnavailableError
+from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
 from gpunet.runtime.base import (
     check_images,
     check_interface,
@@ -16,6 +16,7 @@ from gpunet.runtime.base import (
     check_threads,
     installed,
     installed_version,
+    not_computed_in,
     onnx_source,
 )
 from gpunet.runtime.formats import Int8Layout
@@ -46,7 +47,7 @@ class OpenVINO:
     """
 
     name = "openvino"
-    precisions = ("fp32", "fp16", "int8")
+    precisions: tuple[str, ...] = ("fp32", "fp16", "int8")
     device = "cpu"
     int8_layout = Int8Layout("openvino", signed=False, every_map=False, integer_bias=False)
 
@@ -83,10 +84,7 @@ class OpenVINO:
             ) from error
         arithmetic = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if arithmetic != _ARITHMETIC[precision]:
-            raise RuntimeUnavailableError(
-                f"OpenVINO computes in {arithmetic} on this processor, not in {precision}.",
-                "Load the network with precision='fp32', in which every processor computes.",
-            )
+            raise not_computed_in(self, {"f32": "fp32", "f16": "fp16"}.get(arithmetic, arithmetic), precision)
         return OpenVINOSession(compiled, self.version(), precision)
 
     def pieces(self, source: Any) -> OpenVINOPieces:

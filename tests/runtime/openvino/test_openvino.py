@@ -66,9 +66,10 @@ def test_half_precision_is_what_the_processor_computes_in_or_refused(files: list
     assert arithmetic in ("f16", "bf16", "f32")
     if most_isa != "DEFAULT":
         assert arithmetic != "f16"
+    computed = {"f32": "fp32"}.get(arithmetic, arithmetic)
     refusal = (
-        f"OpenVINO computes in {arithmetic} on this processor, not in fp16.\n"
-        "Load the network with precision='fp32', in which every processor computes."
+        f"the runtime 'openvino' computes in {computed} on this processor, not in fp16.\n"
+        "Pass precision='fp32', so that the figure says what it is of."
     )
     in_half, in_single = ["openvino", "fp16", "f16"], ["openvino", "fp32", "f32"]
     has_half = arithmetic == "f16"
@@ -79,5 +80,6 @@ def test_half_precision_is_what_the_processor_computes_in_or_refused(files: list
     if has_half:
         assert found["onnx fp16"] == in_half
     elif found["onnxruntime"][1] == "fp32":
-        assert f"half.onnx runs nowhere here in fp16: OpenVINO computes in {arithmetic}" in found["onnx fp16"]
+        said = f"half.onnx runs nowhere here in fp16: the runtime 'openvino' computes in {computed}"
+        assert said in found["onnx fp16"]
         assert "'onnxruntime' computes in fp32 on this processor, not in fp16" in found["onnx fp16"]
