@@ -25,6 +25,7 @@ from gpunet.exporters.verify import Verification, compare, not_verified
 from gpunet.exporters.verify_graph import insides
 from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.formats import Format, WriteRequest, Written
+from gpunet.runtime.onnx_ports import image_input
 from gpunet.runtime.sidecar import Sidecar, now_utc, read_sidecar, sidecar_path, write_sidecar
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def export_graph(
         target: the format: 'onnx', 'openvino', 'tensorrt', 'tensorrt_rtx'.
         precision: 'fp32', 'fp16' or 'int8': what the graph is in.
         images: to compare on; None to compare nothing.
-        reference: the graph that ONNX Runtime runs for the comparison, such as the float32 one; None for `model`.
+        reference: the graph that ONNX Runtime runs for the comparison, such as the float32 one; None for
+            `model`, which leaves an ONNX file nothing to be compared with.
         verification: of the graph, which is that of an ONNX file.
         batch: the batch sizes that it takes; None for the graph's own.
         float_layers: layers of an int8 graph that may run in float.
@@ -153,7 +155,10 @@ def _proof(
         return verification
     if images is None:
         return not_compared("nothing was compared")
-    if model.graph.input[0].type.tensor_type.elem_type != 1:
+    sound = model if reference is None else reference
+    if chosen.any_runtime and sound is model:
+        return not_compared("nothing to compare it with")
+    if image_input(model).type.tensor_type.elem_type != 1:
         return not_compared(f"{_HALF_PORTS}; its ONNX graph was compared")
     try:
         candidate = known.load(model, precision=precision) if chosen.any_runtime else (
@@ -161,7 +166,6 @@ def _proof(
         )  # fmt: skip
     except RuntimeUnavailableError as error:
         return not_compared(f"{error.message.rstrip('.')}; its ONNX graph was compared")
-    sound = model if reference is None else reference
     runs = "onnxruntime" if chosen.any_runtime else runtime
     return compare(
         known.load(sound), candidate, images, batch_sizes=None if batch is None else batch.ends, precision=precision,

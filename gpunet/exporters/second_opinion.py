@@ -25,6 +25,7 @@ from gpunet.core.files import require
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.exporters.verify import TOLERANCES
 from gpunet.runtime.base import installed
+from gpunet.runtime.onnx_ports import image_input
 from gpunet.runtime.onnx_precision import read_onnx
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def polygraphy_line(name: str, model: ModelProto, sidecar: Sidecar) -> str:
     """
     if not (sidecar.format == "onnx" or runtimes.format_named(sidecar.format)[1].is_engine):
         return ""
-    source = model.graph.input[0]
+    source = image_input(model)
     image = [size.dim_value for size in source.type.tensor_type.shape.dim[1:]]
 
     def shape(batch: int) -> str:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.exporters.metadata import PREPROCESSING, REPARAMETERIZED, WEIGHTS, WEIGHTS_SHA256
 from gpunet.model.origin import NOT_SAID
-from gpunet.runtime.trt.options import BuildOptions
-from gpunet.runtime.trt.trtexec import trtexec_command
+from gpunet.runtime.formats import RunRequest
+from gpunet.runtime.onnx_ports import image_input
 
 if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from gpunet.runtime.formats import Format
 
 _PACKAGES = ("gpunet", "torch", "timm", "onnx", "onnxruntime")
-_TENSORRT = ("10.4", "11")  # the versions from which trtexec takes other options
 _RANGE = "a picture's red, green and blue from 0 to 1, less mean, divided by std, a value each a channel"
 
 
@@ -40,11 +38,17 @@ def deployment_facts(
     """
     properties = {each.key: each.value for each in model.metadata_props}
     images = json.loads(properties.get(PREPROCESSING, "null"))
-    (entering,), (leaving,) = model.graph.input, model.graph.output
-    said = {} if images is None else {"range": _RANGE, "mean": images["mean"], "std": images["std"]}
-    inputs = ({**_port(entering), "layout": "NCHW", **said},)
+    entering, (leaving,) = _port(image_input(model)), model.graph.output
+    said = {key: images[key] for key in ("mean", "std") if key in (images or {})}
+    said = {"range": _RANGE, **said} if len(said) == 2 else said
+    inputs = ({**entering, "layout": "NCHW", **said},)
     outputs = ({**_port(leaving), "layout": "NC", "values": "logits: softmax makes probabilities of them"},)
     origin = json.loads(properties.get(WEIGHTS, json.dumps(NOT_SAID.to_dict())))
+    batches, *image = entering["shape"]
+    use = RunRequest(
+        path.name, entering["name"], tuple(image), entering["dtype"], precision, batch,
+        fixed_batch=isinstance(batches, int), version=version,
+    )  # fmt: skip
     return {
         "weights": {"sha256": properties.get(WEIGHTS_SHA256), **origin},
         "inputs": inputs,
@@ -52,7 +56,7 @@ def deployment_facts(
         "opset": next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx")),
         "reparameterized": properties.get(REPARAMETERIZED) == "true",
         "versions": _versions(),
-        "run": _run(chosen, path.name, inputs[0], precision, batch, version),
+        "run": dict(chosen.how_to_run(use)),
     }
 
 
@@ -70,35 +74,3 @@ def _versions() -> dict[str, str]:
         with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
-
-
-def _run(
-    chosen: Format, file: str, entering: Mapping[str, Any], precision: str, sizes: tuple[int, int, int], version: str
-) -> dict[str, Any]:
-    """Lines of Python that leave `logits`, and commands of a shell, by what runs them."""
-    opened = not isinstance(entering["shape"][0], int)
-    shape = (sizes[1], *entering["shape"][1:])
-    images = f"images = numpy.zeros({shape}, numpy.{entering['dtype']})  # prepared as 'inputs' says"
-    openvino = [
-        "import numpy, openvino",
-        images,
-        f"network = openvino.Core().compile_model({file!r}, 'CPU', {{'INFERENCE_PRECISION_HINT': 'f32'}})",
-        "logits = network(images)[0]",
-    ]
-    how: dict[str, Any] = {
-        "options": BuildOptions(precision=precision, batch=sizes if opened else sizes[1]),
-        "shape": shape if opened else None,
-        "input_name": entering["name"],
-    }
-    if chosen.is_engine:
-        return {chosen.name: trtexec_command(file, version, rtx=chosen.name != "tensorrt", **how)}
-    if not chosen.any_runtime:
-        return {"openvino": openvino}
-    onnxruntime = [
-        "import numpy, onnxruntime",
-        images,
-        f"session = onnxruntime.InferenceSession({file!r}, providers=['CPUExecutionProvider'])",
-        f"logits = session.run(None, {{{entering['name']!r}: images}})[0]",
-    ]
-    tensorrt = {f"tensorrt {each}": trtexec_command(file, each, **how) for each in _TENSORRT}
-    return {"onnxruntime": onnxruntime, "openvino": openvino, **tensorrt}

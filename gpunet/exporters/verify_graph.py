@@ -12,6 +12,7 @@ from gpunet import runtime as runtimes
 from gpunet.core.arguments import checked_choice
 from gpunet.exporters.images import ImageSet
 from gpunet.exporters.verify import TOLERANCES, Verification, compare
+from gpunet.runtime.onnx_ports import image_input
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -51,7 +52,7 @@ def verify_graph(
     """
     checked_choice("precision", precision, TOLERANCES)
     layers = None
-    if not isinstance(candidate, Path) and not (candidate is reference and runtime == "onnxruntime"):
+    if not isinstance(candidate, Path):
         layers = insides(reference, candidate, candidate, runtime, precision, images, batch)
     return compare(
         runtimes.get("onnxruntime").load(reference),
@@ -72,7 +73,9 @@ def insides(
     images: ImageSet,
     batch: BatchProfile | None = None,
 ) -> Callable[[], LayerComparison] | None:
-    """What compares the insides of a network with a graph's, for `compare`; None where the runtime cannot be cut.
+    """What compares the insides of a network with a graph's, for `compare`.
+
+    None where the runtime cannot be cut, or would be compared with itself: ONNX Runtime on the reference.
 
     Args:
         reference: the float32 graph.
@@ -83,10 +86,10 @@ def insides(
         batch: the batch sizes that it takes; None for the graph's own.
     """
     pieces: Any = getattr(runtimes.get(runtime), "pieces", None)
-    if pieces is None:
+    if pieces is None or (source is reference and runtime == "onnxruntime"):
         return None
     places = np.unique(np.linspace(0, len(images) - 1, _INSIDE).round().astype(int))
-    least = batch.min if batch is not None else model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
+    least = batch.min if batch is not None else image_input(model).type.tensor_type.shape.dim[0].dim_value or 1
 
     def compared() -> LayerComparison:
         from gpunet.exporters.layers import compare_layers

@@ -23,6 +23,7 @@ __all__ = [
     "PORTABLE_LAYOUT",
     "Format",
     "Int8Layout",
+    "RunRequest",
     "TritonBackend",
     "TritonRequest",
     "WriteRequest",
@@ -137,8 +138,41 @@ class Written:
     batch: tuple[int, int, int] | None = None
 
 
+@dataclass(frozen=True)
+class RunRequest:
+    """A file that somebody is to be told how to run.
+
+    Args:
+        file: its name.
+        input_name, image_shape, dtype: of the network's input, the shape without the batch, the type as NumPy has it.
+        precision: 'fp32', 'fp16' or 'int8': what its graph is in.
+        batch: (least, optimal, most) images a run.
+        fixed_batch: it takes one batch size alone.
+        version: of the runtime that made it.
+    """
+
+    file: str
+    input_name: str
+    image_shape: tuple[int, ...]
+    dtype: str
+    precision: str
+    batch: tuple[int, int, int]
+    fixed_batch: bool
+    version: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a batch of the optimal size."""
+        return (self.batch[1], *self.image_shape)
+
+    @property
+    def images_line(self) -> str:
+        """A line of Python that makes such a batch, of zeros."""
+        return f"images = numpy.zeros({self.shape}, numpy.{self.dtype})  # prepared as 'inputs' says"
+
+
 class Format(Protocol):
-    """A kind of file.
+    """A kind of file. One of your own inherits from this for `how_to_run`.
 
     Attributes:
         name: as sidecars and `deploy(target=...)` have it: 'onnx', 'openvino', 'tensorrt', ...
@@ -205,3 +239,10 @@ class Format(Protocol):
             RuntimeUnavailableError: (a RuntimeError) this machine cannot run it.
         """
         ...
+
+    def how_to_run(self, request: RunRequest) -> Mapping[str, str | Sequence[str]]:
+        """Lines of Python that leave `logits`, or a command of a shell, by the name of what runs the file.
+
+        They stand in the sidecar as `run`; none unless a format says some.
+        """
+        return {}

@@ -59,3 +59,10 @@ def test_pictures_alone():
 def test_an_unknown_precision(model, network):
     with pytest.raises(InvalidArgumentError, match="precision must be one of fp32, fp16, int8, but got 'bf16'"):
         verify_graph(network, network, runtime="onnxruntime", precision="bf16", images=image_set(model, (3, 32, 32)))
+
+
+def test_a_graph_is_not_looked_into_beside_itself(model, network):
+    images = image_set(model, (3, 32, 32))
+    for runtime, looked_into in (("onnxruntime", False), ("openvino", True)):
+        found = verify_graph(network, network, runtime=runtime, precision="fp32", images=images)
+        assert (found.layers is not None) == looked_into

@@ -20,7 +20,7 @@ from gpunet.runtime.base import (
     installed_version,
     onnx_source,
 )
-from gpunet.runtime.formats import TritonBackend, WriteRequest, Written
+from gpunet.runtime.formats import Format, TritonBackend, WriteRequest, Written
 from gpunet.runtime.onnx_precision import graph_precision
 
 
@@ -70,7 +70,7 @@ class ReferenceSession:
         return np.array(self._evaluator.run(None, {self._input: images})[0])
 
 
-class ReferenceFormat:
+class ReferenceFormat(Format):
     """See `gpunet.runtime.formats.Format`: a graph with a line before it."""
 
     name, title = "reference", "reference file"

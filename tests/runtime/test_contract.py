@@ -64,6 +64,7 @@ class TestARegisteredOne(OnnxRuntimeContract):
         done = deploy(network, path, target="reference")
         assert done.verification.outcome == "verified"
         assert (done.sidecar.runtime, done.sidecar.precision) == ("reference", "fp32")
+        assert done.sidecar.run == {}  # no other runtime reads it
         onnx_path = tmp_path / "network.onnx"
         deploy(network, onnx_path)
         clock = itertools.count(0, 0.01).__next__

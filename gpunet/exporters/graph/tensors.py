@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from gpunet.runtime.onnx_ports import fed_inputs
+
 if TYPE_CHECKING:
     from onnx import ModelProto, TypeProto
 
@@ -34,7 +36,7 @@ def _inferred(model: ModelProto) -> dict[str, TypeProto.Tensor]:
     graph, source = bare.graph, model.graph
     graph.name = source.name
     graph.node.extend(source.node)
-    graph.input.extend(source.input)
+    graph.input.extend(fed_inputs(model))
     graph.output.extend(source.output)
     weights = [onnx.helper.make_tensor_value_info(each.name, each.data_type, each.dims) for each in source.initializer]
     for tensor, value in zip(source.initializer, weights, strict=True):

@@ -10,6 +10,7 @@ from gpunet.errors import InvalidArgumentError
 from gpunet.exporters.triton.pbtxt import Enum
 from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.formats import TritonBackend, TritonRequest
+from gpunet.runtime.onnx_ports import image_input
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -55,7 +56,7 @@ def triton_config(
             "Quantise it with layout='tensorrt', or serve it on a processor: device='cpu'.",
         )
     most = (batch.opt if backend.pads_batches else batch.max) if batch.dynamic else 0
-    source, result = model.graph.input[0], model.graph.output[0]
+    source, result = image_input(model), model.graph.output[0]
     shapes = [_shape(source, batch)[1 if most else 0 :], _shape(result, batch)[1 if most else 0 :]]
     config: dict[str, Any] = {
         "name": name,

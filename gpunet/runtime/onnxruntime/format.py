@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpunet.errors import RuntimeUnavailableError
-from gpunet.runtime.formats import TritonBackend, TritonRequest, WriteRequest, Written
+from gpunet.runtime.formats import RunRequest, TritonBackend, TritonRequest, WriteRequest, Written
 from gpunet.runtime.onnx_precision import graph_precision
 from gpunet.runtime.onnxruntime.runtime import OnnxRuntime
+from gpunet.runtime.openvino.format import python_lines
+from gpunet.runtime.trt.trtexec import command_for
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
     from gpunet.runtime.base import Session
 
+_TENSORRT = ("10.4", "11")  # the versions from which trtexec takes other options
 WORKSPACE_BYTES = 10 * 2**30  # of TensorRT inside ONNX Runtime: the paper's
 
 
@@ -76,3 +79,14 @@ class OnnxFormat:
     def open_for_proof(self, path: Path, precision: str) -> Session:
         """See `Format.open_for_proof`: the graph itself was compared before it was written."""
         raise RuntimeUnavailableError("the graph was compared before it was written.")
+
+    def how_to_run(self, request: RunRequest) -> Mapping[str, str | Sequence[str]]:
+        """See `Format.how_to_run`: by every runtime that reads ONNX."""
+        lines = [
+            "import numpy, onnxruntime",
+            request.images_line,
+            f"session = onnxruntime.InferenceSession({request.file!r}, providers=['CPUExecutionProvider'])",
+            f"logits = session.run(None, {{{request.input_name!r}: images}})[0]",
+        ]
+        tensorrt = {f"tensorrt {version}": command_for(request, version) for version in _TENSORRT}
+        return {"onnxruntime": lines, "openvino": python_lines(request), **tensorrt}

@@ -11,6 +11,7 @@ import numpy as np
 from gpunet.core.machine import available_threads
 from gpunet.errors import InvalidArgumentError
 from gpunet.runtime.base import onnx_source
+from gpunet.runtime.onnx_ports import fed_inputs, image_input
 from gpunet.runtime.onnx_precision import read_onnx
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class OnnxPieces:
         self._places = {id(node): place for place, node in enumerate(graph.node)}
         self._weights = {tensor.name: tensor for tensor in graph.initializer}
         self._types = _element_types(self._model)
-        self.source = graph.input[0].name
+        self.source = image_input(self._model).name
         known = (self.source, *self._makers)
         self.names: tuple[str, ...] = tuple(name for name in known if self._types.get(name) in _FLOATS)
 
@@ -104,7 +105,7 @@ def _element_types(model: ModelProto) -> dict[str, int]:
     bare.opset_import.extend(model.opset_import)
     bare.graph.name = model.graph.name
     bare.graph.node.extend(model.graph.node)
-    bare.graph.input.extend(model.graph.input)
+    bare.graph.input.extend(fed_inputs(model))
     bare.graph.output.extend(model.graph.output)
     bare.graph.input.extend(
         helper.make_tensor_value_info(each.name, each.data_type, each.dims) for each in model.graph.initializer
@@ -123,4 +124,7 @@ def _loaded(model: ModelProto) -> Any:
     try:
         return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its error classes share no base but Exception
-        raise InvalidArgumentError(f"ONNX Runtime cannot load a part of this network: {error}") from error
+        raise InvalidArgumentError(
+            f"ONNX Runtime cannot load a part of this network: {error}",
+            "Does it load as a whole? If not, export it again.",
+        ) from error

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gpunet.core.files import require
 from gpunet.errors import ExportError
 from gpunet.runtime.batch import BatchProfile
-from gpunet.runtime.formats import TritonBackend, TritonRequest, WriteRequest, Written
+from gpunet.runtime.formats import RunRequest, TritonBackend, TritonRequest, WriteRequest, Written
 from gpunet.runtime.openvino.runtime import OpenVINO, core, network_precision, read_network
 
 if TYPE_CHECKING:
@@ -85,6 +85,20 @@ class OpenVINOFormat:
     def open_for_proof(self, path: Path, precision: str) -> Session:
         """See `Format.open_for_proof`: few processors compute in half."""
         return OpenVINO().load(path)
+
+    def how_to_run(self, request: RunRequest) -> Mapping[str, str | Sequence[str]]:
+        """See `Format.how_to_run`."""
+        return {self.name: python_lines(request)}
+
+
+def python_lines(request: RunRequest) -> list[str]:
+    """Lines of Python that run a file, IR or ONNX, on the processor."""
+    return [
+        "import numpy, openvino",
+        request.images_line,
+        f"network = openvino.Core().compile_model({request.file!r}, 'CPU', {{'INFERENCE_PRECISION_HINT': 'f32'}})",
+        "logits = network(images)[0]",
+    ]
 
 
 def openvino_from_onnx(model: ModelProto, *, precision: str, batch: BatchProfile | None = None) -> Any:

@@ -19,8 +19,7 @@ class OpenVINOPieces:
 
     def __init__(self, core: Any, source: Any) -> None:
         self._core = core
-        self._source = onnx_source("openvino", source)
-        network = self._core.read_model(self._source)
+        self._network = network = core.read_model(onnx_source("openvino", source))
         self.source: str = min(network.inputs[0].get_names())
         names = [self.source]
         for node in network.get_ordered_ops():
@@ -38,7 +37,7 @@ class OpenVINOPieces:
         import openvino as ov
         from openvino import opset13
 
-        network = self._core.read_model(self._source)
+        network = self._network.clone()
         ports = {name: port for node in network.get_ops() for port in node.outputs() for name in port.get_names()}
         fed = {}
         for name in given:
@@ -48,13 +47,14 @@ class OpenVINOPieces:
                 if target.get_node().get_type_name() != "Result":
                     target.replace_source_output(fed[name].output(0))
         results = [opset13.result(ports[name]) for name in wanted]
-        needs = _reached(results, {fed[name].get_friendly_name(): name for name in fed})
+        needs = _reached(results, {fed[name].get_name(): name for name in fed})
         part = ov.Model(results, [fed[name] for name in needs], "piece")
         try:
             compiled = self._core.compile_model(part, "CPU", _SETTINGS)
         except RuntimeError as error:
             raise InvalidArgumentError(
-                f"OpenVINO cannot load a part of this network: {' '.join(str(error).split())}"
+                f"OpenVINO cannot load a part of this network: {' '.join(str(error).split())}",
+                "Does it load as a whole? If not, export it again.",
             ) from error
         kinds = {name: _FLOATS[fed[name].get_element_type().get_type_name()] for name in needs}
         return OpenVINOPiece(compiled, kinds, tuple(wanted))
@@ -86,7 +86,7 @@ def _reached(results: Sequence[Any], fed: Mapping[str, str]) -> list[str]:
     needs: dict[str, None] = {}
     while stack:
         node = stack.pop()
-        name = node.get_friendly_name()
+        name = node.get_name()
         if name in seen:
             continue
         seen.add(name)

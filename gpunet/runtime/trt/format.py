@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gpunet.core.gpu import find_gpu
 from gpunet.core.progress import ProgressBar
 from gpunet.errors import RuntimeUnavailableError
-from gpunet.runtime.formats import TritonBackend, TritonRequest, WriteRequest, Written
+from gpunet.runtime.formats import RunRequest, TritonBackend, TritonRequest, WriteRequest, Written
 from gpunet.runtime.sidecar import read_sidecar
 from gpunet.runtime.trt.builder import build_engine
 from gpunet.runtime.trt.engine_key import stale, this_machine
@@ -22,6 +22,7 @@ from gpunet.runtime.trt.monitor import Progress
 from gpunet.runtime.trt.options import BuildOptions, preflight
 from gpunet.runtime.trt.session import TensorRTSession
 from gpunet.runtime.trt.timing_cache import default_timing_cache
+from gpunet.runtime.trt.trtexec import command_for
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -96,6 +97,10 @@ class EngineFormat:
         if find_gpu() is None:
             raise RuntimeUnavailableError(f"{self.library.title} needs a GPU, here is none.")
         return TensorRTSession(self.library, path.read_bytes(), precision)
+
+    def how_to_run(self, request: RunRequest) -> Mapping[str, str | Sequence[str]]:
+        """See `Format.how_to_run`."""
+        return {self.name: command_for(request, request.version, rtx=self.library is TENSORRT_RTX)}
 
 
 class TensorRTFormat(EngineFormat):

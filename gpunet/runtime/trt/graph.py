@@ -11,6 +11,7 @@ from typing import Any
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.runtime.batch import BatchProfile
+from gpunet.runtime.onnx_ports import fed_inputs
 from gpunet.runtime.onnx_precision import LAYERS, quantized_layers
 
 _SAFE_NAME = re.compile(r"[^\[\]\s]+")
@@ -73,8 +74,7 @@ def read_graph(source: bytes | Path) -> Graph:
         onnx.checker.check_model(str(path) if path is not None else model)
     except onnx.checker.ValidationError as error:
         raise _damaged(what, " ".join(str(error).split())) from error
-    constants = {each.name for each in model.graph.initializer}
-    inputs = [port for port in model.graph.input if port.name not in constants]
+    inputs = fed_inputs(model)
     for kind, ports in (("input", inputs), ("output", model.graph.output)):
         if len(ports) != 1:
             raise InvalidArgumentError(

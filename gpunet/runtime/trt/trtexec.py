@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Sequence
 
 from gpunet.errors import InvalidArgumentError
+from gpunet.runtime.formats import RunRequest
 from gpunet.runtime.trt.library import version_numbers
 from gpunet.runtime.trt.options import BuildOptions
 from gpunet.runtime.trt.timing import MIN_DURATION_S, MIN_ITERATIONS, WARM_UP_MS, Switches
@@ -64,6 +65,15 @@ def trtexec_command(
     if export_times is not None:
         words.append(f"--exportTimes={export_times}")
     return shlex.join(words)
+
+
+def command_for(request: RunRequest, version: str, *, rtx: bool = False) -> str:
+    """`trtexec_command` for a file as it was exported."""
+    batch = request.batch[1] if request.fixed_batch else request.batch
+    return trtexec_command(
+        request.file, version, options=BuildOptions(precision=request.precision, batch=batch),
+        shape=None if request.fixed_batch else request.shape, input_name=request.input_name, rtx=rtx,
+    )  # fmt: skip
 
 
 def _build_words(
