@@ -207,9 +207,10 @@ class _Noise:
         """The mean error, in steps of integers that just span the values; and the share clipped by 1.25 of them."""
         step = max(self.pair.step_of(self.low, self.high), SMALLEST_SCALE)
         values = np.concatenate(self.samples)
-        off = np.abs(self.pair.rounded(values) - values)
+        error = self.pair.rounded(values) - values
+        off = np.abs(error)
         clipped = (off > 0.51 * max(self.pair.scale, self.pair.scale_after)) & (off > 1.25 * step)
-        return float(abs((self.pair.rounded(values) - values).mean()) / step), float(clipped.mean())
+        return float(abs(error.mean()) / step), float(clipped.mean())
 
     def fault(self) -> str:
         """Why this is more than integers of that kind must take; '' where it is not."""

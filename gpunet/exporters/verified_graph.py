@@ -17,7 +17,7 @@ from gpunet.exporters.graph.half import check_half_range, half_from_float
 from gpunet.exporters.graph.types import check_precision
 from gpunet.exporters.images import Images, ImageSet, image_set
 from gpunet.exporters.onnx import check_graph, image_shape, onnx_from_network
-from gpunet.exporters.verify import FAILED, Verification, compare
+from gpunet.exporters.verify import FAILED, Verification, compare, logits_of
 from gpunet.exporters.verify_graph import insides, pictures_of
 from gpunet.runtime.batch import BatchProfile
 
@@ -97,26 +97,31 @@ def verified_graph(
     check_graph(proto)
     check_precision(proto, precision, left_float=() if quantized is None else quantized.float_layers)
     network, runtime = runtimes.get("pytorch"), runtimes.get("onnxruntime")
+    reference = network.load(detached_copy(model))
+    wanted = logits_of(reference, verified_on)
+    in_double = functools.cache(lambda: detached_copy(model))
     verification = compare(
-        network.load(detached_copy(model)),
+        reference,
         runtime.load(float32),
         verified_on,
         batch_sizes=batch.ends,
-        exact=functools.partial(in_float64, detached_copy(model)),
+        wanted=wanted,
+        exact=lambda images: in_float64(in_double(), images),
     )
     if precision != "fp32":
         sound = verification
         verification = compare(
-            network.load(detached_copy(model)),
+            reference,
             runtime.load(proto, precision=precision),
             verified_on,
             batch_sizes=batch.ends,
             precision=precision,
+            wanted=wanted,
             layers=insides(float32, proto, proto, "onnxruntime", precision, verified_on, batch),
         )
         if not sound.passed:
-            reason = f"the float32 graph that it was made of {sound}"
-            verification = dataclasses.replace(verification, outcome=FAILED, reason=reason)
+            reasons = [f"the float32 graph that it was made of {sound}", verification.reason]
+            verification = dataclasses.replace(verification, outcome=FAILED, reason="; ".join(filter(None, reasons)))
     if not keep:
         verification.require_passed()
     final = half_from_float(float32, io_fp16=True) if io_fp16 else proto

@@ -150,6 +150,7 @@ def compare(
     batch_sizes: Sequence[int] | None = None,
     precision: str | None = None,
     tolerance: Tolerance | None = None,
+    wanted: np.ndarray | None = None,
     layers: Callable[[], LayerComparison] | None = None,
     exact: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Verification:
@@ -162,6 +163,7 @@ def compare(
         batch_sizes: None for the candidate's own, 1 where it takes any.
         precision: that the candidate holds, where it was loaded to be computed in another; None for the session's.
         tolerance: None for that of the candidate's precision.
+        wanted: what `logits_of` gave of the reference on these images; None to run it.
         layers: what compares the insides: see `gpunet.exporters.verify_graph.insides`.
         exact: the reference's logits in float64 for a batch of images; called only where the difference is not allowed.
 
@@ -169,8 +171,6 @@ def compare(
         InvalidArgumentError: (a ValueError) fewer than two images, or a precision without a tolerance.
         VerificationError: (a RuntimeError) a session cannot be run on the images.
     """
-    if len(images) < 2:
-        raise InvalidArgumentError(f"a comparison needs two images or more, but got {len(images)}.")
     precision = precision or candidate.precision
     if tolerance is None and precision not in TOLERANCES:
         raise InvalidArgumentError(
@@ -179,7 +179,7 @@ def compare(
         )
     tolerance = tolerance or TOLERANCES[precision]
     sizes = tuple(batch_sizes or (candidate.input_shape[0] or 1,))
-    wanted = _logits(reference, images, reference.input_shape[0] or 1)[: len(images)]
+    wanted = logits_of(reference, images) if wanted is None else wanted
     found = [_logits(candidate, images, size) for size in sizes]
     wanted = np.concatenate([wanted[np.arange(len(rows)) % len(images)] for rows in found])
     compared = Verification(
@@ -194,6 +194,18 @@ def compare(
         true = np.concatenate([true[np.arange(len(rows)) % len(images)] for rows in found])
         result = _judge(compared, true, np.concatenate(found), tolerance, float(np.abs(true - wanted).max()))
     return result if layers is None else _with_layers(result, layers())
+
+
+def logits_of(reference: Session, images: ImageSet) -> np.ndarray:
+    """What a reference computes, `images x classes` in float64; of one that stays the same, for several comparisons.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) fewer than two images.
+        VerificationError: (a RuntimeError) the session cannot be run on them.
+    """
+    if len(images) < 2:
+        raise InvalidArgumentError(f"a comparison needs two images or more, but got {len(images)}.")
+    return _logits(reference, images, reference.input_shape[0] or 1)[: len(images)]
 
 
 def _with_layers(result: Verification, layers: LayerComparison) -> Verification:
