@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gpunet.runtime.formats import Format
 
 _PACKAGES = ("gpunet", "torch", "timm", "onnx", "onnxruntime")
+_LOGITS = "logits: softmax makes probabilities of them"
 _RANGE = "a picture's red, green and blue from 0 to 1, less mean, divided by std, a value each a channel"
 
 
@@ -38,11 +39,11 @@ def deployment_facts(
     """
     properties = {each.key: each.value for each in model.metadata_props}
     images = json.loads(properties.get(PREPROCESSING, "null"))
-    entering, (leaving,) = _port(image_input(model)), model.graph.output
+    entering = _port(image_input(model))
     said = {key: images[key] for key in ("mean", "std") if key in (images or {})}
     said = {"range": _RANGE, **said} if len(said) == 2 else said
     inputs = ({**entering, "layout": "NCHW", **said},)
-    outputs = ({**_port(leaving), "layout": "NC", "values": "logits: softmax makes probabilities of them"},)
+    outputs = tuple({**_port(each), "layout": "NC", "values": _LOGITS} for each in model.graph.output)
     origin = json.loads(properties.get(WEIGHTS, json.dumps(NOT_SAID.to_dict())))
     batches, *image = entering["shape"]
     use = RunRequest(

@@ -81,7 +81,7 @@ def tensor_ranges(
         found = dict(zip([result, *wanted], run(session, [result, *wanted], source, batch), strict=True))
         found[source] = batch
         for name, observer in observers.items():
-            observer.add(found[name][:count], draw)
+            observer.add(np.atleast_1d(found[name])[:count], draw)  # a constant may be a scalar
         if logits is not None:
             logits.extend(found[result][:count])
     return {name: observer.range() for name, observer in observers.items()}

@@ -143,6 +143,13 @@ def test_activations_beyond_half_are_named(graph):
         check_half_range(graph.model(), 4 * images)
 
 
+def test_a_constant_may_be_a_scalar(graph):
+    """As PyTorch exports 'logits + 1.0': a node, not a weight."""
+    one = graph.add("Constant", value_float=7.0, to="one")
+    graph.add("Add", "x", one, to="y")
+    assert check_half_range(graph.model(), np.full((2, 12, 9, 9), 0.5, np.float32)) == pytest.approx(7.5)
+
+
 def test_the_parser_of_tensorrt_rtx_takes_it(network):
     trt = pytest.importorskip("tensorrt_rtx", reason="the rtx extra is not installed")
     logger = trt.Logger(trt.Logger.ERROR)
