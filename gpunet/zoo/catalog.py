@@ -67,15 +67,10 @@ class _Found:
 
 def _scan(folder: Path) -> _Found:
     """The entries and records of a zoo folder, and of the entry folders in it; of a folder of state, those in zoo/."""
-    if not folder.is_dir():
-        raise EntryError(
-            f"zoo folder {folder} {'is no folder' if folder.exists() else 'does not exist'}.",
-            "Give the folder that holds your entries.",
-            exit_code=None if folder.exists() else ABSENT_EXIT_CODE,
-        )
-    if all((folder / name).is_file() for name in STATE):
+    _check_folder(folder)
+    if all(os.path.isfile(folder / name) for name in STATE):
         folder = folder / STATE_ZOO
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise EntryError(
                 f"{folder.parent} is a folder of tools/populate_zoo.py's that has published no entry yet.",
                 "Run the same command again: it goes on to the end.",
@@ -96,6 +91,26 @@ def _scan(folder: Path) -> _Found:
             found.records += records
             found.faults += map(_Fault, errors)
     return found
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise EntryError unless it is a folder that may be listed and entered."""
+    try:
+        os.listdir(folder)
+        os.stat(os.path.join(folder, os.curdir))
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # of a name with a null character
+        there = os.path.exists(folder)
+        raise EntryError(
+            f"zoo folder {folder} {'is no folder' if there else 'does not exist'}.",
+            "Give the folder that holds your entries.",
+            exit_code=None if there else ABSENT_EXIT_CODE,
+        ) from None
+    except OSError as error:
+        raise EntryError(
+            f"{folder}: cannot be read: {error.strerror or error}.",
+            "See whether you may list and enter the folder, or give another.",
+            exit_code=ABSENT_EXIT_CODE,
+        ) from None
 
 
 def _entry_folders(folder: Path, found: _Found) -> list[Path]:
@@ -124,7 +139,8 @@ def _children(place: Path, found: _Found, suffix: str) -> list[Path]:
 
 
 def _unreadable(place: Path, error: OSError) -> _Fault:
-    return _Fault(EntryError(f"{place}: cannot be read: {error.strerror}."), frozenset({place.name}))
+    hint = "See whether you may list and enter the folder."
+    return _Fault(EntryError(f"{place}: cannot be read: {error.strerror}.", hint), frozenset({place.name}))
 
 
 _scan_package = functools.cache(functools.partial(_scan, DATA))
@@ -172,7 +188,12 @@ def _gathered(zoo: Zoo) -> tuple[dict[str, Entry], list[_Fault]]:
         passed_over = {name for fault in faults for name in fault.names}
         nameless = sorted({record.model for record in found.records} - entries.keys() - passed_over)
         faults += [
-            _Fault(EntryError(f"{folder}: a latency record names the model {name!r:.120}, which has no entry."))
+            _Fault(
+                EntryError(
+                    f"{folder}: a latency record names the model {name!r:.120}, which has no entry.",
+                    "Put its entry beside the record, or name the zoo that has it.",
+                )
+            )
             for name in nameless
         ]
         for record in found.records:

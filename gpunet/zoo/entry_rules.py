@@ -21,6 +21,7 @@ from gpunet.model.entry import Accuracy, Entry, LatencyRecord, Preprocessing, We
 MOST_CLASSES, MOST_CHANNELS, MOST_PX = 1_000_000, 1024, 8192
 PRECISIONS = ("fp32", "fp16", "int8")
 _WORDS, _TEXT = 300, 20_000  # letters of a line, of a note
+_MOST_NAME_BYTES = 255  # of a file, as file systems take it
 _SHOWN = 60  # letters of a value that a message repeats
 _ARCHITECTURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
@@ -48,7 +49,10 @@ def check_entry(entry: Entry) -> None:
         )
     for name in ("distilled", "extra_data"):
         if not isinstance(getattr(entry, name), (bool, type(None))):
-            raise EntryError(f"{name} must be true or false, but is {_shown(getattr(entry, name))}.")
+            raise EntryError(
+                f"{name} must be true or false, but is {_shown(getattr(entry, name))}.",
+                "Leave it out where it is not known.",
+            )
     checked_integer("num_classes", entry.num_classes, 0, MOST_CLASSES, error=EntryError)
     checked_integer("in_chans", entry.in_chans, 1, MOST_CHANNELS, error=EntryError)
     for name in ("parameters_millions", "multiply_adds_billions", "activations_millions"):
@@ -64,7 +68,9 @@ def check_entry(entry: Entry) -> None:
         _check_preprocessing(entry.preprocessing)
     if entry.spec_data is not None:
         if not isinstance(entry.spec_data, Mapping):
-            raise EntryError(f"spec must be an object, but is {_shown(entry.spec_data)}.")
+            raise EntryError(
+                f"spec must be an object, but is {_shown(entry.spec_data)}.", "NetworkSpec.to_dict() makes one."
+            )
         _ = entry.parameters, entry.multiply_adds  # reads the spec, at the input that the entry says
 
 
@@ -77,7 +83,9 @@ def check_record(record: LatencyRecord) -> None:
     if not record.source.strip():
         raise EntryError("source is empty.", "Say who measured, how and when.")
     if not isinstance(record.conditions, Mapping):
-        raise EntryError(f"conditions must be an object, but is {_shown(record.conditions)}.")
+        raise EntryError(
+            f"conditions must be an object, but is {_shown(record.conditions)}.", "Leave them out, or say {}."
+        )
     _check_plain_json("conditions", record.conditions)
 
 
@@ -105,6 +113,12 @@ def _check_weights(weights: WeightsSource) -> None:
                 f"weights.file {_shown(file)} leaves the entry's folder.",
                 "Name a file that lies beside the entry, without a folder.",
             )
+        if len(file.encode()) > _MOST_NAME_BYTES:
+            raise EntryError(
+                f"weights.file {_shown(file)} has {len(file.encode())} bytes, but a file's name has at most "
+                f"{_MOST_NAME_BYTES}.",
+                "Give the file a shorter name.",
+            )
     for name, rule, what in (
         ("sha256", _SHA256, "64 digits of hex"),
         ("hf_repo", _REPOSITORY, "a repository such as owner/name"),
@@ -112,7 +126,10 @@ def _check_weights(weights: WeightsSource) -> None:
     ):
         value = getattr(weights, name)
         if value is not None and not (isinstance(value, str) and rule.fullmatch(value) and printable(value) == value):
-            raise EntryError(f"weights.{name} must be {what}, but is {_shown(value)}.")
+            raise EntryError(
+                f"weights.{name} must be {what}, but is {_shown(value)}.",
+                "Leave it out, and the weights lie elsewhere.",
+            )
     if weights.ngc_member is not None:
         _check_line("weights.ngc_member", weights.ngc_member)
 
@@ -124,7 +141,10 @@ def _check_preprocessing(steps: Preprocessing) -> None:
     for name, least in (("mean", -1e6), ("std", 0)):
         values = getattr(steps, name)
         if not isinstance(values, tuple) or not 1 <= len(values) <= MOST_CHANNELS:
-            raise EntryError(f"preprocessing.{name} must be a list of numbers, but is {_shown(values)}.")
+            raise EntryError(
+                f"preprocessing.{name} must be a list of numbers, but is {_shown(values)}.",
+                "Give one for each channel.",
+            )
         for value in values:
             checked_number(f"preprocessing.{name}", value, least, 1e6, above=name == "std", error=EntryError)
 
@@ -144,7 +164,9 @@ def _check_model_args(arguments: object) -> None:
     if arguments is None:
         return
     if not isinstance(arguments, Mapping):
-        raise EntryError(f"model_args must be an object, but is {_shown(arguments)}.")
+        raise EntryError(
+            f"model_args must be an object, but is {_shown(arguments)}.", "Leave them out where timm needs none."
+        )
     loads = sorted(set(arguments) & set(_LOADS))
     if loads:
         raise EntryError(
@@ -160,7 +182,7 @@ def _check_plain_json(name: str, value: Mapping[str, Any]) -> None:
     except (TypeError, ValueError, RecursionError) as error:
         raise EntryError(f"{name} is not of plain JSON types: {error}.", "Numbers are finite.") from None
     if len(text) > 50 * _TEXT:
-        raise EntryError(f"{name} is longer than {50 * _TEXT:,} letters.")
+        raise EntryError(f"{name} is longer than {50 * _TEXT:,} letters.", "Keep there only what the entry needs.")
 
 
 def _check_line(name: str, value: object, *, empty: bool = False) -> None:
@@ -168,25 +190,25 @@ def _check_line(name: str, value: object, *, empty: bool = False) -> None:
     _check_text(name, value, _WORDS)
     text = str(value)
     if not empty and not text.strip():
-        raise EntryError(f"{name} is empty.")
+        raise EntryError(f"{name} is empty.", "Say something, in plain words.")
     if printable(text) != text:
         raise EntryError(f"{name} {_shown(text)} has letters that a terminal would obey.", "Give plain words.")
 
 
 def _check_text(name: str, value: object, most: int = _TEXT) -> None:
     if not isinstance(value, str):
-        raise EntryError(f"{name} must be a text, but is {_shown(value)}.")
+        raise EntryError(f"{name} must be a text, but is {_shown(value)}.", "Put it in quotation marks.")
     if len(value) > most:
-        raise EntryError(f"{name} has {len(value):,} letters, but at most {most:,} are read.")
+        raise EntryError(f"{name} has {len(value):,} letters, but at most {most:,} are read.", "Shorten it.")
     if any("\ud800" <= each <= "\udfff" for each in (() if value.isascii() else value)):
-        raise EntryError(f"{name} {_shown(value)} is no Unicode text.")
+        raise EntryError(f"{name} {_shown(value)} is no Unicode text.", "Write it as UTF-8.")
 
 
 def _check_list(name: str, values: object) -> None:
     if not isinstance(values, Sequence) or isinstance(values, str):
-        raise EntryError(f"{name} must be a list of texts, but is {_shown(values)}.")
+        raise EntryError(f"{name} must be a list of texts, but is {_shown(values)}.", "Put them in square brackets.")
     if len(values) > MOST_CLASSES:
-        raise EntryError(f"{name} has {len(values):,} texts, but at most {MOST_CLASSES:,} are read.")
+        raise EntryError(f"{name} has {len(values):,} texts, but at most {MOST_CLASSES:,} are read.", "Leave some out.")
     for index, value in enumerate(values):
         _check_text(f"{name}[{index}]", value)
 

@@ -16,7 +16,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gpunet.core.files import atomic_path
+from gpunet.core.files import atomic_path, lock
 from gpunet.core.json_files import parsed_json
 from gpunet.core.text import printable
 from gpunet.core.versions import body_of
@@ -46,7 +46,9 @@ def read_entry(path: Path, *, within: Path | None = None) -> Entry | None:
     try:
         data = parsed_json(_content(path, MOST_JSON_BYTES, within))
     except json.JSONDecodeError as error:
-        raise EntryError(f"{path}: cannot be read as JSON: {error}", exit_code=FAILED_EXIT_CODE) from None
+        raise EntryError(
+            f"{path}: cannot be read as JSON: {error}", f"Mend it in {path.name}.", exit_code=FAILED_EXIT_CODE
+        ) from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         return None
     try:
@@ -56,7 +58,7 @@ def read_entry(path: Path, *, within: Path | None = None) -> Entry | None:
     except GpunetError as error:  # a spec's faults are of another class
         raise _named(path, error) from None
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        raise EntryError(f"{path}: cannot be read as an entry: {error}"[:_MOST_SAID]) from None
+        raise _named(path, EntryError(f"cannot be read as an entry: {error}")) from None
     return entry
 
 
@@ -97,7 +99,9 @@ def _entry(data: Mapping[str, Any], folder: Path) -> Entry:
         raise EntryError("name is missing.", "Give the entry a name.")
     check_entry_name(body["name"])
     if body["role"] not in ROLES:
-        raise EntryError(f"role {body['role']!r:.80} is not one of {', '.join(ROLES)}.")
+        raise EntryError(
+            f"role {body['role']!r:.80} is not one of {', '.join(ROLES)}.", "Leave 'role' out of an entry of your own."
+        )
     if body["architecture"] is None and body["role"] == "own":
         raise EntryError("architecture is missing.", "Name it as timm does, or 'gpunet' with a spec.")
     if body["architecture"] == "gpunet" and body["spec_data"] is None:
@@ -110,7 +114,8 @@ def _entry(data: Mapping[str, Any], folder: Path) -> Entry:
 
 def _part(name: str, part_type: type[_Part], data: Any) -> _Part:
     if not isinstance(data, dict):
-        raise EntryError(f"{name} must be an object, but is {data!r:.80}.")
+        keys = ", ".join(each.name for each in fields(part_type))  # type: ignore[arg-type]
+        raise EntryError(f"{name} must be an object, but is {data!r:.80}.", f"Its keys are {keys}.")
     body = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
     try:
         return part_type(**body)
@@ -160,20 +165,25 @@ def read_rows(path: str | Path, *, within: Path | None = None) -> tuple[list[Lat
                 records.append(_record(row))
             except (GpunetError, ArithmeticError, AttributeError, RecursionError, TypeError, ValueError) as error:
                 said = error.message if isinstance(error, GpunetError) else str(error)
-                faults.append(EntryError(f"{line}: {said}"[:_MOST_SAID], getattr(error, "hint", "")))
+                hint = getattr(error, "hint", "") or f"Mend the line in {path.name}."
+                faults.append(EntryError(f"{line}: {said}"[:_MOST_SAID], hint))
     except csv.Error as error:
-        faults.append(EntryError(f"{path}, line {rows.line_num}: {error}.", exit_code=FAILED_EXIT_CODE))
+        hint = f"Mend the line in {path.name}: what follows it is not read."
+        faults.append(EntryError(f"{path}, line {rows.line_num}: {error}.", hint, exit_code=FAILED_EXIT_CODE))
     return records, faults
 
 
 def append_records(path: str | Path, records: Iterable[LatencyRecord]) -> None:
     """Add records to a latency CSV, which is made if it is not there; atomically, and nothing that is there changes.
 
+    Who else adds to it waits, by the file `path` + '.lock'.
+
     Raises:
         EntryError: the file that is there cannot be read as latency records.
     """
     path = Path(path)
-    write_records(path, [*(read_records(path) if path.exists() else ()), *records])
+    with lock(path):
+        write_records(path, [*(read_records(path) if path.exists() else ()), *records])
 
 
 def write_records(path: str | Path, records: Iterable[LatencyRecord]) -> None:
@@ -195,7 +205,10 @@ def _columns() -> list[str]:
 
 def _record(row: dict[str, Any]) -> LatencyRecord:
     if "" in row or None in row.values():
-        raise EntryError(f"the row has {'more' if '' in row else 'fewer'} cells than the header has columns.")
+        raise EntryError(
+            f"the row has {'more' if '' in row else 'fewer'} cells than the header has columns.",
+            "A cell with a comma in it stands in quotation marks.",
+        )
     record = LatencyRecord(
         **{name: row[name] for name in _TEXTS},
         batch_size=int(row["batch_size"]),
@@ -214,21 +227,29 @@ def _content(path: Path, most_bytes: int, within: Path | None) -> bytes:
     _check_link(path, within or path.parent)
     try:
         if not path.is_file():
-            raise EntryError(f"{path}: is no file.", exit_code=FAILED_EXIT_CODE)
+            raise EntryError(
+                f"{path}: is no file.", "Move it out of the zoo's folder, or give it another ending.",
+                exit_code=FAILED_EXIT_CODE,
+            )  # fmt: skip
         with open(path, "rb") as file:
             content = file.read(most_bytes + 1)
     except OSError as error:
-        raise EntryError(f"{path}: cannot be read: {error.strerror or error}.", exit_code=FAILED_EXIT_CODE) from None
+        raise EntryError(
+            f"{path}: cannot be read: {error.strerror or error}.", "See whether you may read it.",
+            exit_code=FAILED_EXIT_CODE,
+        ) from None  # fmt: skip
     if len(content) > most_bytes:
         raise EntryError(
-            f"{path}: is larger than {most_bytes >> 20} MiB, which no such file is.", exit_code=FAILED_EXIT_CODE
+            f"{path}: is larger than {most_bytes >> 20} MiB, which no such file is.",
+            "Move it out of the zoo's folder, or give it another ending.",
+            exit_code=FAILED_EXIT_CODE,
         )
     return content.removeprefix(codecs.BOM_UTF8)
 
 
 def _check_link(path: Path, within: Path) -> None:
     """Raise where a path leads out of the zoo's folder; from the hub's cache it may lead to the files behind it."""
-    if not (path.is_symlink() or path.parent.is_symlink()):
+    if not (os.path.islink(path) or os.path.islink(path.parent)):
         return
     real, folder = (Path(os.path.realpath(each)) for each in (path, within))
     behind = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
@@ -241,4 +262,4 @@ def _named(path: Path, error: GpunetError) -> EntryError:
     message = f"{path}: {printable(error.message)}"
     message = message if len(message) <= _MOST_SAID else f"{message[:_MOST_SAID]}..."
     code = error.exit_code if isinstance(error, EntryError) else None
-    return EntryError(message, error.hint, exit_code=code)
+    return EntryError(message, error.hint or f"Mend it in {path.name}.", exit_code=code)

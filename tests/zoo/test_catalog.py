@@ -7,6 +7,7 @@ import os
 
 import pytest
 from helpers.entries import ENTRY, RECORD, write_zoo
+from helpers.unprivileged import refused_in_a_read_only_folder
 
 from gpunet.errors import EntryError, InvalidArgumentError, UnknownModelError
 from gpunet.zoo.catalog import DATA, catalog, entry_named
@@ -91,6 +92,25 @@ def test_wrong_zoo_arguments(tmp_path) -> None:
         catalog(tmp_path / "nowhere")
     with pytest.raises(InvalidArgumentError, match="zoo must be a folder, 'timm', or a list of them, but got 3"):
         catalog(3)  # type: ignore[arg-type]
+
+
+def test_a_folder_that_one_may_not_enter(tmp_path) -> None:
+    attempt = """
+    from gpunet.zoo.catalog import catalog
+    closed = folder.parent / "writable" / "closed"
+    if folder.name == "writable":
+        closed.mkdir(mode=0o700)
+    elif os.geteuid():
+        try:
+            closed.chmod(0)
+        except PermissionError:  # it is root's
+            pass
+    catalog(closed)
+    """
+    name, message, hint = refused_in_a_read_only_folder(attempt, tmp_path)
+    assert name == "EntryError"
+    assert message.endswith("closed: cannot be read: Permission denied.")
+    assert "list and enter the folder" in hint
 
 
 def test_a_folder_of_state_stands_for_the_zoo_in_it(tmp_path) -> None:

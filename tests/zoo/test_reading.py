@@ -6,11 +6,13 @@ import csv
 import dataclasses
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
 from helpers.entries import ENTRY, RECORD, SPEC, write_zoo
 
+from gpunet.core.files import lock
 from gpunet.errors import EntryError
 from gpunet.model.entry import LatencyRecord
 from gpunet.zoo.catalog import catalog
@@ -100,14 +102,20 @@ def test_a_name_is_a_plain_word(tmp_path: Path, name: str) -> None:
         ({**ENTRY, "weights": {"file": "C:\\else.safetensors"}}, "leaves the entry's folder"),
         ({**ENTRY, "weights": {"file": ""}}, "weights.file is empty"),
         ({**ENTRY, "weights": {"file": ".."}}, "weights.file '..' leaves the entry's folder"),
+        ({**ENTRY, "weights": {"file": "x" * 280}}, "has 280 bytes, but a file's name has at most 255.\nGive the file"),
+        ({**ENTRY, "weights": {"file": "é" * 128}}, "has 256 bytes"),
         ({**ENTRY, "weights": {"sha256": "12"}}, "weights.sha256 must be 64 digits of hex, but is '12'"),
         ({**ENTRY, "weights": {"hf_repo": "a/b/c"}}, "weights.hf_repo must be a repository such as owner/name"),
         ({**ENTRY, "weights": {"ngc_url": "file:///etc/passwd"}}, "weights.ngc_url must be an https address"),
         ({**ENTRY, "weights": {"ngc_member": 1}}, "weights.ngc_member must be a text, but is 1"),
     ],
 )  # fmt: skip
-def test_a_wrong_entry_names_the_file_and_the_fault(tmp_path: Path, entry: object, message: str) -> None:
-    assert message in _read(tmp_path, entry)
+def test_a_wrong_entry_names_the_file_and_the_fault_and_says_what_to_do(
+    tmp_path: Path, entry: object, message: str
+) -> None:
+    said = _read(tmp_path, entry)
+    assert message in said
+    assert "\n" in said  # a hint
 
 
 def test_an_entry_of_another_encoding(tmp_path: Path) -> None:
@@ -203,6 +211,7 @@ def test_a_wrong_row_names_the_file_and_the_line_and_spoils_no_other(tmp_path: P
     with pytest.raises(EntryError) as caught:
         read_records(path)
     assert message in str(caught.value)
+    assert caught.value.hint
     assert len(str(caught.value)) < 600
     records, faults = read_rows(path)
     assert [record.latency_ms for record in records] == ([] if "field" in message else [0.7])
@@ -235,7 +244,12 @@ def test_records_keep_threads_throughput_conditions_and_what_they_repeat(tmp_pat
     assert (record.threads, record.throughput_ips, record.conditions) == (2, 10.5, {"spread_percent": 1.5})
     assert LatencyRecord(**record.to_dict()) == record
     append_records(tmp_path / "new.csv", [record])
-    append_records(tmp_path / "new.csv", [record])
+    with lock(tmp_path / "new.csv"):  # another adds to it
+        thread = threading.Thread(target=append_records, args=(tmp_path / "new.csv", [record]))
+        thread.start()
+        thread.join(0.1)
+        assert thread.is_alive()
+    thread.join()
     assert read_records(tmp_path / "new.csv") == [record, record]
     write_records(tmp_path / "new.csv", [dataclasses.replace(record, same_as="")])
     assert "same_as" not in next(csv.reader((tmp_path / "new.csv").read_text().splitlines()))
