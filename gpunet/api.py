@@ -54,7 +54,7 @@ def create(
             the whole batch, None for no budget.
         pretrained: load the network's weights; False leaves it freshly initialised.
         weights: a file to load them from: safetensors, or NVIDIA's `.pth.tar` or zip.
-        timeout_s: the most that downloading them may take.
+        timeout_s: the most that downloading them may take; where timm does it, see `load`.
         model_kwargs: the model's own, e.g. num_classes=10, in_chans=1, drop_rate=0.2, features_only=True.
 
     Returns:
@@ -102,6 +102,7 @@ def load(
         zoo: folders of one's own entries; 'timm' for timm's networks, TAG or TAG@PX, with the input size, crop and
             interpolation that the accuracy was published at.
         timeout_s: the most that downloading the weights may take; what arrived by then is gone on with the next time.
+            It bounds nothing where timm downloads them, as of its own networks: HF_HUB_DOWNLOAD_TIMEOUT does.
         model_kwargs: the model's own, e.g. num_classes=10, in_chans=1, drop_rate=0.2, features_only=True.
 
     Raises:
@@ -141,11 +142,11 @@ def list_models(
     Raises:
         InvalidArgumentError: (a ValueError) no accuracy is of that data set, or a condition makes no sense.
     """
-    Query(device=LOCAL, min_ips=min_ips, licence=licence, extra_data=extra_data, family=family)  # checks them
-    found = listed(
-        catalog(zoo).values(), dataset, baselines=include_baselines, min_ips=min_ips, licence=licence,
+    query = Query(
+        device=LOCAL, include_baselines=include_baselines, dataset=dataset, min_ips=min_ips, licence=licence,
         extra_data=extra_data, family=family,
     )  # fmt: skip
+    found = listed(catalog(zoo).values(), query)
     return names_like((entry.name for entry in found if entry.buildable), pattern)
 
 

@@ -40,7 +40,8 @@ def find(
     """Networks that fit a latency budget on a device, the most accurate first.
 
     Where several records of a network apply, the slowest decides. Accuracies of other images than --dataset's are left
-    out, and counted. Nothing fits: the nearest networks are named, and the exit code is 3.
+    out, and counted. Nothing fits: the nearest networks are named, and the exit code is 3. On 'local' with --zoo timm
+    those are listed that have been measured; where none of them fits, some tens are measured, which takes minutes once.
     """
     from gpunet.zoo.choice.conditions import Query
     from gpunet.zoo.choice.scope import left_out_text, unlicensed_text
@@ -64,7 +65,8 @@ def find(
     )
     matches = fitting(query, zoo, refresh=refresh)
     if not matches:
-        best(query, zoo)  # raises NothingFitsError, with the nearest networks
+        best(query, zoo)  # of timm's networks on this machine it measures; else it raises NothingFitsError
+        matches = fitting(query, zoo)
     if as_json:
         found = [match.to_dict() for match in matches]
         about = {"device": device, "batch_size": batch_size, "dataset": matches.dataset, "left_out": matches.left_out,

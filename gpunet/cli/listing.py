@@ -11,6 +11,7 @@ from gpunet.cli import options
 from gpunet.cli.command import command
 from gpunet.cli.options import opt
 from gpunet.core import console
+from gpunet.core.device import LOCAL
 from gpunet.errors import NothingFitsError, UsageError
 
 _LOCAL = "'local' is this machine: its latencies are measured on first use."
@@ -44,13 +45,14 @@ def list_models(
         return
     from gpunet.model.entry import counted_once
     from gpunet.zoo.catalog import catalog, names_like
+    from gpunet.zoo.choice.conditions import Query
     from gpunet.zoo.choice.scope import listed
 
-    found = listed(
-        catalog(zoo).values(), dataset, baselines=baselines, min_ips=min_ips, licence=licence, extra_data=extra_data,
-        family=family,
+    query = Query(
+        device=LOCAL, include_baselines=baselines, dataset=dataset, min_ips=min_ips, licence=licence,
+        extra_data=extra_data, family=family,
     )  # fmt: skip
-    known = {entry.name: entry for entry in found}
+    known = {entry.name: entry for entry in listed(catalog(zoo).values(), query)}
     entries = [known[name] for name in names_like(known, patterns or None)]
     if not entries:
         if not known:

@@ -11,6 +11,7 @@ from gpunet.cli.options import opt
 from gpunet.core import console
 from gpunet.core.frontier import Point, dominator, frontier
 from gpunet.core.pictures import checked_picture
+from gpunet.errors import NothingFitsError
 
 if TYPE_CHECKING:
     from gpunet.model.entry import Match
@@ -45,9 +46,9 @@ def pareto(
     own too.
     """
     from gpunet.zoo.choice.conditions import Query
-    from gpunet.zoo.choice.scope import left_out_text
+    from gpunet.zoo.choice.scope import left_out_text, unlicensed_text
     from gpunet.zoo.published import reproduced_table_3
-    from gpunet.zoo.query import best, candidates, device_named
+    from gpunet.zoo.query import candidates, device_named, nothing_fits
 
     if plot is not None:
         checked_picture(plot, "--plot")
@@ -62,14 +63,20 @@ def pareto(
     )
     found = candidates(query, zoo, figures_only=baselines)
     matches = [match for match in found if match.top1_percent is not None]
+    if not found:
+        raise nothing_fits(query, zoo)
     if not matches:
-        best(query, zoo)  # raises NothingFitsError, naming what is recorded
+        raise NothingFitsError(
+            f"no network with a latency on {device} ({len(found)}) has an accuracy on {found.dataset}.",
+            "Say it in their entries, or see their latencies: gpunet find.",
+        )
     matches.sort(key=lambda match: (match.latency_ms, match.name))
     points = [_point(match) for match in matches]
     compared = reproduced_table_3(matches)
     if as_json:
         facts = [_facts(match, point, points) for match, point in zip(matches, points, strict=True)]
-        about = {"device": device, "batch_size": batch_size, "dataset": found.dataset, "left_out": found.left_out}
+        about = {"device": device, "batch_size": batch_size, "dataset": found.dataset, "left_out": found.left_out,
+                 "left_out_licences": found.left_out_licences}  # fmt: skip
         fronts = {kind: [each.name for each in frontier(some)] for kind, some in _kinds(matches, points).items()}
         console.print_json({**about, "frontiers": fronts, "points": facts, "table_3": list(map(_row_facts, compared))})
     else:
@@ -78,6 +85,8 @@ def pareto(
             print(f"\n{_table_3(compared)}")
         if found.left_out:
             console.note(left_out_text(found.dataset, found.left_out))
+        if found.left_out_licences:
+            console.note(unlicensed_text(found.left_out_licences))
     if plot is not None:
         from gpunet.report.pareto import front_chart
         from gpunet.report.plot import draw_chart

@@ -90,6 +90,18 @@ def checked_choice(name: str, value: str, choices: Iterable[str]) -> str:
     return value
 
 
+def checked_patterns(name: str, value: object) -> list[str]:
+    """Patterns of names, with * and ? for any letters: one or several, as a list.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    given = [value] if isinstance(value, str) or not isinstance(value, Sequence) else list(value)
+    if not given or not all(isinstance(each, str) and each for each in given):
+        raise InvalidArgumentError(f"{name} must be a pattern such as 'mobilenet*', or several, but got {value!r}.")
+    return given
+
+
 def checked_time(name: str, value_ms: object) -> float:
     """A time in ms, which may be infinite.
 

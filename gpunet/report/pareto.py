@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from gpunet.core.frontier import Point, frontier
 from gpunet.model.dataset_names import IMAGENET
-from gpunet.model.entry import Match
+from gpunet.model.entry import TIMM, Match
 from gpunet.report.chart import Chart, Mark, Series, padded, reach_without_outliers
 from gpunet.report.data import NetworkReport, Report
 from gpunet.report.drawing import INK, MUTED
 from gpunet.report.references import Reference, is_of_imagenet
 from gpunet.report.words import conditions, ms_text, percent_text, percent_texts, tier_colours, time_text, top1_text
 
-_FAINT, _BASELINE, _GREEN = "#8a8a8a", "#777777", "#009e73"
+_FAINT, _BASELINE, _GREEN, _VERMILION = "#8a8a8a", "#777777", "#009e73", "#d55e00"
+_MOST_NAMED = 12  # of those beyond the axis
 _Range = tuple[float, float] | None
 
 
@@ -91,10 +92,11 @@ def pareto_chart(report: Report, references: Sequence[Reference] = ()) -> Chart:
 
 
 def front_chart(matches: Sequence[Match], *, title: str, dataset: str) -> Chart:
-    """Recorded latency against accuracy: what a query of the zoo matches, each by name, and their front.
+    """Recorded latency against accuracy: what a query of the zoo matches, and their front.
 
-    Where networks are known to be trained with and without distillation, the latter have a front of their own. The axis
-    ends before far slower networks, which are named below.
+    Each has its name beside it; of timm's, which may be hundreds, those of the front. Where networks are known to be
+    trained with and without distillation, the latter have a front of their own. The axis ends before far slower
+    networks, the fastest of which are named below.
 
     Args:
         matches: at least one, each of known accuracy.
@@ -102,31 +104,37 @@ def front_chart(matches: Sequence[Match], *, title: str, dataset: str) -> Chart:
         dataset: that the accuracies are of.
     """
     points = [Point(match.name, match.latency_ms, match.top1_percent or 0.0) for match in matches]
-    front = [point.latency_ms for point in frontier(points)]
-    right = 1.08 * reach_without_outliers((point.latency_ms for point in points), front)
+    front = {point.name: point.latency_ms for point in frontier(points)}
+    right = 1.08 * reach_without_outliers((point.latency_ms for point in points), front.values())
     series = [_front("frontier", points, _GREEN, right)]
     plain = [point for point, match in zip(points, matches, strict=True) if match.entry.distilled is False]
     if plain and any(match.entry.distilled for match in matches):
         series.insert(0, _front("frontier without distillation", plain, MUTED, right, dashed=True))
     for name, colour, marker, radius in (
+        (TIMM, _VERMILION, "circle", 3.5),
         ("published figures only", _BASELINE, "ring", 4.5),
         ("baseline", _BASELINE, "circle", 4.5),
         ("own", "#0072b2", "diamond", 5.5),
         ("released", _GREEN, "star", 8.5),
     ):
         marks = [
-            Mark(match.latency_ms, match.top1_percent or 0.0, label=_title_of(match))
+            Mark(
+                match.latency_ms,
+                match.top1_percent or 0.0,
+                label=_title_of(match) if name != TIMM or match.name in front else "",
+            )
             for match in matches
             if name == (match.entry.role if match.entry.buildable else "published figures only")
         ]
         series.append(Series(name, "points", tuple(marks), colour, marker, radius))
     beyond = sorted((match for match in matches if match.latency_ms > right), key=lambda match: match.latency_ms)
-    shown = "; ".join(f"{_title_of(each)}, {each.latency_ms:g} ms, {each.top1_percent:g} %" for each in beyond)
+    named = [f"{_title_of(each)}, {each.latency_ms:g} ms, {each.top1_percent:g} %" for each in beyond[:_MOST_NAMED]]
+    named += [f"and {len(beyond) - _MOST_NAMED} more"] if len(beyond) > _MOST_NAMED else []
     return Chart(
         "front", title, "latency in ms (where several records apply, the slowest)",
         f"top-1 accuracy in %, {dataset}", tuple(series), x_range=(0.0, right),
         y_range=padded(point.top1_percent for point in points if point.latency_ms <= right), width=900, height=600,
-        note=f"Beyond the axis: {shown}." if beyond else "",
+        note=f"Beyond the axis: {'; '.join(named)}." if named else "",
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpunet.core.arguments import checked_integer
+from gpunet.core.arguments import checked_choice, checked_integer
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime import Runtime, Session
 from gpunet.runtime import available as available_runtime
@@ -71,8 +71,8 @@ def benchmark(
     if path is None:
         chosen = available_runtime(runtime)
     check_batch_size(batch_size)
-    if precision is not None and precision not in PRECISIONS:
-        raise InvalidArgumentError(f"precision must be one of {', '.join(PRECISIONS)}, but got {precision!r}.")
+    if precision is not None:
+        checked_choice("precision", precision, PRECISIONS)
     if input_px is not None:
         checked_integer("input_px", input_px, 1)
     how: dict[str, Any] = {"warmup_s": warmup_s, "min_repeats": min_repeats, "min_time_s": min_time_s, "clock": clock}

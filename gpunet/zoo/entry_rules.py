@@ -17,9 +17,9 @@ from gpunet.core.arguments import checked_integer, checked_number
 from gpunet.core.text import printable
 from gpunet.errors import EntryError
 from gpunet.model.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource
+from gpunet.runtime.base import PRECISIONS
 
 MOST_CLASSES, MOST_CHANNELS, MOST_PX = 1_000_000, 1024, 8192
-PRECISIONS = ("fp32", "fp16", "int8")
 _WORDS, _TEXT = 300, 20_000  # letters of a line, of a note
 _MOST_NAME_BYTES = 255  # of a file, as file systems take it
 _SHOWN = 60  # letters of a value that a message repeats

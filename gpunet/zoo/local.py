@@ -74,7 +74,7 @@ def local_records(
         threads: threads that compute; None for all available.
         progress: show a bar on stderr that names the network being measured.
         refresh: measure all of them anew, whatever is kept; the new figures replace the old.
-        kept_only: measure none; records of those alone that have been measured.
+        kept_only: records of those alone that have been measured; with `refresh` they are measured anew, no others.
         build: makes an entry's module in evaluation mode; None for the untrained network (latency does not depend on
             the weights' values).
         clock: seconds, monotonic; tests pass their own.
@@ -105,12 +105,14 @@ def local_records(
         on_gpu=chosen.device == "gpu",
     )
     wanted = {key_of(entry, batch_size): entry for entry in entries if entry.buildable}
-    brought = {} if refresh else _brought(wanted, here, batch_size)
+    brought = _brought(wanted, here, batch_size)
     path = records_path(here)
     found = read_or_empty(path, here)
     if kept_only:
         wanted = {key: entry for key, entry in wanted.items() if key in found or key in brought}
-    elif refresh or not found.keys() | brought.keys() >= wanted.keys():
+    if refresh:
+        brought = {}
+    if refresh or not found.keys() | brought.keys() >= wanted.keys():
         measure_one = functools.partial(
             _measure_entry,
             runtime=chosen,

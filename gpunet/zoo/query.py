@@ -11,15 +11,15 @@ import dataclasses
 import itertools
 import logging
 import math
-import re
 from collections.abc import Iterable, Sequence
 
 from gpunet.core.device import THIS_MACHINE, Device, resolve
-from gpunet.errors import ExportError, InvalidArgumentError, NothingFitsError, UnknownDeviceError
+from gpunet.errors import ExportError, InvalidArgumentError, NothingFitsError, UnknownDeviceError, UnknownModelError
 from gpunet.model.entry import TIMM, Entry, LatencyRecord, Match
 from gpunet.zoo.catalog import Zoo, catalog
-from gpunet.zoo.choice.conditions import Query, check_runtime, cost_of, match_of, may_satisfy, satisfies
-from gpunet.zoo.choice.scope import Matches, Scope, counted, left_out_text, licensed, scope_of, unlicensed_text
+from gpunet.zoo.choice.conditions import Query, cost_of, match_of, may_satisfy, satisfies, without_version
+from gpunet.zoo.choice.nothing import nothing_fits_error
+from gpunet.zoo.choice.scope import Matches, Scope, counted, licensed, scope_of
 
 _logger = logging.getLogger("gpunet")
 
@@ -103,15 +103,32 @@ def best(query: Query, zoo: Zoo = None) -> Match:
     Raises:
         NothingFitsError: (a LookupError) naming the nearest networks and their figures.
     """
-    zoo_entries = catalog(zoo)
-    device, scope = _device_in(zoo_entries.values(), query.device), _scope(query, zoo_entries.values())
+    zoo_entries = catalog(zoo).values()
+    device, scope = _device_in(zoo_entries, query.device), scope_of(zoo_entries, query)
     if device == THIS_MACHINE:
         found = _best_here([entry for entry in scope.entries if may_satisfy(entry, query)], query)
     else:
         found = next((each for each in _matches(scope.entries, device, query) if satisfies(each, query)), None)
     if found is None:
-        raise _nothing_fits(query, device, scope, zoo_entries.values())
+        raise nothing_fits(query, zoo)
     return found
+
+
+def nothing_fits(query: Query, zoo: Zoo = None) -> NothingFitsError:
+    """The error of a query that nothing satisfies; of this machine by what has been measured, and measuring nothing."""
+    entries = catalog(zoo).values()
+    device, scope = _device_in(entries, query.device), scope_of(entries, query)
+    found = _matches(scope.entries, device, query, kept_only=True)
+    unbound = dataclasses.replace(query, max_ms=None, max_params=None)
+    recorded = Matches(
+        found,
+        dataset=scope.dataset,
+        left_out=_left_out(scope, device, unbound),
+        left_out_licences=_unlicensed(scope, device, query),
+    )
+    records = [record for entry in entries for record in entry.records if device.covers(record.chip, record.board)]
+    able = sum(may_satisfy(entry, query) for entry in scope.entries)
+    return nothing_fits_error(query, recorded, records, able if device == THIS_MACHINE else None)
 
 
 def _best_here(entries: list[Entry], query: Query) -> Match | None:
@@ -139,7 +156,8 @@ def _best_of_timm(entries: list[Entry], query: Query) -> Match | None:
     def measure(name: str) -> float | None:
         try:
             records = _measured_here([by_name[name]], query)
-        except ExportError as error:  # what cannot be exported is no candidate
+        # What the installed timm lacks, or cannot be exported or run, is no candidate; the query itself was checked.
+        except (ExportError, InvalidArgumentError, UnknownModelError) as error:
             _logger.warning("%s is passed over: %s", name, error.message)
             return None
         match = match_of(by_name[name], records, query)
@@ -181,7 +199,7 @@ def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False, ref
             f"refresh measures this machine anew, but the device is {query.device!r}.",
             "Leave it out, or ask for 'local'.",
         )
-    scope = _scope(query, entries, figures_only=figures_only)
+    scope = scope_of(entries, query, figures_only=figures_only)
     found = _matches(scope.entries, device, query, refresh=refresh)
     return Matches(
         found,
@@ -189,13 +207,6 @@ def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False, ref
         left_out=_left_out(scope, device, query),
         left_out_licences=_unlicensed(scope, device, query),
     )
-
-
-def _scope(query: Query, entries: Iterable[Entry], *, figures_only: bool = False) -> Scope:
-    return scope_of(
-        entries, query.dataset, baselines=query.include_baselines, figures_only=figures_only,
-        licence=query.licence, extra_data=query.extra_data, family=query.family,
-    )  # fmt: skip
 
 
 def _left_out(scope: Scope, device: Device, query: Query) -> dict[str, int]:
@@ -216,11 +227,13 @@ def _unlicensed(scope: Scope, device: Device, query: Query) -> dict[str, int]:
     return licensed(match.entry for match in _matches(scope.unlicensed, device, query) if satisfies(match, query))
 
 
-def _matches(entries: list[Entry], device: Device, query: Query, *, refresh: bool = False) -> list[Match]:
+def _matches(
+    entries: list[Entry], device: Device, query: Query, *, refresh: bool = False, kept_only: bool = False
+) -> list[Match]:
     """A Match for each network with records that apply, the most accurate first, ties to the faster."""
     entries = _best_of_each(entries)
     if device == THIS_MACHINE:
-        records = _local_records(entries, query, refresh=refresh)
+        records = _local_records(entries, query, refresh=refresh, kept_only=kept_only)
     else:
         records = {entry.name: [r for r in entry.records if device.covers(r.chip, r.board)] for entry in entries}
     found = (match_of(entry, records.get(entry.name, ()), query) for entry in entries)
@@ -269,13 +282,16 @@ def recorded_devices(entries: Iterable[Entry]) -> list[tuple[str, str]]:
     return sorted({(record.chip, record.board) for entry in entries for record in entry.records})
 
 
-def _local_records(entries: list[Entry], query: Query, *, refresh: bool) -> dict[str, list[LatencyRecord]]:
+def _local_records(
+    entries: list[Entry], query: Query, *, refresh: bool, kept_only: bool
+) -> dict[str, list[LatencyRecord]]:
     """Records of this machine by name; those of timm's networks that have been measured, of the others all."""
     found: dict[str, list[LatencyRecord]] = {}
     several = [entry for entry in entries if entry.role == TIMM]
     others = [entry for entry in entries if entry.role != TIMM]
-    measured = _measured_here(others, query, refresh=refresh) if others or not several else []
-    for record in (*measured, *(_measured_here(several, query, kept_only=True) if several else ())):
+    measured = _measured_here(others, query, refresh=refresh, kept_only=kept_only) if others or not several else []
+    measured += _measured_here(several, query, refresh=refresh, kept_only=True) if several else []
+    for record in measured:
         found.setdefault(record.model, []).append(record)
     return found
 
@@ -285,58 +301,8 @@ def _measured_here(
 ) -> list[LatencyRecord]:
     from gpunet.zoo.local import local_records
 
-    runtime = query.runtime and re.sub(r"-\d.*$", "", query.runtime)  # a version is for `applies` to look at
+    runtime = query.runtime and without_version(query.runtime)  # which is for `applies` to look at
     return local_records(
         entries, runtime=runtime, batch_size=query.batch_size, precision=query.precision or "fp32", refresh=refresh,
         kept_only=kept_only,
     )  # fmt: skip
-
-
-def _nothing_fits(query: Query, device: Device, scope: Scope, zoo_entries: Iterable[Entry]) -> NothingFitsError:
-    everything = _matches(scope.entries, device, query)
-    unbound = dataclasses.replace(query, max_ms=None, max_params=None)
-    left_out = left_out_text(scope.dataset, _left_out(scope, device, unbound))
-    said = [each for each in (left_out, unlicensed_text(_unlicensed(scope, device, query))) if each]
-    bounds = {
-        "at most {:g} ms": query.max_ms,
-        f"top-1 of at least {{:g}} % on {scope.dataset}": query.min_top1,
-        "at most {:,.0f} parameters": query.max_params,
-        "at least {:,.0f} images/s": query.min_ips,
-    }
-    asked = (
-        " and ".join(text.format(value) for text, value in bounds.items() if value is not None) or "these conditions"
-    )
-    any_batch = query.min_ips is not None and query.batch_size == 1
-    where = f"{query.device} at {'any batch' if any_batch else f'batch {query.batch_size}'}"
-    if not everything:
-        records = [r for e in zoo_entries for r in e.records if device.covers(r.chip, r.board)]
-        check_runtime(query.runtime, {r.runtime for r in records})
-        sizes = ", ".join(str(size) for size in sorted({r.batch_size for r in records}))
-        runtimes = ", ".join(sorted({r.runtime for r in records}))
-        precisions = ", ".join(sorted({r.precision for r in records}))
-        if records and all(record.kind == "throughput" for record in records):
-            precisions += ". All are images a second, which min_ips=N or --min-ips N asks for"
-        ranked = f" of a network with an accuracy on {scope.dataset}" if left_out else ""
-        return NothingFitsError(
-            f"no record{ranked} applies to {where}, runtime {query.runtime or 'default'}, "
-            f"precision {query.precision or 'any'}.",
-            "\n".join(said) or f"Recorded for it: batch sizes {sizes}; runtimes {runtimes}; precisions {precisions}.",
-        )
-
-    def shortfall(match: Match) -> float:
-        over = [0.0]
-        if query.max_ms is not None:
-            over.append(match.latency_ms / query.max_ms - 1)
-        if query.min_ips is not None:
-            over.append(query.min_ips / (match.record.throughput_ips or query.min_ips) - 1)
-        if query.min_top1 is not None:
-            over.append((query.min_top1 - (match.top1_percent or 0.0)) / 10)
-        if query.max_params is not None:
-            over.append((match.entry.parameters or math.inf) / query.max_params - 1)
-        return max(over)
-
-    nearest = sorted(everything, key=shortfall)[:3]
-    lines = "\n".join(f"  {match}" for match in nearest)
-    names = [match.name for match in nearest]
-    hint = "\n".join([f"The nearest:\n{lines}", *said])
-    return NothingFitsError(f"no network fits {where} with {asked}.", hint, nearest=names)

@@ -6,10 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.entries import RECORD, write_zoo
 from PIL import Image
 
 from gpunet.cli.main import main
+from gpunet.core.frontier import Point, frontier
 from gpunet.errors import InvalidArgumentError, MissingDependencyError, NothingFitsError
+from gpunet.report.pareto import front_chart
+from gpunet.zoo.choice.conditions import Query
+from gpunet.zoo.query import candidates
 
 FRONTIER = {"gpunet_p0", "gpunet_1", "gpunet_p1", "gpunet_d1", "gpunet_d2"}
 
@@ -46,6 +51,35 @@ def test_pareto_at_another_batch_size(capsys):
     main(["pareto", "-d", "a100", "--batch-size", "64", "--json"])
     points = json.loads(capsys.readouterr().out)["points"]
     assert {point["record"]["batch_size"] for point in points} == {64}
+
+
+def test_timms_networks_are_on_it_and_what_a_licence_leaves_out_is_said(tmp_path: Path, capsys):
+    command = ["pareto", "-d", "rtx4090", "--runtime", "pytorch", "--batch-size", "1024", "--zoo", "timm"]
+    main([*command, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert {point["role"] for point in found["points"]} == {"timm"}
+    assert found["left_out_licences"]["cc-by-nc-4.0"] > 10
+    main([*command, "--plot", str(tmp_path / "timm.svg")])
+    assert "whose licence is not permissive or not known" in capsys.readouterr().err
+
+
+def test_every_match_becomes_one_mark_and_those_of_the_front_have_names():
+    timm = Query(device="rtx4090", runtime="pytorch", batch_size=1024, licence="any")
+    for query, zoo in ((timm, "timm"), (Query(device="gv100", include_baselines=True), None)):
+        matches = candidates(query, zoo, figures_only=True)
+        chart = front_chart(matches, title="t", dataset=matches.dataset)
+        marks = [mark for series in chart.series if series.kind == "points" for mark in series.marks]
+        assert sorted((mark.x, mark.y) for mark in marks) == sorted((m.latency_ms, m.top1_percent) for m in matches)
+        front = frontier([Point(match.name, match.latency_ms, match.top1_percent) for match in matches])
+        named = {mark.label for mark in marks if mark.label}
+        assert len(named) == len(front if zoo else matches)
+        assert len(chart.note) < 1500
+
+
+def test_networks_without_accuracy_are_no_points(tmp_path: Path):
+    zoo = write_zoo(tmp_path, records=[RECORD])
+    with pytest.raises(NothingFitsError, match=r"no network with a latency on l4 \(1\) has an accuracy on ImageNet-1k"):
+        main(["pareto", "-d", "l4", "--zoo", str(zoo)])
 
 
 def test_no_record_applies_is_an_error():

@@ -120,6 +120,16 @@ def test_refresh_measures_again_and_replaces() -> None:
     assert [round(r.latency_ms) for r in _measure([ONE, TWO])] == [100, 50]
 
 
+def test_refresh_of_what_is_kept_measures_that_alone() -> None:
+    _measure([ONE])
+    builder = Builder()
+    found = _measure([ONE, TWO], builder, refresh=True, kept_only=True, clock=_steady(0.1))
+    assert [(record.model, round(record.latency_ms)) for record in found] == [("one", 100)]
+    assert builder.built == ["one"]
+    assert _measure([TWO], builder, kept_only=True) == []
+    assert builder.built == ["one"]
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -9,7 +9,7 @@ import gpunet
 from gpunet.errors import InvalidArgumentError, NothingFitsError, UnknownDeviceError
 from gpunet.model.entry import LatencyRecord
 from gpunet.zoo.choice.conditions import Query
-from gpunet.zoo.query import best, candidates
+from gpunet.zoo.query import best, candidates, nothing_fits
 
 
 def names(matches) -> list[str]:
@@ -145,8 +145,12 @@ def measured(monkeypatch) -> list[list[str]]:
     """What this machine is asked to measure, call by call; each network takes a tenth of its input's side."""
     asked: list[list[str]] = []
 
-    def local_records(entries, *, batch_size, **how):
-        asked.append([entry.name for entry in entries])
+    def local_records(entries, *, batch_size, kept_only, **how):
+        if kept_only:
+            kept = {name for names in asked for name in names}
+            entries = [entry for entry in entries if entry.name in kept]
+        else:
+            asked.append([entry.name for entry in entries])
         return [
             LatencyRecord(entry.name, "local", "mine", batch_size, "fp32", "openvino", "1", "median",
                           entry.input_px / 10, "measured", "me")
@@ -190,11 +194,21 @@ def test_what_breaks_another_bound_is_not_measured(measured) -> None:
     assert measured == [["gpunet_d1"]]
 
 
-def test_where_nothing_fits_on_this_machine_the_nearest_of_all_are_named(measured) -> None:
+def test_where_nothing_fits_on_this_machine_the_nearest_measured_are_named_and_no_others_measured(measured) -> None:
     with pytest.raises(NothingFitsError) as caught:
-        best(Query(device="local", max_ms=20, min_top1=83))
-    assert "gpunet_p1" in caught.value.hint
-    assert len(measured[-1]) == 7
+        best(Query(device="local", max_ms=20, min_top1=82))
+    assert set(caught.value.nearest) == {"gpunet_2", "gpunet_d1", "gpunet_d2"}
+    assert measured == [["gpunet_d2"], ["gpunet_d1"], ["gpunet_2"]]
+
+
+def test_where_nothing_is_measured_it_is_said_what_to_do(measured) -> None:
+    with pytest.raises(NothingFitsError, match="fits local at batch 1 with at most 5,000 parameters") as caught:
+        best(Query(device="local", max_params=5000))
+    assert caught.value.hint == "Measured or not, none keeps the bounds on accuracy and size: loosen them."
+    error = nothing_fits(Query(device="Local", max_ms=5))
+    assert error.message == "no network fits Local at batch 1 with at most 5 ms."
+    assert error.hint.startswith("None is measured yet of 7 that may keep the other bounds. gpunet.create('local', max")
+    assert measured == []
 
 
 def test_records_of_somebodys_machine_are_found_by_its_name_and_measure_nothing(measured, tmp_path) -> None:

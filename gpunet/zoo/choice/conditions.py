@@ -12,13 +12,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gpunet.core.arguments import checked_integer, is_number
+from gpunet.core.arguments import checked_choice, checked_integer, checked_patterns, is_number
 from gpunet.core.device import LOCAL
 from gpunet.errors import InvalidArgumentError
 from gpunet.model.entry import Entry, LatencyRecord, Match, counted_once
 from gpunet.runtime import canonical
 from gpunet.runtime import names as runtime_names
-from gpunet.zoo.entry_rules import PRECISIONS
+from gpunet.runtime.base import PRECISIONS
 
 TENSORRT_FAMILY = ("tensorrt", "onnxruntime-tensorrt", "tensorrt_rtx")
 LICENCES = ("permissive", "any")
@@ -63,24 +63,18 @@ class Query:
                 "max_ms and min_ips together are of one batch size above 1, but batch_size is 1.",
                 "Leave one of them out, or give batch_size=N.",
             )
-        if self.precision is not None and self.precision not in PRECISIONS:
-            raise InvalidArgumentError(f"precision must be one of {', '.join(PRECISIONS)}, but got {self.precision!r}.")
+        if self.precision is not None:
+            checked_choice("precision", self.precision, PRECISIONS)
         if self.runtime is not None and (not isinstance(self.runtime, str) or not self.runtime):
             raise InvalidArgumentError(f"runtime must be a name such as 'tensorrt', but got {self.runtime!r}.")
         if self.dataset is not None and (not isinstance(self.dataset, str) or not self.dataset.strip()):
             raise InvalidArgumentError(f"dataset must be a name such as 'imagenet-1k', but got {self.dataset!r}.")
-        check_kinds(self.licence, self.extra_data, self.family)
-
-
-def check_kinds(licence: object, extra_data: object, family: object) -> None:
-    """Raise InvalidArgumentError where a condition on the kind of network makes no sense; None is no condition."""
-    if licence is not None and licence not in LICENCES:
-        raise InvalidArgumentError(f"licence must be one of {', '.join(LICENCES)}, but got {licence!r}.")
-    if not isinstance(extra_data, (bool, type(None))):
-        raise InvalidArgumentError(f"extra_data must be True, False or None, but got {extra_data!r}.")
-    patterns = [family] if isinstance(family, str) or not isinstance(family, Sequence) else family
-    if family is not None and not (patterns and all(isinstance(each, str) and each for each in patterns)):
-        raise InvalidArgumentError(f"family must be a pattern such as 'mobilenet*', or several, but got {family!r}.")
+        if self.licence is not None:
+            checked_choice("licence", self.licence, LICENCES)
+        if not isinstance(self.extra_data, (bool, type(None))):
+            raise InvalidArgumentError(f"extra_data must be True, False or None, but got {self.extra_data!r}.")
+        if self.family is not None:
+            checked_patterns("family", self.family)
 
 
 def _check_number(name: str, value: object, what: str, at_most: float = math.inf) -> None:
@@ -93,12 +87,17 @@ def _check_number(name: str, value: object, what: str, at_most: float = math.inf
 def check_runtime(name: str | None, recorded: set[str]) -> None:
     """Raise InvalidArgumentError for a name that is no runtime's, with the close ones; with a version it may end."""
     known = {*recorded, *runtime_names()}
-    if name is None or canonical(re.sub(r"-\d.*$", "", name)) in known:
+    if name is None or canonical(without_version(name)) in known:
         return
     close = difflib.get_close_matches(name, known)
     raise InvalidArgumentError(
         f"runtime {name!r} is not known.", f"There are {', '.join(sorted(known))}.", nearest=close
     )
+
+
+def without_version(runtime: str) -> str:
+    """A runtime's name without the version that it may end in: 'tensorrt' of 'tensorrt-8.0.1'."""
+    return re.sub(r"-\d.*$", "", runtime)
 
 
 def match_of(entry: Entry, records: Iterable[LatencyRecord], query: Query) -> Match | None:

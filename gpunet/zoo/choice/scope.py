@@ -11,11 +11,13 @@ import fnmatch
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
+from gpunet.core.arguments import checked_patterns
 from gpunet.model.dataset_names import dataset_key, dataset_named
 from gpunet.model.entry import TIMM, Entry, Match
+from gpunet.zoo.choice.conditions import Query
 
 _PERMISSIVE = re.compile(
     r"apache(-(licen[cs]e-)?2(\.0)?)?|mit(-licen[cs]e)?|bsd(-[23]-clause)?|cc-by(-[1-4](\.0)?)?", re.IGNORECASE
@@ -29,7 +31,7 @@ class Scope:
     Args:
         dataset: that their accuracies are of.
         entries: those, and such as have no accuracy.
-        others: of the same roles, whose accuracies are of other data sets.
+        others: of the same roles, whose accuracies are of other data sets, whatever their licence.
         unlicensed: of the same roles and the data set, whose licence is not permissive, or not known.
     """
 
@@ -58,29 +60,22 @@ class Matches(list[Match]):
         self.left_out_licences = dict(left_out_licences)
 
 
-def scope_of(
-    entries: Iterable[Entry], dataset: str | None, *, baselines: bool = False, figures_only: bool = False,
-    licence: str | None = None, extra_data: bool | None = None, family: str | Sequence[str] | None = None,
-) -> Scope:  # fmt: skip
-    """The entries that a query looks at.
+def scope_of(entries: Iterable[Entry], query: Query, *, figures_only: bool = False) -> Scope:
+    """The entries that a query looks at, by its data set, roles and kinds.
 
     Args:
-        entries: of the zoo.
-        dataset: that is asked for; None for ImageNet-1k's validation images.
-        baselines: the paper's baselines too.
+        entries: of the zoo; with timm's catalogue among them no licence means 'permissive', else 'any'.
+        query: what is asked for.
         figures_only: also such as cannot be built here.
-        licence: 'permissive' or 'any'; None for 'permissive' where timm's catalogue is among the entries, else 'any'.
-        extra_data, family: see `of_kind`.
 
     Raises:
         InvalidArgumentError: (a ValueError) no accuracy is of that data set; the hint names those that there are.
     """
     everything = list(entries)
-    chosen = dataset_named(dataset, (each.dataset for each in everything if each.dataset is not None))
-    roles = [each for each in everything if (baselines or each.role != "baseline") and (figures_only or each.buildable)]
-    looked_at = of_kind(roles, extra_data=extra_data, family=family)
-    if licence is None:
-        licence = "permissive" if any(each.role == TIMM for each in everything) else "any"
+    chosen = dataset_named(query.dataset, (each.dataset for each in everything if each.dataset is not None))
+    looked_at = [each for each in _of_kind(everything, query) if figures_only or each.buildable]
+    beside_timm = any(each.role == TIMM for each in everything)
+    licence = query.licence or ("permissive" if beside_timm else "any")
     out = {each.name for each in looked_at if licence == "permissive" and not is_permissive(each.licence)}
     key = dataset_key(chosen)
     keys = {name: dataset_key(name) for name in {each.dataset for each in looked_at} if name is not None}
@@ -88,46 +83,37 @@ def scope_of(
     return Scope(
         chosen,
         [each for each in looked_at if each.name not in others | out],
-        [each for each in looked_at if each.name in others - out],
+        [each for each in looked_at if each.name in others],
         [each for each in looked_at if each.name in out - others],
     )
 
 
-def listed(
-    entries: Iterable[Entry], dataset: str | None, *, baselines: bool = False, min_ips: float | None = None,
-    licence: str | None = None, extra_data: bool | None = None, family: str | Sequence[str] | None = None,
-) -> list[Entry]:  # fmt: skip
+def listed(entries: Iterable[Entry], query: Query) -> list[Entry]:
     """The entries that a list names, which ranks nothing: of all data sets and licences, unless it is told otherwise.
 
-    Args:
-        entries, dataset, baselines, licence, extra_data, family: see `scope_of`.
-        min_ips: images a second that one of an entry's records must state.
+    Of the query count data set, baselines, licence, extra data, family, and `min_ips`, which one of an entry's records
+    must state, of any device.
     """
-    kinds = of_kind(entries, extra_data=extra_data, family=family)
-    found = [each for each in kinds if baselines or each.role != "baseline"]
-    if dataset is not None:
-        scope = scope_of(found, dataset, baselines=True, figures_only=True, licence="any")
+    found = _of_kind(entries, query)
+    if query.dataset is not None:
+        scope = scope_of(found, replace(query, licence="any"), figures_only=True)
         found = [each for each in scope.entries if each.dataset is not None]
-    if licence == "permissive":
+    if query.licence == "permissive":
         found = [each for each in found if is_permissive(each.licence)]
-    return [each for each in found if min_ips is None or (each.throughput_ips or 0.0) >= min_ips]
+    return [each for each in found if query.min_ips is None or (each.throughput_ips or 0.0) >= query.min_ips]
 
 
-def of_kind(
-    entries: Iterable[Entry], *, extra_data: bool | None = None, family: str | Sequence[str] | None = None
-) -> list[Entry]:
-    """The entries that were trained on what is asked for, and of a family.
-
-    Args:
-        entries: of the zoo.
-        extra_data: True for those that have seen more images than ImageNet-1k's, themselves or by their teacher; False
-            for those known to have seen no others; None for all.
-        family: patterns of names or architectures, with * and ? for any letters.
-    """
-    found = [each for each in entries if extra_data is None or each.extra_data is extra_data]
-    if family is None:
+def _of_kind(entries: Iterable[Entry], query: Query) -> list[Entry]:
+    """The entries of the roles that a query asks for, trained on what it asks for, and of its family."""
+    found = [
+        each
+        for each in entries
+        if (query.include_baselines or each.role != "baseline")
+        and (query.extra_data is None or each.extra_data is query.extra_data)
+    ]
+    if query.family is None:
         return found
-    patterns = [family] if isinstance(family, str) else list(family)
+    patterns = checked_patterns("family", query.family)
     return [each for each in found
             if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns for name in _names(each))]  # fmt: skip
 

@@ -65,7 +65,7 @@ def most_accurate_within(
 
     Args:
         networks: to choose from.
-        max_ms: the budget.
+        max_ms: the budget; infinite for none, where the most accurate that runs is the answer.
         measure: the latency of a network in ms, None where it does not run.
         known_ms: what has been measured before.
     """
@@ -80,8 +80,8 @@ def most_accurate_within(
     known = dict(known_ms or {})
     for name in [each for each in known if each in left]:
         take(left[name], known[name])
-    count = 0
-    for each in _anchors(list(left.values()), ANCHORS - len(measured)):
+    count, anchors = 0, 0 if max_ms == math.inf else ANCHORS - len(measured)  # without a budget there is none to learn
+    for each in _anchors(list(left.values()), anchors):
         count += 1
         take(each, latency_ms := measure(each.name))
         if latency_ms is not None and latency_ms > _HOPELESS * max_ms:

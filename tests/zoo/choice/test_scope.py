@@ -41,6 +41,15 @@ def test_a_query_ranks_by_imagenet_and_counts_what_it_leaves_out(zoo: Path) -> N
     assert best(Query(device="gv100", max_ms=0.4), zoo).name == "mine"
 
 
+def test_what_is_left_out_for_two_reasons_is_counted_once(zoo: Path) -> None:
+    entry = {**ENTRY, "name": "reader", "accuracy": {"top1_percent": 99.0, "dataset": DIGITS, "source": "me"}}
+    for licence in ("cc-by-nc-4.0", "mit"):
+        (zoo / "reader" / "entry.json").write_text(json.dumps({**entry, "licence": licence}))
+        found = gpunet.find("gv100", max_ms=0.7, licence="permissive", zoo=zoo)
+        assert found.left_out == {DIGITS: 1}
+        assert sum(found.left_out_licences.values()) == 4  # the seven's two that fit, and the zoo's of no licence
+
+
 def test_or_by_the_one_that_is_named(zoo: Path) -> None:
     found = gpunet.find("gv100", dataset="digits", zoo=zoo)
     assert [match.name for match in found] == ["reader", "latency_only"]

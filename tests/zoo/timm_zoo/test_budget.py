@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import logging
 import math
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gpunet
+from gpunet.cli.main import main
 from gpunet.errors import NothingFitsError
 from gpunet.zoo.timm_zoo.budget import Work, fitted, most_accurate_within
+from gpunet.zoo.timm_zoo.entries import timm_entries
 
 
 def _networks(seed: int, count: int = 300) -> tuple[list[Work], dict[str, float]]:
@@ -55,9 +61,13 @@ def test_what_is_known_is_not_measured_and_what_does_not_run_is_passed_over():
 
 
 def test_without_a_budget_the_most_accurate_is_the_answer():
-    works, latencies_ms = _networks(1)
-    best = max(works, key=lambda each: each.top1_percent)
-    assert most_accurate_within(works, math.inf, latencies_ms.get) == best.name
+    works, _ = _networks(1)
+    first, second = sorted(works, key=lambda each: -each.top1_percent)[:2]
+    asked = []
+    assert most_accurate_within(works, math.inf, lambda name: asked.append(name) or 1e6) == first.name
+    assert asked == [first.name]
+    found = most_accurate_within(works, math.inf, lambda name: None if name == first.name else 1e6)  # it does not run
+    assert found == second.name
 
 
 @given(weights=st.tuples(*[st.floats(0, 10)] * 3, st.floats(0.1, 10)))
@@ -87,3 +97,47 @@ def test_on_this_machine_the_best_that_fits_is_measured_once_and_found_again(mon
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == kept
     with pytest.raises(NothingFitsError, match=r"no network fits local at batch 1 with at most 1e-06 ms"):
         gpunet.create("local", max_ms=1e-6, **how)
+
+
+def _found(capsys: pytest.CaptureFixture[str], *options: str) -> list[tuple[str, float]]:
+    command = ["find", "-d", "local", "--runtime", "pytorch", "--zoo", "timm", "--json"]
+    main([*command, *options])
+    return [(each["name"], each["latency_ms"]) for each in json.loads(capsys.readouterr().out)["matches"]]
+
+
+@pytest.mark.slow
+def test_the_command_measures_where_nothing_kept_fits_and_lists_that(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("GPUNET_HOME", str(tmp_path))
+    only = tuple(entry for entry in timm_entries() if entry.name == "test_vit.r160_in1k")
+    monkeypatch.setattr("gpunet.zoo.timm_zoo.entries.timm_entries", lambda: only)  # all are read anew for each command
+    with pytest.raises(NothingFitsError, match="no network fits local at batch 1 with these conditions") as caught:
+        main(["pareto", "-d", "local", "--runtime", "pytorch", "--zoo", "timm", "--plot", str(tmp_path / "a.svg")])
+    assert "'gpunet find --device local --max-ms N' measure those that come into question" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []  # it measures nothing
+    first = _found(capsys, "--max-ms", "10000")
+    assert [name for name, _ in first] == ["test_vit.r160_in1k"]
+    assert _found(capsys, "--max-ms", "10000") == first
+    with pytest.raises(NothingFitsError, match=r"no network fits local at batch 1 with at most 1e-06 ms") as caught:
+        _found(capsys, "--max-ms", "1e-6")
+    assert caught.value.nearest == ("test_vit.r160_in1k",)
+    ((name, latency_ms),) = _found(capsys, "--refresh")
+    assert (name, latency_ms) != first[0]  # measured anew
+
+
+@pytest.mark.slow
+def test_what_timm_lacks_or_does_not_run_is_passed_over_and_named(monkeypatch, tmp_path: Path, caplog):
+    monkeypatch.setenv("GPUNET_HOME", str(tmp_path))
+    known = {entry.name: entry for entry in timm_entries()}
+    able, small = known["test_vit.r160_in1k"], known["test_convnext.r160_in1k"]
+    entries = (
+        dataclasses.replace(able, name="lacking", architecture="no_such_network.in1k"),
+        dataclasses.replace(small, name="failing", preprocessing=dataclasses.replace(small.preprocessing, input_px=2)),
+        able,
+    )
+    monkeypatch.setattr("gpunet.zoo.timm_zoo.entries.timm_entries", lambda: entries)
+    how = {"runtime": "pytorch", "zoo": "timm", "pretrained": False}
+    with caplog.at_level(logging.WARNING, "gpunet"):
+        assert gpunet.create("local", max_ms=10_000, **how).entry.name == able.name
+    said = "\n".join(caplog.messages)
+    assert "lacking is passed over: entry lacking names the architecture 'no_such_network.in1k', which timm" in said
+    assert "failing is passed over: the model cannot run on images of 1 x 3 x 2 x 2" in said
