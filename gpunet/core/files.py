@@ -47,12 +47,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield part
         with open(part, "rb") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
+        part.chmod(0o666 & ~umask())
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def umask() -> int:
+    """The permissions that this process gives to nothing that it makes."""
+    before = os.umask(0)
+    os.umask(before)
+    return before
 
 
 def write_text(path: str | Path, text: str) -> None:

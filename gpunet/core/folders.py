@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from gpunet.core.files import umask
 from gpunet.core.placing import PART, put
 from gpunet.errors import ExportError
 
 
 @contextlib.contextmanager
-def staging(parent: str | Path) -> Iterator[Path]:
+def staging(parent: str | Path, *, suffix: str = PART) -> Iterator[Path]:
     """A temporary folder inside `parent`, which is made; it is deleted with what is left in it.
+
+    Args:
+        parent: the folder around it.
+        suffix: of its name; `placing.TURN_PART` for who holds `parent` by `placing.tidied`.
 
     Raises:
         ExportError: (a RuntimeError) something in the block, or the folder itself, cannot be written.
@@ -24,8 +28,8 @@ def staging(parent: str | Path) -> Iterator[Path]:
     folder: Path | None = None
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=parent, prefix=".", suffix=PART))
-        folder.chmod(0o777 & ~_umask())
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=".", suffix=suffix))
+        folder.chmod(0o777 & ~umask())
         yield folder
     except OSError as error:
         raise ExportError(
@@ -57,9 +61,3 @@ def atomic_folder(path: str | Path, *, ours: Callable[[Path], bool]) -> Iterator
         made.mkdir()
         yield made
         put(made, path)
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask

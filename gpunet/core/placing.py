@@ -1,8 +1,9 @@
 """Put a folder in its place in one step: whenever the process is killed, the old one is there or the new one.
 
 A folder is made as `.*.part` beside its place (`folders.staging`) and swapped with what is there. Where the file system
-cannot swap, what is there first becomes `.NAME.replaced`; `folders_in` finds it there while NAME is missing. What
-killed processes left goes when the next one holds the folder around it (`tidied`).
+cannot swap, what is there first becomes `.NAME.replaced`; `folders_in` finds it there while NAME is missing. Who holds
+the folder around it (`tidied`) makes it as `.*.turn.part`: what a killed process left of those goes when the next one
+holds it, and nothing of those who write into the same folder without a turn.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from gpunet.core.files import lock
 from gpunet.errors import ExportError
 
-PART, _REPLACED = ".part", ".replaced"
+PART, TURN_PART, _REPLACED = ".part", ".turn.part", ".replaced"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # Linux: fcntl.h, fs.h
 _RENAME_SWAP = 2  # macOS: stdio.h
 
@@ -32,13 +33,14 @@ def put(made: Path, place: Path) -> None:
         os.replace(made, place)
     elif not swapped(made, place):
         kept = place.with_name(f".{place.name}{_REPLACED}")
+        shutil.rmtree(kept, ignore_errors=True)  # left by a killed process: the place is taken, so nobody needs it
         os.replace(place, kept)
         try:
             os.replace(made, place)
         except OSError:
             os.replace(kept, place)
             raise
-        shutil.rmtree(kept)
+        shutil.rmtree(kept, ignore_errors=True)
 
 
 def swapped(one: Path, other: Path) -> bool:
@@ -59,6 +61,8 @@ def swapped(one: Path, other: Path) -> bool:
 def tidied(parent: Path) -> Iterator[None]:
     """Hold a folder, which is made, against others that do; what killed ones left in it is tidied up.
 
+    Within it folders are made with `staging(parent, suffix=TURN_PART)`.
+
     It waits for its turn; a killed process holds nothing. Where folders can be locked themselves no file is made for
     it; on Windows it is `parent/.gpunet.lock`.
 
@@ -74,7 +78,8 @@ def tidied(parent: Path) -> Iterator[None]:
                     os.replace(kept, place)
                 else:
                     shutil.rmtree(kept)
-            remove_parts(parent, files=False)  # a file may be somebody's who needs no turn
+            for part in parent.glob(f".*{TURN_PART}"):
+                shutil.rmtree(part)
         except OSError as error:
             raise ExportError(
                 f"{parent}: cannot be written: {error.strerror or error}.", "Choose a folder that you can write to."
@@ -82,12 +87,12 @@ def tidied(parent: Path) -> Iterator[None]:
         yield
 
 
-def remove_parts(folder: Path, *, files: bool = True) -> None:
+def remove_parts(folder: Path) -> None:
     """Remove the folders, and the files, that killed processes left half-written where nobody else writes any."""
     for part in folder.glob(f".*{PART}"):
         if part.is_dir():
             shutil.rmtree(part)
-        elif files:
+        else:
             part.unlink()
 
 

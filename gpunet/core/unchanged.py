@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 _Made = TypeVar("_Made")
 _Stamp = tuple[int, ...]
+_TIMES = 3  # of a stamp, at its beginning
 _SETTLED_NS = 2_000_000_000  # a file written since could be written again without another time of change
 
 
@@ -31,11 +32,14 @@ class Unchanged(Generic[_Made]):
     def __call__(self, path: Path, folder: Path) -> _Made:
         """What is made of a file; what was made of it before, where it is unchanged."""
         key, before = (path, folder), _stamp(path)
-        if key in self._kept and self._kept[key][0] == before:
-            return self._kept[key][1]
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] == before:
+            return kept[1]
         self._kept.pop(key, None)
         made = self._make(path, folder)
-        if before is not None and before[0] < self._clock_ns() - _SETTLED_NS and _stamp(path) == before:
+        # A copy may bring an old time of change along (cp -p, rsync -t); that of its inode is of this disk.
+        settled = before is not None and max(before[:_TIMES]) < self._clock_ns() - _SETTLED_NS
+        if before is not None and settled and _stamp(path) == before:
             self._kept[key] = before, made
         return made
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpunet.core import placing
-from gpunet.core.placing import folders_in, put, remove_parts, swapped, tidied
+from gpunet.core.placing import TURN_PART, folders_in, put, remove_parts, swapped, tidied
 from gpunet.errors import ExportError
 
 
@@ -51,6 +51,14 @@ def test_what_cannot_be_moved_leaves_what_was_there(tmp_path: Path, monkeypatch:
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+@pytest.mark.usefixtures("swaps")
+def test_what_a_killed_one_left_of_the_old_is_in_nobodys_way(tmp_path: Path) -> None:
+    place, made = folder(tmp_path / "a", "old"), folder(tmp_path / ".b.part", "new")
+    folder(tmp_path / ".a.replaced", "older")
+    put(made, place)
+    assert (place / "text").read_text() == "new"
+
+
 def test_between_two_steps_the_old_one_is_read_and_put_back(tmp_path: Path) -> None:
     folder(tmp_path / ".a.replaced", "old")
     assert [path.name for path in folders_in(tmp_path)] == [".a.replaced"]
@@ -61,10 +69,10 @@ def test_between_two_steps_the_old_one_is_read_and_put_back(tmp_path: Path) -> N
 def test_what_killed_ones_left_goes(tmp_path: Path) -> None:
     folder(tmp_path / "a", "new")
     folder(tmp_path / ".a.replaced", "old")
-    folder(tmp_path / ".x.part", "half")
-    (tmp_path / ".notes.part").write_text("a file is nobody's folder")
+    folder(tmp_path / f".x{TURN_PART}", "half")
+    folder(tmp_path / ".export.part", "of somebody at work who needs no turn")
     with tidied(tmp_path):
-        assert sorted(path.name for path in tmp_path.iterdir()) == [".notes.part", "a"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".export.part", "a"]
     assert (tmp_path / "a" / "text").read_text() == "new"
 
 

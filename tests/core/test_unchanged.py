@@ -61,6 +61,33 @@ def test_a_link_to_another_file_is_read_again(tmp_path: Path, read: tuple[Unchan
     assert reader(link, tmp_path) == "b"
 
 
+def test_a_copy_that_brings_an_old_time_along_has_just_been_written(tmp_path: Path):
+    texts: list[str] = []
+    reader = Unchanged(lambda path, folder: texts.append(path.read_text()))
+    path = tmp_path / "a"
+    path.write_text("one")
+    os.utime(path, ns=(1, 1))
+    for _ in range(2):
+        reader(path, tmp_path)
+    assert texts == ["one", "one"]
+
+
+def test_what_is_forgotten_between_two_looks_is_read(tmp_path: Path, read: tuple[Unchanged[str], list[str]]):
+    reader, _ = read
+    path = tmp_path / "a"
+    path.write_text("one")
+    reader(path, tmp_path)
+
+    class Forgetful(dict):  # another thread pops the key once it was seen
+        def __contains__(self, key: object) -> bool:
+            there = super().__contains__(key)
+            self.pop(key, None)
+            return there
+
+    reader._kept = Forgetful(reader._kept)
+    assert reader(path, tmp_path) == "one"
+
+
 def test_what_was_just_written_or_cannot_be_read_is_not_kept(tmp_path: Path):
     texts: list[str] = []
     reader = Unchanged(lambda path, folder: texts.append(path.read_text()), clock_ns=lambda: 0)

@@ -16,7 +16,7 @@ import torch
 
 from gpunet.core.files import atomic_path, write_text
 from gpunet.core.folders import staging
-from gpunet.core.placing import put, tidied
+from gpunet.core.placing import TURN_PART, put, tidied
 from gpunet.errors import EntryError
 from gpunet.model.origin import weights_bytes
 from gpunet.zoo.catalog import catalog
@@ -51,7 +51,7 @@ def publish_entry(zoo: str | Path, publication: Publication, *, replace: bool = 
         raise EntryError(f"the package's zoo has an entry {publication.name!r} already.", "Give yours another name.")
     zoo = Path(zoo).expanduser()
     folder = zoo / publication.name
-    with tidied(zoo), staging(zoo) as made:
+    with tidied(zoo), staging(zoo, suffix=TURN_PART) as made:
         _write(made, publication)
         if catalog(made, strict=True)[publication.name].records != tuple(publication.records):
             raise EntryError(

@@ -17,6 +17,7 @@ from helpers.publications import NAME, RUNTIME, publication, record, small_netwo
 import gpunet
 import gpunet.registry
 from gpunet.core.files import sha256_of
+from gpunet.core.folders import staging
 from gpunet.errors import EntryError, ExportError, WeightsError
 from gpunet.model.entry import Accuracy, LatencyRecord
 from gpunet.model.network import GPUNet
@@ -247,6 +248,13 @@ def test_a_failure_midway_leaves_what_was_there(zoo: Path, monkeypatch: pytest.M
         publish_entry(zoo, publication(model=small_network(seed=9)), replace=True)
     assert _content(folder) == before
     assert [path.name for path in zoo.iterdir()] == [NAME]
+
+
+def test_an_export_at_work_in_the_same_folder_keeps_what_it_writes(zoo: Path) -> None:
+    with staging(zoo) as made:
+        (made / "network.onnx").write_bytes(b"half")
+        publish_entry(zoo, publication())
+        assert (made / "network.onnx").read_bytes() == b"half"
 
 
 def test_an_entry_that_is_being_written_is_not_read(zoo: Path) -> None:
