@@ -156,7 +156,7 @@ def _beside(entry: Entry) -> Iterator[str]:
         yield console.wrapped(f"Source: {published.TRITON_SOURCE}")
     for each in found["detection"]:
         said = (
-            f"As the backbone of {each['method']} at {published.DETECTION_INPUT} px: {each['latency_ms']:g} ms by "
+            f"As the backbone of {each['method']} at {published.DETECTION_INPUT_PX} px: {each['latency_ms']:g} ms by "
             f"TensorRT, mAP {each['map_percent']:g} % on COCO",
             f"Source: {published.TABLE_4}, which states neither GPU nor batch size nor precision",
         )

@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TextIO
 
-from gpunet.core.signals import INTERRUPTED, PLAIN, heed_interrupt
+from gpunet.core.signals import INTERRUPTED, PLAIN, heed_interrupt, json_asked
 from gpunet.core.text import is_plain, printable, told_apart
 from gpunet.errors import ABSENT_EXIT_CODE, INTERRUPTED_EXIT_CODE, GpunetError
 
@@ -60,7 +60,7 @@ def run(command: Callable[[], None]) -> NoReturn:
         _print_error(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        if "--json" in sys.argv[1:]:
+        if json_asked():
             print_json(INTERRUPTED)
         else:
             print("interrupted", file=sys.stderr)
@@ -83,7 +83,7 @@ def run(command: Callable[[], None]) -> NoReturn:
 
 
 def _print_error(error: GpunetError) -> None:
-    if "--json" in sys.argv[1:]:
+    if json_asked():
         with contextlib.suppress(OSError):  # where standard output itself is what cannot be written
             print_json(error.to_dict())
             sys.stdout.flush()

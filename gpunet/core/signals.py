@@ -16,11 +16,16 @@ from gpunet.errors import INTERRUPTED_EXIT_CODE, GpunetError
 INTERRUPTED = GpunetError("interrupted by Ctrl-C.", exit_code=INTERRUPTED_EXIT_CODE).to_dict()  # as --json has it
 
 
+def json_asked() -> bool:
+    """Whether the command line asks for JSON on standard output."""
+    return "--json" in sys.argv[1:]
+
+
 def heed_interrupt(number: int, frame: FrameType | None) -> None:
     """Ctrl-C of a command: KeyboardInterrupt, but while a module loads the end at once: extensions may not bear it."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
-            if "--json" in sys.argv[1:]:
+            if json_asked():
                 os.write(1, f"{json.dumps(INTERRUPTED, indent=2)}\n".encode())
             else:
                 os.write(2, b"interrupted\n")

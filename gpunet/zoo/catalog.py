@@ -12,20 +12,21 @@ Asked for by name it is an error.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import fnmatch
 import functools
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gpunet.core.arguments import checked_patterns
 from gpunet.core.placing import folders_in
 from gpunet.core.text import printable
 from gpunet.core.unchanged import Unchanged
 from gpunet.errors import ABSENT_EXIT_CODE, EntryError, InvalidArgumentError, UnknownModelError
 from gpunet.model.entry import TIMM, Entry, LatencyRecord
+from gpunet.zoo.choice.unknown import unknown_model_error
 from gpunet.zoo.publishing.layout import ENTRY, STATE, STATE_ZOO
 from gpunet.zoo.reading import check_weights_link, names_in, read_entry, read_rows
 
@@ -199,11 +200,12 @@ def _gathered(zoo: Zoo) -> tuple[dict[str, Entry], list[_Fault]]:
         for record in found.records:
             if record.model in entries:
                 records.setdefault(record.model, []).append(record)
-    return {name: _complete(entry, entries, records.get(name, [])) for name, entry in _shared(entries, records)}, faults
+    _share(entries, records)
+    return {name: _complete(entry, entries, records.get(name, [])) for name, entry in entries.items()}, faults
 
 
-def _shared(entries: dict[str, Entry], records: dict[str, list[LatencyRecord]]) -> Iterable[tuple[str, Entry]]:
-    """The entries by name; a record of one of timm's networks becomes one of all tags that share its latency."""
+def _share(entries: dict[str, Entry], records: dict[str, list[LatencyRecord]]) -> None:
+    """Make a record of one of timm's networks, in `records`, one of all tags that share its latency."""
     own = {name: records.pop(name) for name in list(records) if entries[name].role == TIMM}
     of_network: dict[str, list[LatencyRecord]] = {}
     for name, found in own.items():
@@ -211,7 +213,6 @@ def _shared(entries: dict[str, Entry], records: dict[str, list[LatencyRecord]]) 
     for name, entry in entries.items() if of_network else ():
         if entry.role == TIMM and entry.identity in of_network:
             records[name] = of_network[entry.identity]
-    return entries.items()
 
 
 def _found_in(folder: Path | str) -> _Found:
@@ -252,14 +253,27 @@ def zoo_places(zoo: Zoo) -> list[Path | str]:
     """Where entries are, in the order in which they take names: the package's folder, timm's tables, those of `zoo`."""
     if zoo is None:
         given: list[str | Path] = []
-    elif isinstance(zoo, (str, Path)):
+    elif isinstance(zoo, (str, Path)) or not isinstance(zoo, Iterable):
         given = [zoo]
-    elif isinstance(zoo, Iterable):
-        given = list(zoo)
     else:
-        raise InvalidArgumentError(f"zoo must be a folder, 'timm', or a list of them, but got {zoo!r}.")
+        given = list(zoo)
+    if not all(isinstance(each, (str, Path)) for each in given):
+        raise InvalidArgumentError(
+            f"zoo must be a folder, 'timm', or a list of them, but got {zoo!r}.", "Give paths, as str or Path."
+        )
     timm = [TIMM] if TIMM in given else []  # a Path is none, though it were called so
-    return [DATA, *timm, *(Path(each).expanduser() for each in given if each != TIMM)]
+    return [DATA, *timm, *(_expanded(each) for each in given if each != TIMM)]
+
+
+def _expanded(path: str | Path) -> Path:
+    """The path with the folder of a user in place of '~'."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InvalidArgumentError(
+            f"{str(path)!r} begins with the folder of a user whom this machine does not know.",
+            "Give the whole path; a folder whose name begins with ~ is ./~NAME.",
+        ) from None
 
 
 def entry_named(name: str | Path, zoo: Zoo = None) -> Entry:
@@ -268,14 +282,20 @@ def entry_named(name: str | Path, zoo: Zoo = None) -> Entry:
     Raises:
         UnknownModelError: (a LookupError) with the close names, or the folder does not hold one entry.
         EntryError: (a ValueError) the entry of that name cannot be read, or two have it.
+        InvalidArgumentError: (a ValueError) it is neither text nor path.
     """
+    if not isinstance(name, (str, Path)):
+        raise InvalidArgumentError(
+            f"name must be a model of the zoo or the folder of an entry, but got {name!r}.",
+            "gpunet.list_models() names the zoo's.",
+        )
     entries, faults = _gathered(zoo)
     for fault in faults:
         if name in fault.names and (fault.taken or name not in entries):
             raise fault.error
     if isinstance(name, str) and name in entries:
         return entries[name]
-    folder = Path(name).expanduser()
+    folder = _expanded(name)
     if os.path.isdir(folder):
         return _entry_in(folder)
     if os.path.isfile(folder):
@@ -283,9 +303,7 @@ def entry_named(name: str | Path, zoo: Zoo = None) -> Entry:
             f"{str(name)!r} is a file, but a model is a name in the zoo or the folder of an entry or run.",
             "Exported files are for verify, bench, eval and predict; a spec's JSON for export, eval and predict.",
         )
-    close = difflib.get_close_matches(str(name).lower().replace("-", "_"), entries, n=4, cutoff=0.5)
-    said = f"Close names: {', '.join(close)}." if close else f"Its models: {', '.join(entries)}."
-    raise UnknownModelError(f"the zoo has no model {str(name)!r}, and there is no folder of it.", said, nearest=close)
+    raise unknown_model_error(str(name), entries, zoo_places(zoo)[1:])
 
 
 def _entry_in(folder: Path) -> Entry:
@@ -303,9 +321,13 @@ def _entry_in(folder: Path) -> Entry:
     )
 
 
-def names_like(names: Iterable[str], patterns: str | Iterable[str] | None) -> list[str]:
-    """The names that one of the patterns fits, with * and ? for any letters; all where there is none."""
+def names_like(names: Iterable[str], patterns: str | Sequence[str] | None) -> list[str]:
+    """The names that one of the patterns fits, with * and ? for any letters; all where there is none.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) a pattern is none.
+    """
     if patterns is None:
         return list(names)
-    wanted = [patterns] if isinstance(patterns, str) else list(patterns)
+    wanted = checked_patterns("pattern", patterns)
     return [name for name in names if any(fnmatch.fnmatchcase(name, each) for each in wanted)]

@@ -21,7 +21,7 @@ TRITON_SOURCE = (
 )
 _TABLE_3_RECORD = "paper, Table 3"  # what the source of its latency records begins with
 TABLE_4 = "Wang et al., Searching the Deployable Convolution Neural Networks for GPUs, CVPR 2022, Table 4"
-DETECTION_INPUT = "1333x800"
+DETECTION_INPUT_PX = "1333x800"
 _ROUNDING = 0.02
 _ONLINE_WORDS = ("model", "chip", "board")
 

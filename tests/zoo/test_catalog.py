@@ -89,8 +89,15 @@ def test_wrong_zoo_arguments(tmp_path) -> None:
         catalog(tmp_path / "file")
     with pytest.raises(EntryError, match=r"zoo folder .*nowhere does not exist"):
         catalog(tmp_path / "nowhere")
-    with pytest.raises(InvalidArgumentError, match="zoo must be a folder, 'timm', or a list of them, but got 3"):
-        catalog(3)  # type: ignore[arg-type]
+    for wrong in (3, [5], ["timm", None], b"zoo"):
+        with pytest.raises(InvalidArgumentError, match=r"zoo must be a folder, 'timm', or a list of them, but got"):
+            catalog(wrong)  # type: ignore[arg-type]
+    for ask in (catalog, entry_named):
+        with pytest.raises(InvalidArgumentError, match=r"'~nobody-here/x' begins with the folder of a user[^$]*~NAME"):
+            ask("~nobody-here/x")
+    for wrong in (None, 5, ["gpunet_0"]):
+        with pytest.raises(InvalidArgumentError, match="name must be a model of the zoo or the folder of an entry"):
+            entry_named(wrong)  # type: ignore[arg-type]
 
 
 def test_a_folder_that_one_may_not_enter(tmp_path) -> None:
@@ -124,8 +131,22 @@ def test_a_folder_of_state_stands_for_the_zoo_in_it(tmp_path) -> None:
 def test_an_unknown_model_gets_the_close_names() -> None:
     with pytest.raises(UnknownModelError, match=r"the zoo has no model 'gpunet-1', .*\nClose names: gpunet_1"):
         entry_named("gpunet-1")
-    with pytest.raises(LookupError, match="Its models: "):
+    with pytest.raises(LookupError, match=r"Its models: (\w+, ){12}and \d+ more: gpunet list\.$"):
         entry_named("xyz")
+
+
+def test_an_unknown_model_beside_timms_gets_a_short_error_and_one_of_timms_says_so(tmp_path) -> None:
+    folder = write_zoo(tmp_path / "my zoo")
+    with pytest.raises(UnknownModelError) as caught:
+        entry_named("@@@@@@@@", ["timm", folder])
+    assert len(str(caught.value)) < 600
+    assert caught.value.hint.endswith(f"and 1,577 more: gpunet list --zoo timm '{folder}'.")
+    with pytest.raises(UnknownModelError) as caught:
+        entry_named("resnet50.a1_in1k")
+    said = "timm's networks have it, as resnet50.a1_in1k@288, resnet50.a1_in1k@224: zoo='timm', or --zoo timm."
+    assert (caught.value.hint, caught.value.nearest) == (said, ("resnet50.a1_in1k@288", "resnet50.a1_in1k@224"))
+    with pytest.raises(UnknownModelError, match=r"as deit_tiny_patch16_224\.fb_in1k: zoo='timm'"):
+        entry_named("deit_tiny_patch16_224")
 
 
 def test_identity_follows_the_network_not_its_name(tmp_path) -> None:

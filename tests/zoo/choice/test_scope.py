@@ -75,6 +75,11 @@ def test_list_models_by_data_set(zoo: Path) -> None:
     assert gpunet.list_models("m*", dataset="imagenet", zoo=zoo) == ["mine"]
     with pytest.raises(InvalidArgumentError, match="of the data set 'cifar'"):
         gpunet.list_models(dataset="cifar", zoo=zoo)
+    with pytest.raises(InvalidArgumentError, match="dataset must be a name such as 'imagenet-1k', but got 5"):
+        gpunet.list_models(dataset=5)
+    for pattern in (5, [], ["gpunet_*", 5]):
+        with pytest.raises(InvalidArgumentError, match=r"pattern must be a pattern such as 'mobilenet\*', or several"):
+            gpunet.list_models(pattern)
 
 
 @pytest.mark.parametrize("command", ["find", "pareto"])
