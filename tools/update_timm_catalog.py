@@ -13,7 +13,6 @@ import argparse
 import csv
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ import torch
 
 from gpunet.core import console
 from gpunet.core.device import resolve
-from gpunet.errors import FAILED_EXIT_CODE, EntryError, GpunetError, UnknownDeviceError
+from gpunet.errors import EntryError, MissingDependencyError, UnknownDeviceError
 from gpunet.model.reparameterized import reparameterized
 from gpunet.zoo.timm_zoo.tables import FOLDER, NETWORKS, About, network_rows, read_about, throughput_rows, write_tables
 
@@ -211,9 +210,14 @@ def _key(row: dict[str, str]) -> tuple[str, int]:
 
 def commit_of(checkout: Path) -> str:
     """The commit that is checked out."""
-    done = subprocess.run(
-        ["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
+    command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise MissingDependencyError(
+            "git is needed to name the commit of the checkout, but it is not installed.",
+            "Install it by the system's package manager.",
+        ) from None
     if done.returncode:
         raise EntryError(f"{checkout} is no git checkout: {done.stderr.strip()}", f"git clone {REPOSITORY}")
     return done.stdout.strip()
@@ -236,6 +240,7 @@ def update(checkout: Path, folder: Path) -> list[str]:
 
     Raises:
         EntryError: (a ValueError) the checkout is none, or lacks a file.
+        MissingDependencyError: (an ImportError) git is not installed.
     """
     left_out: list[str] = []
     about = About(REPOSITORY, commit_of(checkout), timm.__version__)
@@ -254,19 +259,14 @@ def update(checkout: Path, folder: Path) -> list[str]:
     return [*lines, f"{len(networks)} networks and {len(throughputs)} throughputs in {folder}"]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the tool; returns its exit code."""
+def main() -> None:
+    """Run the tool on the command line's arguments."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("checkout", type=Path, help=f"a git checkout of {REPOSITORY}")
     parser.add_argument("--to", type=Path, default=FOLDER, metavar="FOLDER", help="where the tables are")
-    given = parser.parse_args(arguments)
-    try:
-        print("\n".join(update(given.checkout, given.to)))
-    except GpunetError as error:
-        console.note(str(error))
-        return error.exit_code or FAILED_EXIT_CODE
-    return 0
+    given = parser.parse_args()
+    print("\n".join(update(given.checkout, given.to)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -72,7 +72,7 @@ def tidied(parent: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_locked(parent))
+            stack.enter_context(locked(parent))
             for kept in parent.glob(f".*{_REPLACED}"):
                 if not (place := _place_of(kept)).exists():
                     os.replace(kept, place)
@@ -97,7 +97,8 @@ def remove_parts(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder against other processes that do; waits for it, and leaves no file behind but on Windows."""
     try:
         import fcntl
     except ImportError:

@@ -16,8 +16,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gpunet.core.files import atomic_path, lock
+from gpunet.core.files import atomic_path
 from gpunet.core.json_files import parsed_json
+from gpunet.core.placing import locked
 from gpunet.core.text import printable
 from gpunet.core.versions import body_of
 from gpunet.errors import FAILED_EXIT_CODE, EntryError, GpunetError
@@ -176,13 +177,14 @@ def read_rows(path: str | Path, *, within: Path | None = None) -> tuple[list[Lat
 def append_records(path: str | Path, records: Iterable[LatencyRecord]) -> None:
     """Add records to a latency CSV, which is made if it is not there; atomically, and nothing that is there changes.
 
-    Who else adds to it waits, by the file `path` + '.lock'.
+    Who else adds to it waits.
 
     Raises:
         EntryError: the file that is there cannot be read as latency records.
     """
     path = Path(path)
-    with lock(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent):
         write_records(path, [*(read_records(path) if path.exists() else ()), *records])
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from helpers import ROOT
 
+from gpunet.errors import EntryError, MissingDependencyError
 from gpunet.zoo.timm_zoo.tables import FOLDER, network_rows, read_about, throughput_rows
 
 sys.path.insert(0, str(ROOT / "tools"))
-from update_timm_catalog import main, pretraining_of
+from update_timm_catalog import main, pretraining_of, update
 
 _ACCURACY = "model,img_size,top1,top1_err,top5,top5_err,param_count,crop_pct,interpolation"
 _BENCHMARK = (
@@ -55,9 +56,12 @@ def _checkout(folder: Path) -> Path:
     return folder
 
 
-def test_a_checkout_becomes_tables_and_what_is_left_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_checkout_becomes_tables_and_what_is_left_out_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     checkout, out = _checkout(tmp_path / "timm"), tmp_path / "out"
-    assert main([str(checkout), "--to", str(out)]) == 0
+    monkeypatch.setattr(sys, "argv", ["update_timm_catalog.py", str(checkout), "--to", str(out)])
+    main()
     said = capsys.readouterr().out
     rows = {(row["tag"], row["input_px"]): row for row in network_rows(out)}
     assert list(rows) == [("resnet18.a1_in1k", "288"), ("resnet18.a1_in1k", "224"), ("mobileone_s0.apple_in1k", "224"),
@@ -88,7 +92,7 @@ def test_a_checkout_becomes_tables_and_what_is_left_out_is_said(tmp_path: Path, 
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     results = checkout / "results" / "results-imagenet.csv"
     results.write_text(results.read_text().replace("71.406", "71.500").replace("resnet18.a1_in1k,288", "resnet18,288"))
-    assert main([str(checkout), "--to", str(out)]) == 0
+    main()
     again = capsys.readouterr().out.splitlines()
     assert "changed: mobileone_s0.apple_in1k 224: top1_percent 71.406 -> 71.500" in again
     assert "gone: resnet18.a1_in1k 288" in again
@@ -96,17 +100,28 @@ def test_a_checkout_becomes_tables_and_what_is_left_out_is_said(tmp_path: Path, 
     assert before["catalog.json"] == (out / "catalog.json").read_bytes()
 
 
-def test_what_is_no_checkout_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert main([str(tmp_path), "--to", str(tmp_path / "out")]) == 2
-    assert "is no git checkout" in capsys.readouterr().err
+def test_what_is_no_checkout_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    out = tmp_path / "out"
+    with pytest.raises(EntryError, match="is no git checkout"):
+        update(tmp_path, out)
     checkout = _checkout(tmp_path / "timm")
-    (checkout / "results" / "results-imagenet-real.csv").unlink()
-    assert main([str(checkout), "--to", str(tmp_path / "out")]) == 2
-    assert "results-imagenet-real.csv: there is no such file." in capsys.readouterr().err
-    (checkout / "results" / "results-imagenet-real.csv").write_text(f"{_ACCURACY}\n")
-    assert main([str(checkout), "--to", str(tmp_path / "out")]) == 2
-    assert "results-imagenet-real.csv: it has no rows." in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    real = checkout / "results" / "results-imagenet-real.csv"
+    real.unlink()
+    with pytest.raises(EntryError, match=r"results-imagenet-real\.csv: there is no such file\."):
+        update(checkout, out)
+    real.write_text(f"{_ACCURACY}\n")
+    with pytest.raises(EntryError, match=r"results-imagenet-real\.csv: it has no rows\."):
+        update(checkout, out)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingDependencyError, match=r"git is needed to name the commit [^$]*package manager"):
+        update(checkout, out)
+    assert not out.exists()
+
+
+def test_a_known_error_is_a_line_and_its_exit_code(tmp_path: Path):
+    tool = str(ROOT / "tools" / "update_timm_catalog.py")
+    done = subprocess.run([sys.executable, tool, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.partition(str(tmp_path))[0]) == (2, "error: ")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from helpers.entries import ENTRY, RECORD, SPEC, write_zoo
 
-from gpunet.core.files import lock
+from gpunet.core.placing import locked
 from gpunet.errors import EntryError
 from gpunet.model.entry import LatencyRecord
 from gpunet.zoo.catalog import catalog
@@ -244,7 +244,7 @@ def test_records_keep_threads_throughput_conditions_and_what_they_repeat(tmp_pat
     assert (record.threads, record.throughput_ips, record.conditions) == (2, 10.5, {"spread_percent": 1.5})
     assert LatencyRecord(**record.to_dict()) == record
     append_records(tmp_path / "new.csv", [record])
-    with lock(tmp_path / "new.csv"):  # another adds to it
+    with locked(tmp_path):  # another adds to it
         thread = threading.Thread(target=append_records, args=(tmp_path / "new.csv", [record]))
         thread.start()
         thread.join(0.1)

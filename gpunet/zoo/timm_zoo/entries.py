@@ -7,6 +7,7 @@ images a second, published of batches that fill a GPU. None of them is the laten
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 
 from gpunet.model.dataset_names import IMAGENET
@@ -14,6 +15,8 @@ from gpunet.model.entry import TIMM, Accuracy, Entry, LatencyRecord, Preprocessi
 from gpunet.zoo.timm_zoo.tables import EXTRA_DATA, FOLDER, network_rows, read_about, throughput_rows
 
 _BOARDS = {"rtx3090": "GeForce RTX 3090", "rtx4090": "GeForce RTX 4090", "rtx5090": "GeForce RTX 5090"}
+# What a tag says of a teacher; ssld is semi-supervised label distillation.
+_DISTILLED = re.compile(r"(?<![a-z])dist(illed)?(?![a-z])|ssld|miil_green")
 
 
 @functools.cache
@@ -48,7 +51,7 @@ def timm_entries() -> tuple[Entry, ...]:
                 parameters_millions=float(row["parameters_millions"]),
                 multiply_adds_billions=float(row["multiply_adds_billions"]),
                 activations_millions=float(row["activations_millions"]),
-                distilled=True if "distilled" in row["pretraining"] else None,
+                distilled=True if _DISTILLED.search(row["tag"]) else None,
                 extra_data=EXTRA_DATA[row["extra_data"]],
                 records=records.get((row["tag"].partition(".")[0], row["input_px"]), ()),
                 folder=FOLDER,

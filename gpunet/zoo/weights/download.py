@@ -18,6 +18,7 @@ from gpunet.zoo.weights.partial import Partial, validator_of
 NGC_VARIABLE = "GPUNET_NGC_URL"
 LIMIT_BYTES = 2 << 30
 _BLOCK_BYTES = 1 << 18
+_TOO_LARGE = "See whether the address is the right one: no file that is expected here is so large."
 
 
 def ngc_address(url: str) -> str:
@@ -103,7 +104,10 @@ def _receive(
             _write(url, part, patience, response, total, limit_bytes, progress)
             return
     if not asked:
-        raise DownloadError(f"{url} answered {response.status} {response.reason}, and sent no whole file.")
+        raise DownloadError(
+            f"{url} answered {response.status} {response.reason}, and sent no whole file.",
+            "See whether the address is that of a file, or ask another mirror.",
+        )
     part.discard()
     _receive(url, part, patience, headers, limit_bytes, progress)
 
@@ -116,7 +120,7 @@ def _write(
     expected = _length(url, response) if resumed_of is None else resumed_of
     if expected is not None and expected > limit_bytes:
         part.forget()
-        raise DownloadError(f"{url} is {expected} bytes long, more than the {limit_bytes} allowed.")
+        raise DownloadError(f"{url} is {expected} bytes long, more than the {limit_bytes} allowed.", _TOO_LARGE)
     with (
         part.restarted(validator_of(response)) if resumed_of is None else part.resumed() as file,
         ProgressBar(f"Downloading {part.path.name}", expected, shown=progress, in_bytes=True) as bar,
@@ -126,7 +130,7 @@ def _write(
             part.size_bytes = file.tell()
             if part.size_bytes > limit_bytes:
                 part.forget()
-                raise DownloadError(f"{url} sends more than the {limit_bytes} bytes allowed.")
+                raise DownloadError(f"{url} sends more than the {limit_bytes} bytes allowed.", _TOO_LARGE)
             bar.update(part.size_bytes)
     if expected is not None and part.size_bytes != expected:
         raise DownloadError(f"{url} ended early: {part.size_bytes} of {expected} bytes arrived.", "Try again.")
@@ -138,5 +142,7 @@ def _length(url: str, response: http.client.HTTPResponse) -> int | None:
     if said is None or response.headers.get("Transfer-Encoding"):
         return None
     if not (said.isascii() and said.isdigit()):
-        raise DownloadError(f"{url} announces a Content-Length of {said!r}, which is no number.")
+        raise DownloadError(
+            f"{url} announces a Content-Length of {said!r}, which is no number.", "Try again, or ask another mirror."
+        )
     return int(said)

@@ -121,7 +121,7 @@ def opened(
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("it is not an http or https address")
-        opener = urllib.request.build_opener(_Redirects, _Statuses, _Http(patience), _Https(patience))
+        opener = urllib.request.build_opener(_Redirects, _Statuses, _Connections(patience))
         response = opener.open(urllib.request.Request(url, headers={"User-Agent": "gpunet", **(headers or {})}))
     except urllib.error.HTTPError as error:
         error.close()
@@ -191,6 +191,7 @@ class _Connecting(http.client.HTTPConnection):
         super().__init__(host, **kwargs)
         self._patience = patience
         self.response_class: Any = functools.partial(_Response, patience)
+        self._create_connection: Any = self._connected
 
     def connect(self) -> None:
         self._patience.connects()
@@ -199,24 +200,36 @@ class _Connecting(http.client.HTTPConnection):
         self._patience.asks()
         self.sock.settimeout(self._patience.left_s())
 
+    def _connected(self, address: tuple[str, int], *_: object) -> socket.socket:
+        """As `socket.create_connection`, whose time begins anew with each address of a host: here all share it."""
+        places = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+        last: OSError = OSError("its name has no address")
+        for tried, (family, kind, protocol, _name, place) in enumerate(places):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(self._patience.left_s() / (len(places) - tried))
+                sock.connect(place)
+            except OSError as error:
+                sock.close()
+                last = error
+            else:
+                return sock
+        raise last
+
 
 class _ConnectingSecurely(_Connecting, http.client.HTTPSConnection):
     """The same over TLS."""
 
 
-class _Http(urllib.request.HTTPHandler):
+class _Connections(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """In place of urllib's two: connections that keep a patience."""
+
     def __init__(self, patience: Patience) -> None:
         super().__init__()
         self._patience = patience
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(functools.partial(_Connecting, self._patience), req)
-
-
-class _Https(urllib.request.HTTPSHandler):
-    def __init__(self, patience: Patience) -> None:
-        super().__init__()
-        self._patience = patience
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(functools.partial(_ConnectingSecurely, self._patience), req)

@@ -30,6 +30,17 @@ def test_each_tag_and_input_size_is_an_entry_with_source_and_licence():
     assert ENTRIES["fastvit_t8.apple_dist_in1k"].extra_data is None
 
 
+@pytest.mark.parametrize(
+    ("tag", "distilled"),
+    [("tiny_vit_5m_224.dist_in22k_ft_in1k", True), ("resnetv2_50x1_bit.goog_distilled_in1k", True),
+     ("hgnet_tiny.ssld_in1k", True), ("hrnet_w18_ssld.paddle_in1k", True), ("hgnetv2_b0.ssld_stage2_ft_in1k", True),
+     ("deit_tiny_distilled_patch16_224.fb_in1k", True), ("fastvit_t8.apple_dist_in1k", True),
+     ("hardcorenas_a.miil_green_in1k", True), ("deit_tiny_patch16_224.fb_in1k", None)],
+)  # fmt: skip
+def test_a_tag_says_whether_it_had_a_teacher(tag: str, distilled: bool | None):
+    assert {entry.distilled for entry in ENTRIES.values() if entry.architecture == tag} == {distilled}
+
+
 def test_tags_share_a_latency_and_sizes_do_not():
     one, other = ENTRIES["resnet50.a1_in1k@224"], ENTRIES["resnet50.a2_in1k@224"]
     assert one.identity == other.identity == "timm:resnet50@3x224:1000"

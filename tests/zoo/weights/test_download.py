@@ -109,24 +109,28 @@ def test_truncated_in_chunks(server: Server, tmp_path: Path) -> None:
 
 def test_too_large_by_its_announcement(server: Server, tmp_path: Path) -> None:
     server.answers["/file"] = b"x" * 101
-    assert "is 101 bytes long, more than the 100 allowed" in _refused(server, tmp_path, limit_bytes=100)
+    assert "is 101 bytes long, more than the 100 allowed.\nSee whether the address" in _refused(
+        server, tmp_path, limit_bytes=100
+    )
 
 
 def test_too_large_unannounced(server: Server, tmp_path: Path) -> None:
     server.answers["/file"] = lambda handler: send(handler, b"x" * 101, Content_Length="", ETag='"1"')
-    assert "sends more than the 100 bytes allowed" in _refused(server, tmp_path, limit_bytes=100)
+    assert "sends more than the 100 bytes allowed.\nSee whether the address" in _refused(
+        server, tmp_path, limit_bytes=100
+    )
 
 
 def test_a_length_that_is_no_number(server: Server, tmp_path: Path) -> None:
     server.answers["/file"] = lambda handler: send(handler, b"x", Content_Length="-1")
-    assert "announces a Content-Length of '-1', which is no number" in _refused(server, tmp_path)
+    assert "announces a Content-Length of '-1', which is no number.\nTry again" in _refused(server, tmp_path)
 
 
 @pytest.mark.parametrize("status", [206, 416])
 def test_an_answer_to_a_range_that_nobody_asked_for(server: Server, tmp_path: Path, status: int) -> None:
     server.answers["/file"] = lambda handler: send(handler, b"x", status)
     assert f"answered {status} " in (said := _refused(server, tmp_path))
-    assert said.endswith(", and sent no whole file.")
+    assert ", and sent no whole file.\nSee whether the address is that of a file" in said
 
 
 def test_a_full_disk(server: Server, tmp_path: Path) -> None:

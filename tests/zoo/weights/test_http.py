@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -13,7 +15,7 @@ import pytest
 from helpers.checkpoints import Server, send
 
 from gpunet.errors import DownloadError
-from gpunet.zoo.weights.http import RATE_S, Patience, _Redirects, blocks, opened
+from gpunet.zoo.weights.http import RATE_S, Patience, _Connections, _Redirects, blocks, opened
 
 
 @pytest.fixture
@@ -122,6 +124,66 @@ def test_what_is_left_of_patience() -> None:
 def test_an_answer_that_is_not_http(server: Server) -> None:
     server.answers["/file"] = lambda handler: handler.wfile.write(b"gopher\r\n\r\n") and None
     assert "cannot be fetched: gopher" in _refused(server)
+
+
+@pytest.fixture
+def deaf() -> Iterator[tuple[str, int]]:
+    """The address of a server whose queue is full: who connects to it gets no word."""
+    if sys.platform != "linux":
+        pytest.skip("other systems refuse where the queue is full")
+    with contextlib.ExitStack() as held:
+        server = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        yield server.getsockname()
+
+
+def _resolve(monkeypatch: pytest.MonkeyPatch, places: list[tuple[str, int]], connect_s: float) -> None:
+    """Let every name stand for these addresses."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *asked, **how: found)
+    monkeypatch.setattr("gpunet.zoo.weights.http.CONNECT_S", connect_s)
+    monkeypatch.setenv("no_proxy", "ngc.example")
+
+
+def test_the_addresses_of_a_host_share_the_time_to_connect(
+    deaf: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_s: list[float] = []
+
+    class Noting(socket.socket):
+        def settimeout(self, value: float | None) -> None:
+            given_s.append(value or 0.0)
+            super().settimeout(value)
+
+    monkeypatch.setattr(socket, "socket", Noting)
+    _resolve(monkeypatch, [deaf] * 4, 0.4)
+    with pytest.raises(DownloadError, match=r"could not be connected to within 0\.4 s"):
+        _got("http://ngc.example/file")
+    assert 0 < sum(given_s) <= 0.4
+
+
+def test_one_address_that_says_nothing_leaves_time_for_the_next(
+    server: Server, deaf: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers["/file"] = b"here"
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    _resolve(monkeypatch, [deaf, (host, int(port))], 0.6)
+    assert _got("http://ngc.example/file") == b"here"
+
+
+def test_a_name_without_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    _resolve(monkeypatch, [], 1)
+    with pytest.raises(DownloadError, match="cannot be reached: its name has no address"):
+        _got("http://ngc.example/file")
+
+
+def test_urllibs_own_connections_are_not_used() -> None:
+    opener = urllib.request.build_opener(_Connections(Patience("http://x/file", 1)))
+    both = (urllib.request.HTTPHandler, urllib.request.HTTPSHandler)
+    assert [type(each) for each in opener.handlers if isinstance(each, both)] == [_Connections]
 
 
 def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
