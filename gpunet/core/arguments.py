@@ -11,6 +11,8 @@ from typing import Any, cast
 
 from gpunet.errors import GpunetError, InvalidArgumentError
 
+PRECISIONS = ("fp32", "fp16", "int8")  # of a network that runs, and of its figures
+
 
 def is_integer(value: object) -> bool:
     """Whether it is an integer; a bool is none."""
@@ -96,7 +98,7 @@ def checked_patterns(name: str, value: object) -> list[str]:
     Raises:
         InvalidArgumentError: it is none.
     """
-    given = [value] if isinstance(value, str) or not isinstance(value, Sequence) else list(value)
+    given: list[Any] = [value] if isinstance(value, str) or not isinstance(value, Sequence) else list(value)
     if not given or not all(isinstance(each, str) and each for each in given):
         raise InvalidArgumentError(f"{name} must be a pattern such as 'mobilenet*', or several, but got {value!r}.")
     return given

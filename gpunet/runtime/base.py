@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from gpunet.core.arguments import checked_choice, checked_integer
+from gpunet.core.arguments import PRECISIONS, checked_choice, checked_integer
 from gpunet.core.machine import available_threads
 from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, RuntimeUnavailableError
 
@@ -31,8 +31,6 @@ __all__ = [
     "not_computed_in",
     "onnx_source",
 ]
-
-PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @runtime_checkable

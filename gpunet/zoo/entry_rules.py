@@ -13,11 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from gpunet.core.arguments import checked_integer, checked_number
+from gpunet.core.arguments import PRECISIONS, checked_integer, checked_number
 from gpunet.core.text import printable
 from gpunet.errors import EntryError
 from gpunet.model.entry import Accuracy, Entry, LatencyRecord, Preprocessing, WeightsSource
-from gpunet.runtime.base import PRECISIONS
 
 MOST_CLASSES, MOST_CHANNELS, MOST_PX = 1_000_000, 1024, 8192
 _WORDS, _TEXT = 300, 20_000  # letters of a line, of a note

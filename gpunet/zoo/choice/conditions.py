@@ -12,13 +12,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gpunet.core.arguments import checked_choice, checked_integer, checked_patterns, is_number
+from gpunet.core.arguments import PRECISIONS, checked_choice, checked_integer, checked_patterns, is_number
 from gpunet.core.device import LOCAL
 from gpunet.errors import InvalidArgumentError
 from gpunet.model.entry import Entry, LatencyRecord, Match, counted_once
-from gpunet.runtime import canonical
-from gpunet.runtime import names as runtime_names
-from gpunet.runtime.base import PRECISIONS
 
 TENSORRT_FAMILY = ("tensorrt", "onnxruntime-tensorrt", "tensorrt_rtx")
 LICENCES = ("permissive", "any")
@@ -86,7 +83,9 @@ def _check_number(name: str, value: object, what: str, at_most: float = math.inf
 
 def check_runtime(name: str | None, recorded: set[str]) -> None:
     """Raise InvalidArgumentError for a name that is no runtime's, with the close ones; with a version it may end."""
-    known = {*recorded, *runtime_names()}
+    from gpunet.runtime import canonical, names  # not for who names none
+
+    known = {*recorded, *names()}
     if name is None or canonical(without_version(name)) in known:
         return
     close = difflib.get_close_matches(name, known)
@@ -156,6 +155,8 @@ def applies(record: LatencyRecord, query: Query) -> bool:
     if query.runtime is None:
         gpu = record.chip != LOCAL and not record.threads
         return record.runtime in TENSORRT_FAMILY if gpu else True
+    from gpunet.runtime import canonical
+
     wanted = canonical(query.runtime)
     if wanted == "tensorrt":
         return record.runtime in TENSORRT_FAMILY
