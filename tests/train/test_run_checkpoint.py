@@ -1,24 +1,29 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from gpunet.errors import FAILED_EXIT_CODE, TrainingError
-from gpunet.train.checkpoint import Checkpoints, Position, flat_optimizer, under, unflat_optimizer
+from gpunet.train.checkpoint import Checkpoints, Position, flat_optimizer, positions_in, under, unflat_optimizer
 
 TENSORS = {"model.a": torch.arange(6.0).reshape(2, 3), "model.b": torch.tensor(3), "ema.a": torch.ones(2, 3)}
 
 
-@given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 5_000_000)), min_size=2, max_size=6))
-def test_positions_sort_as_their_names_do(places: list[tuple[int, int]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 5_000_000)), max_size=6, unique=True))
+@example([(0, 100_001), (0, 1_000_000), (10_000, 0), (9_999, 0)])  # numbers longer than names are padded to
+def test_positions_are_found_in_order_whatever_their_names_sort_like(places: list[tuple[int, int]]) -> None:
     positions = [Position(*place) for place in places]
-    assert [str(each) for each in sorted(positions)] == sorted(map(str, positions))
+    with tempfile.TemporaryDirectory() as folder:
+        for each in positions:
+            Path(folder, str(each)).mkdir()
+        assert positions_in(Path(folder)) == sorted(positions)
 
 
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
