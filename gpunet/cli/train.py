@@ -140,6 +140,7 @@ def train(
 
     import torch
 
+    from gpunet.model.network import GPUNet
     from gpunet.train import engine
     from gpunet.train.folder import check_folder, standing
     from gpunet.train.processes import device_named
@@ -160,6 +161,8 @@ def train(
         model, chosen, images, zoo=zoo, pretrained=trained and fresh and weights is None,
         weights=weights if fresh else None, renewed=finetune, timeout_s=timeout_s,
     )  # fmt: skip
+    if chosen.initialization != "timm" and not trained and weights is None and isinstance(network, GPUNet):
+        network.initialize(chosen.initialization)
     taught_by = teacher_of(
         chosen, network, out, validation, zoo=zoo, weights=teacher_weights, on=on, workers=loader_workers,
         least_top1=min_teacher_top1, timeout_s=timeout_s,

@@ -20,6 +20,7 @@ from torch.nn import functional
 from gpunet.core.arguments import checked_integer
 from gpunet.errors import InvalidArgumentError
 from gpunet.model.blocks import BLOCKS, conv, norm_act
+from gpunet.model.parts import DROP_PATHS_OVER, INITIALIZATIONS
 from gpunet.model.preprocessing import image_config
 from gpunet.model.spec import NetworkSpec
 
@@ -109,7 +110,7 @@ class GPUNet(nn.Module):
         self._build_classifier(num_classes, global_pool)
         self.set_drop_rates(drop_rate, drop_path_rate)
         for module in self.modules():
-            _initialise(module)
+            _initialize(module)
 
     # ------------------------------------------------------------ classifier
 
@@ -150,8 +151,8 @@ class GPUNet(nn.Module):
         kept = self.conv_hidden
         self._build_classifier(num_classes, self.global_pool.pool_type if global_pool is None else global_pool)
         if self.conv_hidden is not None and self.conv_hidden is not kept:
-            _initialise(self.conv_hidden)
-        _initialise(self.classifier)
+            _initialize(self.conv_hidden)
+        _initialize(self.classifier)
         parts: tuple[nn.Module | None, ...] = (self.global_pool, self.conv_hidden, self.classifier)
         for part in parts:
             if part is not None:
@@ -237,25 +238,48 @@ class GPUNet(nn.Module):
     # ------------------------------------------------------------- training
 
     @torch.jit.ignore
-    def set_drop_rates(self, drop_rate: float, drop_path_rate: float) -> None:
+    def set_drop_rates(self, drop_rate: float, drop_path_rate: float, over: str = "layers") -> None:
         """What is dropped in training.
 
         Args:
             drop_rate: dropout before the classifier, in [0, 1).
-            drop_path_rate: stochastic depth of the last layer, in [0, 1); grows linearly with depth from 0.
+            drop_path_rate: stochastic depth, in [0, 1); grows linearly with depth from 0.
+            over: what it grows over: 'layers', from the first to the last; or 'items' of the descriptions that the
+                released networks were built from: the image, the stem, the layers, the head.
 
         Raises:
-            InvalidArgumentError: (a ValueError) a rate is out of range.
+            InvalidArgumentError: (a ValueError) a rate is out of range, or `over` is neither.
         """
+        if over not in DROP_PATHS_OVER:
+            raise InvalidArgumentError(f"over must be one of {', '.join(DROP_PATHS_OVER)}, but got {over!r}.")
         for name, rate in (("drop_rate", drop_rate), ("drop_path_rate", drop_path_rate)):
             if not 0 <= rate < 1:
                 raise InvalidArgumentError(f"0 <= {name} < 1 must hold, but got {rate!r}.")
         self.drop_rate = drop_rate
         layers: list[Any] = [layer for stage in self.blocks.children() for layer in stage.children()]
-        for number, layer in enumerate(layers):
-            rate = drop_path_rate * number / max(1, len(layers) - 1)
+        before, last = (0, max(1, len(layers) - 1)) if over == "layers" else (2, len(layers) + 2)
+        for number, layer in enumerate(layers, start=before):
+            rate = drop_path_rate * number / last
             if hasattr(layer, "drop_path"):
                 layer.drop_path = DropPath(rate) if rate else nn.Identity()
+
+    @torch.jit.ignore
+    def initialize(self, how: str = "timm") -> None:
+        """Draw all weights anew, and forget BatchNorm's statistics.
+
+        Args:
+            how: 'timm', as its EfficientNets (see the class); or 'torch', the defaults of its modules.
+
+        Raises:
+            InvalidArgumentError: (a ValueError) `how` is neither.
+        """
+        if how not in INITIALIZATIONS:
+            raise InvalidArgumentError(f"how must be one of {', '.join(INITIALIZATIONS)}, but got {how!r}.")
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
+                module.reset_parameters()
+            if how == "timm":
+                _initialize(module)
 
     @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:
@@ -296,7 +320,7 @@ def _take_levels(count: int, indices: int | list[int] | tuple[int, ...] | None) 
     return taken, max(taken)
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     """As timm's EfficientNets: see the class. BatchNorm starts at weight 1 and bias 0 by itself."""
     if isinstance(module, nn.Conv2d):
         fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups

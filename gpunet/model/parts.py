@@ -9,6 +9,8 @@ from gpunet.errors import SpecError
 
 STAGE_TYPES = ("conv", "fused_irb", "irb")
 ACTIVATIONS = ("relu", "swish")
+DROP_PATHS_OVER = ("layers", "items")  # see GPUNet.set_drop_rates
+INITIALIZATIONS = ("timm", "torch")  # see GPUNet.initialize
 
 
 def fault(path: str, problem: str, hint: str = "") -> SpecError:

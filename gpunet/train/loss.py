@@ -30,10 +30,14 @@ class Loss:
         if answers is None or self._distillation is None:
             return loss
         given = self._distillation
-        student = functional.log_softmax(logits / given.temperature, dim=1)
-        teacher = functional.log_softmax(answers.float() / given.temperature, dim=1)
-        divergence = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
-        return (1 - given.weight) * loss + given.weight * given.temperature**2 * divergence
+        softened, soft_targets = logits / given.temperature, answers.float() / given.temperature
+        if given.loss == "cross-entropy":
+            distance = functional.cross_entropy(softened, soft_targets.softmax(dim=1))
+        else:
+            student, teacher = softened.log_softmax(dim=1), soft_targets.log_softmax(dim=1)
+            distance = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
+        label_weight = 1 - given.weight if given.label_weight is None else given.label_weight
+        return label_weight * loss + given.weight * given.temperature**2 * distance
 
     def _from_labels(self, logits: Tensor, targets: Tensor) -> Tensor:
         if targets.ndim == 2:

@@ -24,11 +24,13 @@ from gpunet.core.fields import (
 )
 from gpunet.core.versions import body_of
 from gpunet.errors import ABSENT_EXIT_CODE, SpecError
+from gpunet.model.parts import DROP_PATHS_OVER, INITIALIZATIONS
 
 RECIPE_VERSION = 1
 PRECISIONS = ("fp32", "fp16", "bf16")
 BATCH_NORMS = ("local", "synced")
 ERASING_MODES = ("const", "rand", "pixel")
+TEACHER_LOSSES = ("kl-divergence", "cross-entropy")
 
 
 @dataclass(frozen=True)
@@ -153,17 +155,20 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Distillation:
-    """A teacher's part in the loss: (1 - weight) x cross-entropy + weight x temperature^2 x divergence.
+    """A teacher's part in the loss: label_weight x cross-entropy + weight x temperature^2 x distance from the teacher.
 
-    The divergence is Kullback-Leibler's, of the student's classes from the teacher's, both softened by the temperature
-    (Hinton, Vinyals, Dean, 2015).
+    The distance is Kullback-Leibler's divergence of the student's classes from the teacher's, both softened by the
+    temperature (Hinton, Vinyals, Dean, 2015), or their cross-entropy, which has the same gradient and is larger by the
+    entropy of what the teacher answers.
 
     Args:
         teacher: a name of timm's or of the zoo's; None where the caller brings one.
         teacher_px: side of the images that the loader serves; they are scaled down to the student's. None for the
             teacher's own.
         temperature: above 0.
-        weight: of the teacher's part, 0 to 1.
+        weight: of the teacher's part.
+        label_weight: of the labels' part; None for what `weight` leaves of 1.
+        loss: 'kl-divergence' or 'cross-entropy'.
         cache: keep the teacher's answers on disk; needs fixed augmentation, or none.
     """
 
@@ -171,6 +176,8 @@ class Distillation:
     teacher_px: int | None = None
     temperature: float = 1.0
     weight: float = 0.5
+    label_weight: float | None = None
+    loss: str = "kl-divergence"
     cache: bool = False
 
     def check(self, path: str) -> None:
@@ -180,7 +187,12 @@ class Distillation:
         if self.teacher_px is not None:
             check_number(f"{path}.teacher_px", self.teacher_px, 8, whole=True)
         check_number(f"{path}.temperature", self.temperature, 0, above=True)
-        check_number(f"{path}.weight", self.weight, 0, 1)
+        if self.label_weight is None:
+            check_number(f"{path}.weight", self.weight, 0, 1)
+        else:
+            check_number(f"{path}.weight", self.weight, 0)
+            check_number(f"{path}.label_weight", self.label_weight, 0)
+        check_one_of(f"{path}.loss", self.loss, TEACHER_LOSSES)
         check_flag(f"{path}.cache", self.cache)
 
 
@@ -199,6 +211,9 @@ class Recipe:
         optimization, schedule, augmentation: see their classes.
         label_smoothing: of the cross-entropy.
         dropout, drop_path: given to the network when it is built; drop-path grows linearly with depth.
+        drop_path_over: of GPUNets: it grows over the 'layers', from 0 in the first to `drop_path` in the last; or over
+            all 'items' of the release's descriptions, which count image and stem before the layers, and the head.
+        initialization: of a GPUNet's first weights: 'timm' (as its EfficientNets) or 'torch' (its defaults).
         ema_decay: of the exponential moving average of the weights, which is what is scored and kept; None for none.
         ema_warmup: let the decay grow up to `ema_decay` (timm's): short runs need it.
         precision: 'fp32', 'fp16' (with loss scaling) or 'bf16': autocast of the forward pass.
@@ -222,6 +237,8 @@ class Recipe:
     label_smoothing: float = 0.1
     dropout: float = 0.0
     drop_path: float = 0.0
+    drop_path_over: str = "layers"
+    initialization: str = "timm"
     ema_decay: float | None = None
     ema_warmup: bool = False
     precision: str = "fp32"
@@ -247,6 +264,8 @@ class Recipe:
         if self.ema_decay is not None:
             check_number("ema_decay", self.ema_decay, 0, 1, below=True)
         check_one_of("precision", self.precision, PRECISIONS)
+        check_one_of("drop_path_over", self.drop_path_over, DROP_PATHS_OVER)
+        check_one_of("initialization", self.initialization, INITIALIZATIONS)
         check_one_of("batch_norm", self.batch_norm, BATCH_NORMS)
         for name in ("ema_warmup", "channels_last", "compiled"):
             check_flag(name, getattr(self, name))

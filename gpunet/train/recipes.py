@@ -1,11 +1,10 @@
 """Recipes by name: the released networks', the paper's two stages, small data, and fine-tuning to one's own.
 
 Sources: the paper, section 4.1 (300 epochs to rank, 150 to fine-tune; RandAugment of magnitude 9 and deviation 0.5,
-decay x0.97 every 2.4 epochs, EMA 0.9999, crop 1, RMSprop), and the commands published beside the released networks
-(batches, rates, dropout, drop-path, random erasing, weight decay, teachers). Neither names the epochs of the warm-up
-(3 here, the default of timm when these networks were trained) nor temperature and weight of the distillation (those of
-`Distillation`). Fine-tuning goes on at the rate at which ranking ends: both together are the release's 450 epochs.
-Rates are for 8 processes, and scale with the batch where a run has others.
+decay x0.97 every 2.4 epochs, EMA 0.9999, crop 1, RMSprop); the commands published beside the released networks; and
+the program that these start (NVIDIA DeepLearningExamples, PyTorch/Classification/GPUNet), which ignores some of their
+options. A recipe is what was run; `..._as_published` is what the command says. docs/training.md has both. Fine-tuning goes on at the rate at which ranking ends: both together are the release's 450 epochs. Rates are for 8
+processes, and scale with the batch where a run has others.
 """
 
 from __future__ import annotations
@@ -24,8 +23,14 @@ PROCESSES = 8  # GPUs that the released networks were trained on
 
 
 def _released(
-    name: str, batch_size: int, learning_rate: float, teacher: str | None = None, px: int | None = None
+    name: str,
+    batch_size: int,
+    learning_rate: float,
+    teacher: str | None = None,
+    px: int | None = None,
+    drop_path: float = 0.2,
 ) -> Recipe:
+    """As the release's program ran it: `px` is the student's too, since the teacher sees the student's images."""
     return Recipe(
         name,
         epochs=450,
@@ -35,17 +40,43 @@ def _released(
         ),
         schedule=Schedule("step", warmup_epochs=3, warmup_learning_rate=1e-6, decay_epochs=2.4, decay_rate=0.97),
         augmentation=Augmentation("rand-m9-mstd0.5", erasing=0.2, erasing_mode="pixel"),
-        dropout=0.3,
-        drop_path=0.2,
+        dropout=0.2,
+        drop_path=drop_path,
+        drop_path_over="items",
+        initialization="torch",
         ema_decay=0.9999,
         precision="fp16",
         channels_last=True,
         batch_norm="local",
-        distillation=None if teacher is None else Distillation(teacher, px),
+        distillation=None if teacher is None
+        else Distillation(teacher, px, weight=1.0, label_weight=1.0, loss="cross-entropy"),
+    )  # fmt: skip
+
+
+def _as_published(recipe: Recipe, teacher_px: int | None = None) -> Recipe:
+    """What the published command asks for: --drop 0.3, --drop-connect 0.2 as timm means it, --teacher-img-size."""
+    taught = recipe.distillation
+    return dataclasses.replace(
+        recipe,
+        name=f"{recipe.name}_as_published",
+        dropout=0.3,
+        drop_path=0.2,
+        drop_path_over="layers",
+        distillation=taught and dataclasses.replace(taught, teacher_px=teacher_px or taught.teacher_px),
     )
 
 
 _PLAIN = _released("gpunet_0", 192, 0.06)
+_RELEASED = (
+    _PLAIN,
+    dataclasses.replace(_PLAIN, name="gpunet_1"),
+    dataclasses.replace(_PLAIN, name="gpunet_2"),
+    _released("gpunet_p0", 256, 0.08, "tf_efficientnet_b2.aa_in1k", 224),
+    _released("gpunet_p1", 256, 0.08, "tf_efficientnet_b2.aa_in1k", 224),
+    _released("gpunet_d1", 192, 0.06, "tf_efficientnet_b5.ns_jft_in1k", 456, drop_path=0.0),
+    _released("gpunet_d2", 128, 0.06, "tf_efficientnet_b6.ns_jft_in1k", 528, drop_path=0.0),
+)
+_TEACHER_PX_AS_PUBLISHED = {"gpunet_p0": 260, "gpunet_p1": 260}
 
 _RECIPES = (
     Recipe(
@@ -82,13 +113,8 @@ _RECIPES = (
         optimization=dataclasses.replace(_PLAIN.optimization, learning_rate=0.06 * 0.97**125),
         schedule=dataclasses.replace(_PLAIN.schedule, warmup_epochs=0),
     ),
-    _PLAIN,
-    dataclasses.replace(_PLAIN, name="gpunet_1"),
-    dataclasses.replace(_PLAIN, name="gpunet_2"),
-    _released("gpunet_p0", 256, 0.08, "tf_efficientnet_b2.aa_in1k", 260),
-    _released("gpunet_p1", 256, 0.08, "tf_efficientnet_b2.aa_in1k", 260),
-    _released("gpunet_d1", 192, 0.06, "tf_efficientnet_b5.ns_jft_in1k", 456),
-    _released("gpunet_d2", 128, 0.06, "tf_efficientnet_b6.ns_jft_in1k", 528),
+    *_RELEASED,
+    *(_as_published(recipe, _TEACHER_PX_AS_PUBLISHED.get(recipe.name)) for recipe in _RELEASED),
 )
 
 

@@ -55,7 +55,7 @@ class Run(contextlib.ExitStack):
         self.recipe, self.settings, self.group, self.teacher = recipe, settings, group, teacher
         self._checkpoints, self._device = checkpoints, group.device
         if isinstance(model, GPUNet):
-            model.set_drop_rates(recipe.dropout, recipe.drop_path)
+            model.set_drop_rates(recipe.dropout, recipe.drop_path, recipe.drop_path_over)
         self._layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model = model.to(self._device).to(memory_format=self._layout)
         self._type = _TYPES[recipe.precision]

@@ -186,6 +186,29 @@ def test_drop_path_grows_linearly_with_depth() -> None:
     assert rates == pytest.approx([0.0, 0.05, 0.1, 0.15, 0.2])
 
 
+def test_drop_path_over_the_items_of_a_description_counts_image_stem_and_head() -> None:
+    spec = NetworkSpec.from_dict({**SMALL, "stages": [{"type": "irb", "filters": 8, "layers": 5}]})
+    model = GPUNet(spec)
+    model.set_drop_rates(0.0, 0.7, "items")
+    assert [block.drop_path.drop_prob for block in model.blocks[0]] == pytest.approx([0.2, 0.3, 0.4, 0.5, 0.6])
+    with pytest.raises(InvalidArgumentError, match="over must be one of layers, items, but got 'blocks'"):
+        model.set_drop_rates(0.0, 0.7, "blocks")
+
+
+def test_torchs_initialisation_is_that_of_its_modules() -> None:
+    model = GPUNet(SMALL)
+    torch.manual_seed(3)
+    model.initialize("torch")
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            bound = 1 / math.sqrt(module.weight[0].numel())
+            assert 0.8 * bound < module.weight.abs().max() <= bound * (1 + 1e-6)
+    model.initialize("timm")
+    assert model.classifier.bias.abs().max() == 0
+    with pytest.raises(InvalidArgumentError, match="how must be one of timm, torch, but got 'zeros'"):
+        model.initialize("zeros")
+
+
 def test_dropout_only_in_training(images) -> None:
     model = build(SMALL, drop_rate=0.9)
     torch.testing.assert_close(model(images), model(images))

@@ -32,6 +32,24 @@ def test_a_teachers_part_is_its_divergence(weight: float, temperature: float) ->
     torch.testing.assert_close(Loss(how)(LOGITS, TARGETS, ANSWERS), wanted, rtol=1e-4, atol=1e-5)
 
 
+@given(weight=st.floats(0, 3), label_weight=st.floats(0, 3), temperature=st.floats(0.5, 20))
+def test_cross_entropy_with_a_teacher_has_the_gradient_of_the_divergence(
+    weight: float, label_weight: float, temperature: float
+) -> None:
+    gradients, losses = [], []
+    for loss in ("kl-divergence", "cross-entropy"):
+        logits = LOGITS.clone().requires_grad_()
+        how = Distillation(weight=weight, label_weight=label_weight, temperature=temperature, loss=loss)
+        found = Loss(recipe(distillation=how))(logits, TARGETS, ANSWERS)
+        found.backward()
+        gradients.append(logits.grad)
+        losses.append(found.item())
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
+    soft = torch.softmax(ANSWERS / temperature, dim=1)
+    entropy = -(soft * soft.log()).sum(dim=1).mean().item()
+    assert losses[1] - losses[0] == pytest.approx(weight * temperature**2 * entropy, rel=1e-3, abs=1e-4)
+
+
 def test_a_student_that_answers_like_its_teacher_has_nothing_to_learn_from_it() -> None:
     how = recipe(distillation=Distillation(weight=1.0, temperature=3.0))
     assert float(Loss(how)(LOGITS, TARGETS, LOGITS)) == pytest.approx(0, abs=1e-5)

@@ -207,14 +207,18 @@ class RecipeTrainer:
         """A vector's network with the seed's weights; the caller's generators stay as they are."""
         import torch
 
+        from gpunet.model.network import GPUNet
         from gpunet.train.randomness import kept_generators
 
         rates = {"drop_rate": recipe.dropout, "drop_path_rate": recipe.drop_path}
         with kept_generators():
             torch.manual_seed(checked_integer("seed", seed, 0, 2**63 - 1))
-            return self.space.build(
+            model = self.space.build(
                 list(vector), num_classes=num_classes, **{name: rate for name, rate in rates.items() if rate}
             )
+            if recipe.initialization != "timm" and isinstance(model, GPUNet):
+                model.initialize(recipe.initialization)
+            return model
 
     def _claim(self, folder: Path, vector: Sequence[int], **more: str) -> None:
         """Note what is trained in a folder: a run's own record cannot tell all networks of any space apart."""
