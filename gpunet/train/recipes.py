@@ -3,8 +3,9 @@
 Sources: the paper, section 4.1 (300 epochs to rank, 150 to fine-tune; RandAugment of magnitude 9 and deviation 0.5,
 decay x0.97 every 2.4 epochs, EMA 0.9999, crop 1, RMSprop); the commands published beside the released networks; and
 the program that these start (NVIDIA DeepLearningExamples, PyTorch/Classification/GPUNet), which ignores some of their
-options. A recipe is what was run; `..._as_published` is what the command says. docs/training.md has both. Fine-tuning goes on at the rate at which ranking ends: both together are the release's 450 epochs. Rates are for 8
-processes, and scale with the batch where a run has others.
+options. A recipe is what was run; `..._as_published` is what the command says. docs/training.md has both. Fine-tuning
+goes on at the rate at which ranking ends: both together are the release's 450 epochs. Rates are for 8 processes, and
+scale with the batch where a run has others.
 """
 
 from __future__ import annotations
