@@ -56,9 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--kill-s",
         type=float,
         nargs=2,
-        default=(2.0, 10.0),
+        default=(1.0, 5.0),
         metavar="N",
-        help="between two kills, at least and at most (default: 2 10)",
+        help="of work between two kills, at least and at most (default: 1 5)",
     )
     soak.add_argument("--kills", type=int, default=0, metavar="N", help="at least (default: as the time allows)")
     soak.add_argument("--stops", type=int, default=0, metavar="N", help="workers asked to leave (default: 0)")

@@ -153,9 +153,14 @@ class ChecksumError(WeightsError):
 
 
 class DownloadError(WeightsError):
-    """A download failed or ended early."""
+    """A download failed or ended early.
+
+    Attributes:
+        status: of the server's answer, where that was an HTTP error: 404, ...
+    """
 
     exit_code = ABSENT_EXIT_CODE
+    status: int | None = None
 
 
 class CheckpointError(WeightsError):

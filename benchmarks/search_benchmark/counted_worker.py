@@ -5,9 +5,12 @@ A run's own metrics do not tell: one that goes on drops the lines behind its che
 
 from __future__ import annotations
 
-import runpy
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from gpunet.cli.main import run
 
 from gpunet.search.study.trainer import Trained
 from gpunet.search.study.training import RecipeTrainer
@@ -41,6 +44,12 @@ def steps_of(folder: Path) -> tuple[int, int]:
     return said.count(b"."), said.count(b"\n")
 
 
-if __name__ == "__main__":
+def work(arguments: Sequence[str], log: Path) -> None:
+    """`gpunet search worker` with these arguments, as a process that says everything to a log."""
+    with open(log, "ab", buffering=0) as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.argv = ["gpunet", "search", "worker", *arguments]
     RecipeTrainer.__call__ = counted  # type: ignore[method-assign]
-    runpy.run_module("gpunet", run_name="__main__", alter_sys=True)
+    run()

@@ -1,7 +1,7 @@
 """A soak: real trials by worker processes that are killed at random, on a storage that fails for a while.
 
-One worker after another is killed (SIGKILL) and another one started at once, until the time is over; then those that
-are left spend the budget. In mid-run the SQLite file is first locked and then not writable for some seconds, or the
+One worker after another is killed (SIGKILL) and another one started at once, until the time is over and there were as
+many kills as are wanted; then those that are left spend the budget. In mid-run the SQLite file is first locked and then not writable for some seconds, or the
 PostgreSQL server is stopped and started. Afterwards the record must be as if nothing had happened.
 """
 
@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import multiprocessing
 import os
 import re
 import signal
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,63 +29,109 @@ from gpunet.core import console
 from gpunet.errors import PREEMPTED_EXIT_CODE
 from gpunet.testing.servers import PostgreSQL
 from search_benchmark import small
-from search_benchmark.counted_worker import steps_of
+from search_benchmark.counted_worker import steps_of, work
 
 if TYPE_CHECKING:
     from gpunet.search.study.study import Study
 
 KILL, STOP = "kill", "stop"
+_IMPORTED = ("search_benchmark.counted_worker", "botorch", "optuna", "timm", "psycopg", "gpunet.search.work.worker")
 _MANY = 100_000  # trials, until the time is over
 _LOOK_S = 0.1
-_LAST_S = 300.0  # for what is under way when the time is over
+_LAST_S = 900.0  # for what is under way when the time is over, on a machine as busy as may be
 _OUTAGE_S = 4.0
+_STRETCHED = 10.0
 _ENDED = re.compile(r"trial (\d+), .*: (complete|pruned|failed for good)")
 
 
 class Workers:
-    """Worker processes, of which one that ends is told.
+    """Worker processes, of which one that ends is told; a context manager, which kills those that are left.
+
+    They are forked from a process that has imported everything: a fresh interpreter takes 8 s of a processor to be at
+    work, and what is killed before that has not been disturbed at anything.
 
     Args:
-        command: of each.
+        arguments: of each, for `gpunet search worker`.
         log: what they say.
     """
 
-    def __init__(self, command: list[str], log: IO[bytes]) -> None:
-        self._command, self._log = command, log
-        self.processes: list[subprocess.Popen[bytes]] = []
+    def __init__(self, arguments: list[str], log: Path) -> None:
+        self._given = (arguments, log)
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(list(_IMPORTED))
+        self.processes: list[BaseProcess] = []
         self.killed = self.stopped = 0
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        while self.processes:
+            self._end(len(self.processes) - 1, BaseProcess.kill)
 
     def start(self) -> None:
         """One more."""
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
-                       "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # fmt: skip
-        self.processes.append(
-            subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=environment
-            )
-        )
+        with _environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="",
+                          PYTHONPATH=os.pathsep.join(filter(None, sys.path))):  # fmt: skip
+            process = self._context.Process(target=work, args=self._given)
+            process.start()
+        self.processes.append(process)
 
     def kill(self, number: int) -> None:
         """Kill one of them."""
-        process = self.processes.pop(number)
-        process.kill()
-        process.wait()
+        self._end(number, BaseProcess.kill)
         self.killed += 1
 
     def stop(self, number: int) -> list[str]:
         """Ask one of them to leave; what was wrong with how it did."""
-        process = self.processes.pop(number)
-        process.terminate()
+        code = self._end(number, BaseProcess.terminate)
         self.stopped += 1
-        code = process.wait(_LAST_S)
-        as_it_should = (PREEMPTED_EXIT_CODE, -signal.SIGTERM)  # of one that was still importing: its own default
+        as_it_should = (PREEMPTED_EXIT_CODE, -signal.SIGTERM)  # of one that was still starting: its own default
         return [] if code in as_it_should else [f"a worker that was asked to leave ended with exit code {code}"]
+
+    def processor_s(self) -> float:
+        """What those at work have used of a processor, in seconds."""
+        return sum(_processor_s(process.pid) for process in self.processes)
 
     def gone(self) -> list[int]:
         """Exit codes of those that have ended by themselves since."""
-        codes = [each.poll() for each in self.processes]
+        codes = [each.exitcode for each in self.processes]
         self.processes = [each for each, code in zip(self.processes, codes, strict=True) if code is None]
         return [code for code in codes if code is not None]
+
+    def _end(self, number: int, how: Callable[[BaseProcess], None]) -> int | None:
+        """The exit code of one of them; None where it was still there after _LAST_S, and was killed."""
+        process = self.processes.pop(number)
+        how(process)
+        process.join(_LAST_S)
+        code = process.exitcode
+        if code is None:
+            process.kill()
+            process.join()
+        return code
+
+
+def _processor_s(pid: int | None) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Within: the process's environment with these."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def soak(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
@@ -102,18 +149,13 @@ def soak(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
             url, outages = str(path), [_lock(path), _hold_journal(path)]
         outage_count = len(outages)
         study = small.make_study(url, folder, trials=_MANY, epochs=args.epochs, optimizer=args.optimizer)
-        log = stack.enter_context(open(folder / "workers.log", "ab"))
         workers = Workers(
-            [sys.executable, "-m", "search_benchmark.counted_worker", "search", "worker", "--study", url,
-             "--heartbeat-s", str(args.heartbeat_s), "--grace-s", str(3 * args.heartbeat_s), "--on", "cpu"], log,
+            ["--study", url, "--heartbeat-s", str(args.heartbeat_s), "--grace-s", str(3 * args.heartbeat_s),
+             "--on", "cpu"], folder / "workers.log",
         )  # fmt: skip
         began_s = time.monotonic()
-        try:
+        with workers:
             faults = _disturbed(workers, study, args, outages)
-        finally:
-            for process in workers.processes:
-                process.kill()
-                process.wait()
         said = (folder / "workers.log").read_text(errors="replace")
         body = {
             "storage": args.storage, "workers": args.workers, "took_s": time.monotonic() - began_s,
@@ -138,27 +180,26 @@ def _disturbed(workers: Workers, study: Study, args: argparse.Namespace, outages
     end_s = time.monotonic() + _LAST_S
     while not study.frozen() and time.monotonic() < end_s:  # processes may take long to come up
         time.sleep(_LOOK_S)
-    now_s = time.monotonic()
-    end_s = now_s + 60 * args.faults
+    began_s = time.monotonic()
     ends = generator.permutation([KILL] * args.kills + [STOP] * args.stops).tolist()
-    times_s = [now_s + 60 * args.faults * (number + 1) / (len(outages) + 1) for number in range(len(outages))]
-    next_s = now_s + generator.uniform(*args.kill_s)
-    while time.monotonic() < end_s or ends:
+    wanted, ended, parts = len(ends), 0, len(outages) + 1
+    pause = _Pause(workers, generator.uniform(*args.kill_s))
+    while (part := min((time.monotonic() - began_s) / (60 * args.faults), ended / wanted if wanted else 1.0)) < 1:
         time.sleep(_LOOK_S)
-        if times_s and time.monotonic() >= times_s[0]:
-            times_s.pop(0)
+        if part >= (parts - len(outages)) / parts:
             outages.pop(0)()
         for code in workers.gone():
             faults.append(f"a worker ended with exit code {code}")
             workers.start()
-        if time.monotonic() >= next_s:
+        if pause.over():
             number = int(generator.integers(len(workers.processes)))
             if ends and ends.pop() == STOP:
                 faults += workers.stop(number)
             else:
                 workers.kill(number)
+            ended += 1
             workers.start()
-            next_s = time.monotonic() + generator.uniform(*args.kill_s)
+            pause = _Pause(workers, generator.uniform(*args.kill_s))
     study.set_max_trials(len(study.frozen()) + 2 * args.workers)  # those that were given and are not made yet fit in
     end_s = time.monotonic() + _LAST_S
     while workers.processes:
@@ -167,6 +208,25 @@ def _disturbed(workers: Workers, study: Study, args: argparse.Namespace, outages
             return [*faults, f"the budget was not spent {_LAST_S:g} s after the last worker was killed"]
         time.sleep(_LOOK_S)
     return faults
+
+
+class _Pause:
+    """Between two kills: so long as workers that have the machine to themselves would take for what they do in it.
+
+    A busy machine makes it longer, up to _STRETCHED times: else workers that come to nothing would be killed.
+    """
+
+    def __init__(self, workers: Workers, seconds: float) -> None:
+        self._workers, self._seconds = workers, seconds
+        self._began_s, self._used_s = time.monotonic(), workers.processor_s()
+
+    def over(self) -> bool:
+        took_s = time.monotonic() - self._began_s
+        used_s = self._workers.processor_s() - self._used_s
+        side_by_side = min(len(self._workers.processes), os.cpu_count() or 1)
+        return took_s >= self._seconds and (
+            used_s >= self._seconds * side_by_side or took_s >= _STRETCHED * self._seconds
+        )
 
 
 # -------------------------------------------------------------------- outages

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,22 +23,22 @@ from gpunet.model.origin import unusable_weights
 
 
 @contextmanager
-def writing(cached: Path, *, timeout_s: float = math.inf) -> Iterator[None]:
+def writing(cached: Path, *, timeout_s: float = math.inf, since_s: float | None = None) -> Iterator[None]:
     """Hold the lock of a cache file; what a killed process left half-written for it is deleted.
 
     Waiting for another process that holds it is said on standard error. Once the cache file is there, what was
-    downloaded for it is deleted.
+    downloaded for it is deleted. `timeout_s` counts from `since_s` on, by `time.monotonic`; None for now.
 
     Raises:
         DownloadError: another process held it for longer than `timeout_s`.
         WeightsError: for any OSError inside the block, such as a full disk.
     """
+    left_s = timeout_s if since_s is None else max(0.0, timeout_s - (time.monotonic() - since_s))
+    waiting = f"waiting for another process, which makes {cached}"
     try:
         with ExitStack() as held:
             try:
-                held.enter_context(
-                    lock(cached, waiting=f"waiting for another process, which makes {cached}", timeout_s=timeout_s)
-                )
+                held.enter_context(lock(cached, waiting=waiting, timeout_s=left_s))
             except TimeoutError:
                 raise DownloadError(
                     f"another process has been making {cached} for longer than timeout_s={timeout_s:g} allows to wait."
@@ -102,6 +104,16 @@ def store(cached: Path, state: Mapping[str, Tensor], **metadata: str) -> Path:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+    return cached
+
+
+def keep(cached: Path, arrived: Path) -> Path:
+    """Move a file that has arrived to its place in the cache, as it is, its SHA-256 first; see `store`."""
+    cached.unlink(missing_ok=True)  # whatever was there has another
+    write_text(sidecar(cached), f"{sha256_of(arrived)}  {cached.name}\n")
+    with open(arrived, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(arrived, cached)
     return cached
 
 

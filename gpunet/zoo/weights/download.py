@@ -55,6 +55,7 @@ def fetched(
     silence_s: float = SILENCE_S,
     headers: Mapping[str, str] | None = None,
     progress: bool = True,
+    since_s: float | None = None,
 ) -> Iterator[Path]:
     """The file at `url`, whole, at `path` for the block; it is deleted afterwards.
 
@@ -70,14 +71,15 @@ def fetched(
             1 KiB a second, over a minute; connecting may take 5 s.
         headers: of the request; an authorisation goes to the host of `url` alone.
         progress: show a bar on stderr, where that is a terminal.
+        since_s: from when on `timeout_s` counts, by `time.monotonic`; None for now.
 
     Raises:
         DownloadError: no network, no such host, refused, timed out, an HTTP error, too large, or ended early.
         OSError: the file cannot be written (a full disk, no permission).
     """
-    part = Partial(Path(path), url)
+    part, patience = Partial(Path(path), url), Patience(url, timeout_s, silence_s, since_s=since_s)
     try:
-        _receive(url, part, Patience(url, timeout_s, silence_s), headers or {}, limit_bytes, progress)
+        _receive(url, part, patience, headers or {}, limit_bytes, progress)
     except OSError:
         part.discard()
         raise

@@ -26,6 +26,7 @@ LEAST_BYTES_PER_S = 1024
 RATE_S = 60.0  # over which the rate is taken
 _CHECK_NETWORK = "Check the network and the proxy, and try again."
 _RANGE_REFUSED = 416
+_MOVED = (301, 302, 303, 307, 308)
 
 
 class Patience:
@@ -36,14 +37,16 @@ class Patience:
         timeout_s: for everything together.
         silence_s: for the head of the answer, and between two blocks.
         clock: monotonic.
+        since_s: from when on `timeout_s` counts, by the clock; None for now.
     """
 
     def __init__(
-        self, url: str, timeout_s: float, silence_s: float = SILENCE_S, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+        self, url: str, timeout_s: float, silence_s: float = SILENCE_S, clock: Callable[[], float] = time.monotonic,
+        since_s: float | None = None,
+    ) -> None:  # fmt: skip
         self._url, self._timeout_s, self._silence_s, self._clock = url, timeout_s, silence_s, clock
         now_s = clock()
-        self._ends_s = now_s + timeout_s
+        self._ends_s = timeout_s + (now_s if since_s is None else since_s)
         self._answer_due_s: float | None = None
         self._missed = ""  # what is wrong once the answer is overdue
         self.asks()
@@ -106,9 +109,11 @@ class Patience:
 
 @contextmanager
 def opened(
-    url: str, patience: Patience, headers: Mapping[str, str] | None = None
+    url: str, patience: Patience, headers: Mapping[str, str] | None = None, method: str = "GET"
 ) -> Iterator[http.client.HTTPResponse]:
     """The answer to GET `url`: of status 2xx, or 416 where a range was asked for.
+
+    With HEAD a redirect to another host is an answer too, as what stands beside it is what was asked for.
 
     Proxies are taken from the environment (http_proxy, https_proxy, no_proxy). Redirects stay with http and https,
     never leave https for http, and take an authorisation to no other host.
@@ -122,10 +127,13 @@ def opened(
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("it is not an http or https address")
         opener = urllib.request.build_opener(_Redirects, _Statuses, _Connections(patience))
-        response = opener.open(urllib.request.Request(url, headers={"User-Agent": "gpunet", **(headers or {})}))
+        asked = {"User-Agent": "gpunet", **(headers or {})}
+        response = opener.open(urllib.request.Request(url, headers=asked, method=method))
     except urllib.error.HTTPError as error:
         error.close()
-        raise DownloadError(f"{url} answered {error.code} {error.reason}.") from None
+        refused = DownloadError(f"{url} answered {error.code} {error.reason}.")
+        refused.status = error.code
+        raise refused from None
     except TimeoutError:
         raise patience.over() from None
     except urllib.error.URLError as error:
@@ -236,10 +244,14 @@ class _Connections(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
 
 
 class _Statuses(urllib.request.HTTPErrorProcessor):
-    """urllib's errors but for 416: whoever asks for a range asks again without."""
+    """urllib's errors but for 416, as whoever asks for a range asks again without, and for where HEAD is sent away."""
 
     def http_response(self, request: urllib.request.Request, response: Any) -> Any:
-        return response if response.status == _RANGE_REFUSED else super().http_response(request, response)
+        moved = request.get_method() == "HEAD" and response.status in _MOVED
+        away = moved and urlsplit(response.headers.get("Location", "")).netloc not in ("", request.host)
+        if away or response.status == _RANGE_REFUSED:
+            return response
+        return super().http_response(request, response)
 
     https_response = http_response
 
@@ -263,6 +275,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
                 f"it redirects to {urlsplit(newurl).scheme or 'another scheme'}, not {allowed[-1]}"
             )
         request = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if request is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
-            request.headers.pop("Authorization", None)
+        if request is not None:
+            request.method = req.get_method()
+            if urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
+                request.headers.pop("Authorization", None)
         return request
