@@ -135,4 +135,29 @@ def unusable_weights(path: Path, error: Exception) -> WeightsError:
         return not_a("file", path, WeightsError, "Give a safetensors file.")
     if isinstance(error, OSError):
         return WeightsError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions.")
+    with open(path, "rb") as file:
+        known = known_kind(file.read(KIND_BYTES), safetensors=False)
+    if known is not None:
+        return CheckpointError(f"{path} is {known[0]}, not a safetensors file.", known[1])
     return CheckpointError(f"{path} is not a safetensors file, or is damaged: {error}.", "Fetch it again.")
+
+
+KIND_BYTES = 64
+
+
+def known_kind(head: bytes, *, safetensors: bool = True) -> tuple[str, str] | None:
+    """What a file is that is often taken for one of weights, and what to do about it; None for any other.
+
+    Args:
+        head: its first KIND_BYTES.
+        safetensors: whether these are such a file.
+    """
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer", "It stands for the file: fetch that, by `git lfs pull`."
+    if head.lstrip()[:1] == b"<":
+        return "a web page", "Fetch the file itself, not the page about it."
+    if head.startswith(b"\x1f\x8b"):
+        return "packed by gzip", "Unpack it: gunzip."
+    if safetensors and head[8:9] == b"{":
+        return "a safetensors file", "Name it NAME.safetensors."
+    return None

@@ -12,6 +12,7 @@ import copy
 import io
 import re
 import sys
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -23,11 +24,13 @@ import torch
 from torch import Tensor
 
 from gpunet.errors import CheckpointError
+from gpunet.model.origin import KIND_BYTES, known_kind
 from gpunet.zoo.weights.unwrap import CONTAINERS, contained, unwrapped
 
 LIMIT_BYTES = 2 << 30
 MAX_RATIO = 100  # of unpacked to packed; trained weights hardly shrink at all
 _BLOCK_BYTES = 1 << 18
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 _SUFFIXES = (".pth.tar", ".pth", ".pt")
 
 
@@ -57,6 +60,7 @@ def read_checkpoint(
     with open(path, "rb") as file:
         names = _check_zip(where, file, limit_bytes)
         if names is None or _is_torch(names):
+            _check_content(where, file, names)
             content = _load(where, file)
         else:
             where, inner = _read_member(where, file, member)
@@ -128,15 +132,7 @@ def _read_member(where: str, file: IO[bytes], member: str | None) -> tuple[str, 
             with archive.open(unbelieved) as packed:
                 while content.tell() <= said_bytes and (block := packed.read(_BLOCK_BYTES)):
                     content.write(block)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            OSError,
-            NotImplementedError,
-            RuntimeError,
-            ValueError,
-        ) as error:
+        except _UNREADABLE as error:
             raise CheckpointError(f"{inside} cannot be unpacked: {error}.", "Fetch it again.") from None
     if content.tell() != said_bytes:
         does = "more than" if content.tell() > said_bytes else f"{content.tell()} bytes, not"
@@ -144,19 +140,44 @@ def _read_member(where: str, file: IO[bytes], member: str | None) -> tuple[str, 
     return inside, content
 
 
+def _check_content(where: str, file: IO[bytes], names: list[str] | None) -> None:
+    """Raise CheckpointError for a file of another known kind, and for a damaged zip of torch's: it does not look."""
+    file.seek(0)
+    known = known_kind(file.read(KIND_BYTES))
+    if names is None:
+        if known is not None:
+            raise CheckpointError(f"{where} is {known[0]}, not a PyTorch checkpoint.", known[1])
+        return
+    with zipfile.ZipFile(file) as archive:
+        for each in archive.infolist():
+            if each.CRC == 0:  # torch.save was told to reckon none
+                continue
+            try:
+                with archive.open(each) as packed:
+                    while packed.read(_BLOCK_BYTES):
+                        pass
+            except _UNREADABLE as error:
+                raise _damaged(where, str(error)) from None
+
+
 def _load(where: str, file: IO[bytes]) -> Any:
     file.seek(0)
     try:
-        with torch.serialization.safe_globals(_harmless()):
+        with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch says of files is in the error, or is none of the user's
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or hostile file makes of the unpickler is the file's fault
         refused = re.search(r"GLOBAL (\S+) was not an allowed|whose module (\S+) is blocked", str(error))
         if refused:
             raise _refused(where, refused[1] or refused[2]) from None
-        raise CheckpointError(
-            f"{where} is not a PyTorch checkpoint of tensors and plain values, or is damaged: {_reason(error)}.",
-            "No code of it was run. Fetch it again.",
-        ) from error
+        raise _damaged(where, _reason(error)) from error
+
+
+def _damaged(where: str, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"{where} is not a PyTorch checkpoint of tensors and plain values, or is damaged: {reason}.",
+        "No code of it was run. Fetch it again.",
+    )
 
 
 def _harmless() -> list[Any]:
@@ -168,7 +189,7 @@ def _harmless() -> list[Any]:
     paths = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
     numbers = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
     return [
-        argparse.Namespace, collections.defaultdict, np.dtype, np.ndarray, *numbers,
+        argparse.Namespace, collections.defaultdict, int, float, str, list, dict, np.dtype, np.ndarray, *numbers,
         *((scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
         *((array, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
         *((PurePosixPath, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name in paths),
@@ -197,7 +218,7 @@ def _reason(error: Exception) -> str:
     """What torch.load found wrong, without its advice to trust the file."""
     advice = ("Weights only load failed", "Please file an issue", "Check the documentation")
     lines = [line.strip() for line in str(error).splitlines()]
-    said = [line for line in lines if line and not line.startswith(advice)]
+    said = [line.partition(" In PyTorch ")[0] for line in lines if line and not line.startswith(advice)]
     return said[-1].rstrip(".") if said else type(error).__name__
 
 

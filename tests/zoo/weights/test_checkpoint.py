@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import io
 import os
 import pickle
 import struct
 import tracemalloc
+import warnings
 import zipfile
 from collections.abc import Mapping
 from fractions import Fraction
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from helpers.checkpoints import TINY_LAYOUT, filled, pickled, training_checkpoint, zipped
 
@@ -203,7 +206,7 @@ def test_an_encrypted_zip(tmp_path: Path) -> None:
     assert "cannot be unpacked: " in _refused(_written(tmp_path, bytes(content)), MEMBER)
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>Please sign in</html>", b"PK", bytes(range(64)), b"\x80\x02."])
+@pytest.mark.parametrize("content", [b"", b"PK", bytes(range(64)), b"\x80\x02."])
 def test_what_is_no_checkpoint(tmp_path: Path, content: bytes) -> None:
     text = _refused(_written(tmp_path, content))
     if content == b"PK":
@@ -212,6 +215,45 @@ def test_what_is_no_checkpoint(tmp_path: Path, content: bytes) -> None:
         assert "is not a PyTorch checkpoint of tensors and plain values, or is damaged: " in text
         assert text.endswith("No code of it was run. Fetch it again.")
         assert "weights_only" not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\n<html>Please sign in</html>", "is a web page, not a PyTorch checkpoint.\nFetch the file itself"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+            "is a Git LFS pointer, not a PyTorch checkpoint.",
+        ),
+        (gzip.compress(pickled(STATE)), "is packed by gzip, not a PyTorch checkpoint.\nUnpack it: gunzip."),
+        (safetensors.torch.save(STATE), "is a safetensors file, not a PyTorch checkpoint.\nName it NAME.safetensors."),
+    ],
+)
+def test_what_is_often_taken_for_one(tmp_path: Path, content: bytes, said: str) -> None:
+    assert said in _refused(_written(tmp_path, content))
+
+
+def test_a_program_is_refused_without_torchs_advice_to_trust_it(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is deprecated
+        program = io.BytesIO()
+        torch.jit.save(torch.jit.trace(torch.nn.ReLU(), torch.zeros(1)), program)
+    text = _refused(_written(tmp_path, program.getvalue()))
+    assert "TorchScript" in text
+    assert "False" not in text
+
+
+def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
+    """torch.load itself reckons no CRC; torch.save may be told to write none."""
+    content = bytearray(pickled(STATE))
+    content[content.index(STATE["a.weight"].numpy().tobytes())] ^= 1
+    assert "or is damaged: Bad CRC-32" in _refused(_written(tmp_path, bytes(content)))
+    before = torch.serialization.get_crc32_options()
+    try:
+        torch.serialization.set_crc32_options(False)
+        assert _same(read_checkpoint(_written(tmp_path, pickled(STATE))), STATE)
+    finally:
+        torch.serialization.set_crc32_options(before)
 
 
 @both_formats
@@ -278,6 +320,7 @@ def test_other_classes_are_refused_and_the_allowance_ends(tmp_path: Path) -> Non
         (torch.zeros(2), "holds a Tensor, not a state dict."),
         ({}, "holds an empty state dict."),
         ({"state_dict": {}}, "holds an empty state dict."),
+        ({"student": STATE, "teacher": STATE}, "holds a dict under 'student'; a state dict holds tensors by name."),
         ({"epoch": 3}, "holds a int under 'epoch'; a state dict holds tensors by name."),
         ({3: torch.zeros(2)}, "holds a Tensor under 3; a state dict holds tensors by name."),
         ({"a": torch.zeros(2), "module.a": torch.zeros(2)}, "holds 'a' twice, with and without a prefix."),
