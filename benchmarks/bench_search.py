@@ -4,7 +4,7 @@
     python benchmarks/bench_search.py --simulate --workers 30 --trials 100 --wait-s 60
     python benchmarks/bench_search.py --faults 10               # ten minutes of real trials, workers killed at random
     python benchmarks/bench_search.py --faults 10 --storage postgresql
-    python benchmarks/bench_search.py --faults 1 --kills 30 --stops 10
+    python benchmarks/bench_search.py --faults 1 --kills 30 --stops 10    # of three workers: some minutes
     python benchmarks/bench_search.py --compare --cache top1.json   # five seeds, every network trained for real once
 
 Each prints its tables and a line that begins with PASS or FAIL; after a FAIL the exit code is 1.

@@ -54,7 +54,7 @@ def create(
             the whole batch, None for no budget.
         pretrained: load the network's weights; False leaves it freshly initialised.
         weights: a file to load them from: safetensors, or NVIDIA's `.pth.tar` or zip.
-        timeout_s: the most that downloading them may take; where timm does it, see `load`.
+        timeout_s: the most that downloading them may take, see `load`.
         model_kwargs: the model's own, e.g. num_classes=10, in_chans=1, drop_rate=0.2, features_only=True.
 
     Returns:
@@ -102,7 +102,6 @@ def load(
         zoo: folders of one's own entries; 'timm' for timm's networks, TAG or TAG@PX, with the input size, crop and
             interpolation that the accuracy was published at.
         timeout_s: the most that downloading the weights may take; what arrived by then is gone on with the next time.
-            It bounds nothing where timm downloads them, as of its own networks: HF_HUB_DOWNLOAD_TIMEOUT does.
         model_kwargs: the model's own, e.g. num_classes=10, in_chans=1, drop_rate=0.2, features_only=True.
 
     Raises:

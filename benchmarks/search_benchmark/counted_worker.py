@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gpunet.cli.main import run
-
 from gpunet.search.study.trainer import Trained
 from gpunet.search.study.training import RecipeTrainer
 

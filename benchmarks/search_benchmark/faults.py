@@ -1,8 +1,9 @@
 """A soak: real trials by worker processes that are killed at random, on a storage that fails for a while.
 
 One worker after another is killed (SIGKILL) and another one started at once, until the time is over and there were as
-many kills as are wanted; then those that are left spend the budget. In mid-run the SQLite file is first locked and then not writable for some seconds, or the
-PostgreSQL server is stopped and started. Afterwards the record must be as if nothing had happened.
+many kills as are wanted; then those that are left spend the budget. In mid-run the SQLite file is first locked and then
+not writable for some seconds, or the PostgreSQL server is stopped and started. Afterwards the record must be as if
+nothing had happened.
 """
 
 from __future__ import annotations

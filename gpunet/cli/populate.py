@@ -49,6 +49,11 @@ def populate(
     until: Annotated[
         str, opt("--until", metavar="STAGE", complete=_complete_stage, help=_UNTIL_HELP)
     ] = STAGES[-1],
+    timeout_s: Annotated[
+        float | None,
+        opt("--timeout", metavar="SECONDS",
+            help="the most that downloading the teacher may take (default: as the plan says, else 3600)"),
+    ] = None,
     print_plan: Annotated[
         bool, opt("--print-plan", help="print the plan as JSON, whole, and do nothing")
     ] = False,
@@ -83,7 +88,7 @@ def populate(
         plan, preset=preset, until=until, push_to_hub=push_to_hub, dry_run=dry_run, private=private, cost=cost,
         gpus=gpus, gpu_hour=gpu_hour,
     )  # fmt: skip
-    given = populate_command.plan_given(plan, preset)
+    given = populate_command.plan_given(plan, preset, timeout_s)
     if print_plan:
         populate_command.print_plan(given)
     elif cost:

@@ -1,4 +1,4 @@
-"""Bounds on downloads, and the hub's client within them where there is no network.
+"""Bounds on downloads, and the hub's client, which fetches datasets, where there is no network.
 
 Alone it would try for half a minute, and print each try.
 """

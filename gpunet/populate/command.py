@@ -12,11 +12,11 @@ Every stage skips what is done, so that the same command goes on after an end of
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from gpunet.core import console
-from gpunet.core.arguments import checked_choice
+from gpunet.core.arguments import checked_choice, checked_number
 from gpunet.core.signals import sigterm_asked
 from gpunet.errors import FAILED_EXIT_CODE, UsageError
 from gpunet.model.dataset_names import IMAGENET, canonical_dataset
@@ -57,16 +57,24 @@ def check(
         check_repo_id(push_to_hub)
 
 
-def plan_given(plan: Path | None, preset: str | None) -> Plan:
+def plan_given(plan: Path | None, preset: str | None, timeout_s: float | None = None) -> Plan:
     """The plan in a file, or of a preset.
+
+    Args:
+        plan, preset: which.
+        timeout_s: for the download of its teacher, in place of what it says.
 
     Raises:
         SpecError: the file cannot be read as a plan.
-        InvalidArgumentError: there is no such preset.
+        InvalidArgumentError: there is no such preset, or timeout_s is none or of no effect.
     """
-    if plan is not None:
-        return read_plan(plan)
-    return PRESETS[checked_choice("--preset", str(preset), PRESETS)]()
+    given = read_plan(plan) if plan is not None else PRESETS[checked_choice("--preset", str(preset), PRESETS)]()
+    if timeout_s is None:
+        return given
+    checked_number("--timeout", timeout_s, 0, above=True)
+    if given.fine_tune.teacher is None or given.fine_tune.teacher_weights is not None:
+        raise UsageError("--timeout is given, but the plan has no teacher to download.", "Leave it out.")
+    return replace(given, fine_tune=replace(given.fine_tune, teacher_timeout_s=timeout_s))
 
 
 def run(

@@ -57,7 +57,9 @@ def teacher_of(plan: Plan, *, pretrained: bool = True) -> Teacher:
 
     given, recipe = plan.fine_tune, plan.fine_tune.recipe
     weights = None if given.teacher_weights is None or not pretrained else Path(given.teacher_weights)
-    network = network_named(str(given.teacher), pretrained=pretrained, weights=weights, timm_too=True)
+    network = network_named(
+        str(given.teacher), pretrained=pretrained, weights=weights, timm_too=True, timeout_s=given.teacher_timeout_s
+    )
     return Teacher(network, image_px=None if recipe.distillation is None else recipe.distillation.teacher_px)
 
 

@@ -187,6 +187,7 @@ class FineTunePlan:
         recipe: of the second stage.
         teacher: for a recipe with distillation: a name of the zoo's or timm's, or an entry's folder.
         teacher_weights: a file of its weights; None for its own.
+        teacher_timeout_s: the most that downloading them may take; None for an hour.
         processes: that train together (torchrun), one a GPU.
         image_workers: processes that prepare images, for each of these.
         candidates: the best of a tier, that are measured whole until one lies inside.
@@ -196,6 +197,7 @@ class FineTunePlan:
     recipe: Recipe
     teacher: str | None = None
     teacher_weights: str | None = None
+    teacher_timeout_s: float | None = None
     processes: int = 1
     candidates: int = 10
     tolerance_percent: float = 5.0
@@ -207,6 +209,8 @@ class FineTunePlan:
         check_number("fine_tune.candidates", self.candidates, 1, whole=True)
         check_number("fine_tune.tolerance_percent", self.tolerance_percent, 0, 100)
         check_number("fine_tune.image_workers", self.image_workers, 0, whole=True)
+        if self.teacher_timeout_s is not None:
+            check_number("fine_tune.teacher_timeout_s", self.teacher_timeout_s, 0, above=True)
         for name in ("teacher", "teacher_weights"):
             if getattr(self, name) is not None:
                 check_name(f"fine_tune.{name}", getattr(self, name))

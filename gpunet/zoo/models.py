@@ -12,7 +12,7 @@ from timm.data import create_transform
 from timm.models import build_model_with_cfg
 from torch import nn
 
-from gpunet.core.hub import DOWNLOAD_TIMEOUT_S, asking_hub_once
+from gpunet.core.hub import DOWNLOAD_TIMEOUT_S
 from gpunet.errors import ABSENT_EXIT_CODE, GpunetError, InvalidArgumentError, UnknownModelError, WeightsError
 from gpunet.model.entry import Entry
 from gpunet.model.network import GPUNet
@@ -20,6 +20,7 @@ from gpunet.model.origin import DRAWN, NOT_STATED, TRAINED, UNTRAINED, WeightsOr
 from gpunet.model.preprocessing import image_config, num_classes_of
 from gpunet.model.spec import NetworkSpec
 from gpunet.zoo.weights.loading import find_weights, load_weights
+from gpunet.zoo.weights.timm_files import timm_network
 
 
 def pretrained_cfg(entry: Entry) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def model_from_entry(
     Args:
         pretrained: load the entry's weights, from wherever they are found first.
         weights: a file to take them from instead: safetensors, or NVIDIA's `.pth.tar` or zip.
-        timeout_s: the most that downloading them may take; of a model whose weights timm downloads it is not read.
+        timeout_s: the most that downloading them may take, and waiting for another process that is at it.
         model_kwargs: e.g. num_classes, in_chans, drop_rate, features_only, out_indices.
 
     Raises:
@@ -180,8 +181,7 @@ def _timm_model(
         return timm.create_model(architecture, pretrained=False, **model_kwargs)
     try:
         if weights is None and entry.weights is None:
-            with asking_hub_once():
-                return timm.create_model(architecture, pretrained=True, **model_kwargs)
+            return timm_network(architecture, timeout_s=timeout_s, **model_kwargs)
         if not model_kwargs.get("features_only"):
             model = timm.create_model(architecture, pretrained=False, **model_kwargs)
             load_weights(model, find_weights(entry, weights, timeout_s=timeout_s))

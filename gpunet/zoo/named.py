@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpunet.core.arguments import checked_number
 from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, UnknownModelError, WeightsError
 from gpunet.model.origin import DRAWN, NOT_STATED, TRAINED, UNTRAINED, WeightsOrigin, say_file, say_origin
 from gpunet.zoo.catalog import Zoo, entry_named
@@ -33,7 +33,7 @@ def network_named(
         pretrained: load its weights.
         weights: a file to take them from.
         timm_too: let timm's models count where the zoo has none of the name.
-        timeout_s: the most that downloading an entry's weights may take; None for an hour.
+        timeout_s: the most that downloading weights may take; None for an hour.
         model_kwargs: the model's own.
 
     Raises:
@@ -41,9 +41,8 @@ def network_named(
         UnknownModelError: nothing has this name, or a folder does not hold one entry.
         WeightsError: the weights cannot be had.
     """
-    chosen: dict[str, Any] = {"pretrained": pretrained, "weights": weights, **model_kwargs}
-    if timeout_s is not None:
-        chosen["timeout_s"] = timeout_s
+    bounds = {} if timeout_s is None else {"timeout_s": checked_number("timeout_s", timeout_s, 0, above=True)}
+    chosen: dict[str, Any] = {"pretrained": pretrained, "weights": weights, **bounds, **model_kwargs}
     path = Path(name)
     if path.suffix == ".json":
         if not path.is_file():
@@ -62,7 +61,7 @@ def network_named(
                 f"{name!r} is no model of the zoo or of timm's, no folder of an entry, and no spec's JSON file.",
                 error.hint,
             ) from None
-    return _from_timm(name, pretrained, weights, model_kwargs)
+    return _from_timm(name, pretrained, weights, bounds, model_kwargs)
 
 
 def _from_zoo(name: str, zoo: Zoo, chosen: dict[str, Any]) -> nn.Module:
@@ -81,15 +80,17 @@ def _is_timm(name: str) -> bool:
     return source is not None or timm.is_model(name)
 
 
-def _from_timm(name: str, pretrained: bool, weights: Path | None, model_kwargs: dict[str, Any]) -> nn.Module:
-    import timm
-
-    from gpunet.core.hub import asking_hub_once
+def _from_timm(
+    name: str, pretrained: bool, weights: Path | None, bounds: dict[str, float], model_kwargs: dict[str, Any]
+) -> nn.Module:
     from gpunet.zoo.weights.loading import load_weights
+    from gpunet.zoo.weights.timm_files import timm_network
 
     try:
-        with asking_hub_once() if pretrained and weights is None else contextlib.nullcontext():
-            model = timm.create_model(name, pretrained=pretrained and weights is None, **model_kwargs).eval()
+        model = timm_network(name, pretrained=pretrained and weights is None, **bounds, **model_kwargs).eval()
+    except WeightsError as error:
+        error.hint = error.hint or "Give its weights as a file: --weights FILE."
+        raise
     except TypeError as error:
         shown = ", ".join(f"{key}={value}" for key, value in model_kwargs.items())
         raise InvalidArgumentError(

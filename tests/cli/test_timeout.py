@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from helpers.checkpoints import Server, left_in, send
 
@@ -16,7 +17,7 @@ from gpunet.zoo.catalog import catalog
 
 @pytest.fixture(autouse=True)
 def silent_ngc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A server in NGC's place that stops after the first byte; no weights are in the cache."""
+    """A server in NGC's place, and the hub's, that stops after the first byte; no weights are in the cache."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cat.jpg").touch()
 
@@ -24,7 +25,17 @@ def silent_ngc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         send(handler, b"x", Content_Length="1000")
         server.released.wait()
 
+    def hub(handler: BaseHTTPRequestHandler) -> None:
+        if handler.command == "GET":
+            answer(handler)
+        else:
+            send(handler, b"", ETag='"1"')
+
     with Server() as server:
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        server.answers["/timm/test_resnet.r160_in1k/resolve/main/model.safetensors"] = hub
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         monkeypatch.setenv("GPUNET_NGC_URL", server.url)
         monkeypatch.setenv("GPUNET_HOME", str(tmp_path / "home"))
@@ -43,6 +54,8 @@ def silent_ngc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         "eval gpunet_0 --data digits",
         "train gpunet_0 --pretrained --data digits",
         "train --data digits --teacher gpunet_0",
+        "train --data digits --teacher test_resnet.r160_in1k",
+        "predict test_resnet.r160_in1k cat.jpg --zoo timm",
     ],
 )
 def test_a_download_ends_when_it_is_told_to(command: str, tmp_path: Path) -> None:

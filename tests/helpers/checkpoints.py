@@ -214,6 +214,23 @@ def send(handler: BaseHTTPRequestHandler, body: bytes, status: int = 200, **head
             handler.wfile.write(body)
 
 
+COMMIT = "0123456789" * 4
+
+
+def send_as_hub(handler: BaseHTTPRequestHandler, content: bytes, etag: str = "1") -> None:
+    """Answer as the Hugging Face hub does for a small file."""
+    send(handler, content, ETag=f'"{etag}"', X_Repo_Commit=COMMIT)
+
+
+def in_clients_cache(folder: Path, repository: str, content: bytes, name: str = "model.safetensors") -> None:
+    """A file in `folder`/hub, as the hub's client keeps one."""
+    kept = folder / "hub" / f"models--{repository.replace('/', '--')}"
+    (kept / "refs").mkdir(parents=True, exist_ok=True)
+    (kept / "refs" / "main").write_text(COMMIT)
+    (kept / "snapshots" / COMMIT).mkdir(parents=True, exist_ok=True)
+    (kept / "snapshots" / COMMIT / name).write_bytes(content)
+
+
 @contextlib.contextmanager
 def full_disk(allowed_bytes: int) -> Iterator[None]:
     """The operating system refuses to let any file of this process grow past `allowed_bytes`."""

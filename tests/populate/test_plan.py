@@ -10,6 +10,7 @@ import pytest
 from helpers import ROOT
 
 from gpunet.errors import InvalidArgumentError, SpecError
+from gpunet.populate.command import plan_given
 from gpunet.populate.place import StateFolder, first_difference
 from gpunet.populate.plan import Plan
 from gpunet.populate.plan_file import plan_from_dict, read_plan
@@ -96,6 +97,19 @@ def test_what_a_plan_names_is_named_from_its_folder(tmp_path: Path):
     assert (other.search.storage, other.fine_tune.teacher) == ("postgresql://db/gpunet", "resnet50")
 
 
+def test_the_download_of_the_teacher_is_bounded_by_the_plan_or_the_command(tmp_path: Path):
+    recipe = {**recipe_named("paper-finetune").to_dict(), "distillation": {}}
+    body = changed(fine_tune={"recipe": recipe, "teacher": "resnet50", "teacher_timeout_s": 60})
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(body))
+    assert plan_given(path, None).fine_tune.teacher_timeout_s == 60
+    assert plan_given(path, None, 0.5).fine_tune.teacher_timeout_s == 0.5
+    with pytest.raises(InvalidArgumentError, match="--timeout must be a finite number above 0, but got 0"):
+        plan_given(path, None, 0)
+    with pytest.raises(InvalidArgumentError, match="--timeout is given, but the plan has no teacher to download"):
+        plan_given(None, "demo-small", 5)
+
+
 def test_the_data_of_a_plan_may_move(tmp_path: Path):
     def at(disk: str, name: str = "pets") -> Plan:
         return plan_from_dict(changed(search={"data": {"data": f"{disk}/{name}"}}))
@@ -128,6 +142,7 @@ def test_the_data_of_a_plan_may_move(tmp_path: Path):
         (changed(search={"cluster": "moon"}), "search.cluster: 'moon' is not one of local, ray"),
         (changed(search={"recipe": "gpunet_d1"}), "search.recipe: it has distillation"),
         (changed(search={"grace_s": 20}), "search.grace_s: 20 is out of range"),
+        (changed(fine_tune={"teacher_timeout_s": 0}), "fine_tune.teacher_timeout_s: 0 is out of range; it is above 0"),
         (changed(fine_tune={"recipe": "gpunet_d1"}), "fine_tune.teacher: it goes with a recipe"),
         (changed(fine_tune={"teacher": "x"}), "fine_tune.teacher: it goes with a recipe"),
         (changed(device={"precision": "int8"}), "device.precision: 'int8' is not one of fp32, fp16"),

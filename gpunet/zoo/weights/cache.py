@@ -68,7 +68,22 @@ def tidied(cached: Path) -> Path:
             for part in _half_written(cached):
                 part.unlink(missing_ok=True)
             _delete_downloaded(cached)
+    with suppress(OSError, safetensors.SafetensorError):
+        if (old := zip_of_old(cached)).is_file() and _was_downloaded_as(cached, old):
+            old.unlink()
     return cached
+
+
+def zip_of_old(cached: Path) -> Path:
+    """Where earlier versions kept a zip between its download and the end of its conversion, and took those of users."""
+    return cached.with_suffix(".zip")
+
+
+def _was_downloaded_as(cached: Path, old: Path) -> bool:
+    """Whether a cache file was made of this very zip, and that had been downloaded: it is nobody's own."""
+    with safetensors.safe_open(cached, framework="pt") as file:
+        said = file.metadata() or {}
+    return "://" in said.get("source", "") and said.get("source_sha256") == sha256_of(old)
 
 
 def _half_written(cached: Path) -> Iterator[Path]:

@@ -1,7 +1,7 @@
 """Fetch files of Hugging Face repositories, within the same bounds as any other download.
 
-The hub's client is asked where a file is, and its cache is read; it fetches nothing itself, as it cannot be told when to
-stop. HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and HF_HOME count as ever.
+The hub's client says where a file is, and its cache is read; it fetches nothing, as it cannot be told when to stop.
+HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and HF_HOME count as ever.
 """
 
 from __future__ import annotations
@@ -136,9 +136,7 @@ def _folder(repository: str, revision: str | None) -> Path:
 
 @contextmanager
 def _fetched(known: _Known, path: Path, timeout_s: float, progress: bool, since_s: float) -> Iterator[Path]:
-    with fetched(
-        known.url, path, timeout_s=timeout_s, headers=_token(), progress=progress, since_s=since_s
-    ) as arrived:
+    with fetched(known.url, path, timeout_s=timeout_s, headers=_token(), progress=progress, since_s=since_s) as arrived:
         if re.fullmatch("[0-9a-f]{64}", known.etag):
             check_sha256(arrived, sha256_of(arrived), known.etag, "It was deleted: try again.")
         yield arrived
@@ -173,10 +171,9 @@ def _token() -> Mapping[str, str]:
 def _in_clients_cache(repository: str, filename: str, revision: str | None) -> Path | None:
     """Of this commit or branch; without one, of the newest that the cache knows."""
     from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.utils import HFValidationError
 
     try:
         found = try_to_load_from_cache(repository, filename, revision=revision)
-    except HFValidationError:
+    except ValueError:  # no name that a repository, or a file in one, can have
         return None
     return Path(found) if isinstance(found, str) else None

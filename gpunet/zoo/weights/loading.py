@@ -13,14 +13,16 @@ import hashlib
 import json
 import logging
 import re
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from gpunet.core.arguments import checked_number
+from gpunet.core.console import note
 from gpunet.core.files import home, not_a, sha256_of
 from gpunet.core.hub import DOWNLOAD_TIMEOUT_S
 from gpunet.errors import CheckpointError, DownloadError, WeightsError
@@ -34,12 +36,13 @@ from gpunet.zoo.weights.cache import (
     tidied,
     verify,
     writing,
+    zip_of_old,
 )
 from gpunet.zoo.weights.checkpoint import read_checkpoint
 from gpunet.zoo.weights.download import fetched, ngc_address
 from gpunet.zoo.weights.huggingface import fetched_from_hub
 from gpunet.zoo.weights.nvidia import convert_state_dict, expected_shapes, faults, is_nvidia
-from gpunet.zoo.weights.unwrap import COUNTER, unwrapped
+from gpunet.zoo.weights.unwrap import COUNTER, shared_part, unwrapped
 
 if TYPE_CHECKING:
     from gpunet.model.entry import Entry
@@ -84,19 +87,22 @@ def find_weights(
     cached = cache_path(entry)
     if cached.exists():
         return verify(tidied(cached))
-    with writing(cached, timeout_s=timeout_s):
+    bounds: dict[str, Any] = {"timeout_s": timeout_s, "since_s": time.monotonic()}
+    with writing(cached, **bounds):
         if cached.exists():  # another process was faster
             return verify(cached)
         if (by_hand := zip_path(entry)).is_file():
             return _convert(entry, by_hand, cached, by_hand.name, whole=True)
+        if _from_old_place(entry, cached):
+            return cached
         try:
             if source.hf_repo is not None:
-                return _from_hub(entry, source.hf_repo, cached, timeout_s, progress)
+                return _from_hub(entry, source.hf_repo, cached, progress=progress, **bounds)
         except DownloadError as error:
             failures.append(error.message.rstrip("."))
         try:
             if source.ngc_url is not None:
-                return _from_ngc(entry, source.ngc_url, cached, timeout_s, progress)
+                return _from_ngc(entry, source.ngc_url, cached, progress=progress, **bounds)
         except DownloadError as error:
             failures.append(error.message.rstrip("."))
     raise DownloadError(
@@ -165,10 +171,16 @@ def load_weights(
                     fresh[leaf] = wanted[leaf]
             _log.info("%s: %s is not taken, it has another number of classes", path.name, name)
     state.update(fresh)
-    empty = [name for name, value in state.items() if value.is_floating_point() and value.isnan().any()]
+    learned = {name for name, _ in model.named_parameters()}  # a mask may be infinite
+    empty = [
+        name
+        for name, value in state.items()
+        if value.is_floating_point() and not (value.isfinite() if name in learned else ~value.isnan()).all()
+    ]
     if empty:
         raise CheckpointError(
-            f"{path} holds values that are no numbers (NaN) in {empty[0]} and {len(empty) - 1} other tensors.",
+            f"{path} holds values that are no numbers (NaN, or infinite) in {empty[0]} and {len(empty) - 1} other "
+            "tensors.",
             "The training that wrote it had failed by then: take an earlier checkpoint.",
         )
     wrong = faults({k: tuple(v.shape) for k, v in state.items()}, {k: tuple(v.shape) for k, v in wanted.items()})
@@ -207,10 +219,28 @@ def _from_file(entry: Entry, path: Path, sha256: str | None = None) -> Path:
         return verify(cached) if cached.exists() else _convert(entry, path, cached, path.name, sha256=found)
 
 
-def _from_hub(entry: Entry, repository: str, cached: Path, timeout_s: float, progress: bool) -> Path:
+def _from_old_place(entry: Entry, cached: Path) -> bool:
+    """Make the cache file of a zip where earlier versions kept downloads, and looked for zips fetched by hand."""
+    old = zip_of_old(cached)
+    if not old.is_file():
+        return False
+    where = f"{old}, where earlier versions of gpunet kept zips,"
+    try:
+        _convert(entry, old, cached, old.name, whole=True)
+    except (CheckpointError, OSError) as error:
+        if isinstance(error, OSError) and error.filename != str(old):  # the cache cannot be written
+            raise
+        reason = f"{error.strerror}." if isinstance(error, OSError) else error.message
+        note(f"{where} is passed over, and can be deleted: {reason}")
+        return False
+    note(f"{where} holds the weights of {entry.name}: they were taken from it, and it can be deleted.")
+    return True
+
+
+def _from_hub(entry: Entry, repository: str, cached: Path, **bounds: Any) -> Path:
     name, at = "model.safetensors", f"https://huggingface.co/{repository}"
     arriving = download_path(cached, "safetensors")
-    with fetched_from_hub(repository, name, arriving, timeout_s=timeout_s, progress=progress) as path:
+    with fetched_from_hub(repository, name, arriving, **bounds) as path:
         digest = sha256_of(path)
         if entry.weights is not None and entry.weights.sha256 is not None:
             check_sha256(
@@ -221,9 +251,9 @@ def _from_hub(entry: Entry, repository: str, cached: Path, timeout_s: float, pro
         return store(cached, state, entry=entry.name, source=at, source_sha256=digest)
 
 
-def _from_ngc(entry: Entry, url: str, cached: Path, timeout_s: float, progress: bool) -> Path:
+def _from_ngc(entry: Entry, url: str, cached: Path, **bounds: Any) -> Path:
     address = ngc_address(url)
-    with fetched(address, download_path(cached, "zip"), timeout_s=timeout_s, progress=progress) as path:
+    with fetched(address, download_path(cached, "zip"), **bounds) as path:
         try:
             return _convert(entry, path, cached, url, whole=True)
         except CheckpointError as error:
@@ -285,6 +315,9 @@ def _named_as(wanted: Mapping[str, Tensor], state: dict[str, Tensor], path: Path
             state = unwrapped(state)
         except KeyError as error:
             raise CheckpointError(f"{path} holds {error} twice, with and without a prefix.") from None
+    own = {name.partition(".")[0] for name in wanted}
+    while (first := shared_part(state)) and first not in own:  # a wrapper of one's own
+        state = {name[len(first) + 1 :]: value for name, value in state.items()}
     return {**{name: value for name, value in wanted.items() if name.endswith(f".{COUNTER}")}, **state}
 
 

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -15,7 +14,18 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from helpers.checkpoints import NGC_PATH, Server, left_in, send, tiny_entry, tiny_network, tiny_state
+from helpers.checkpoints import (
+    COMMIT,
+    NGC_PATH,
+    Server,
+    in_clients_cache,
+    left_in,
+    send,
+    send_as_hub,
+    tiny_entry,
+    tiny_network,
+    tiny_state,
+)
 
 from gpunet.errors import ChecksumError, DownloadError
 from gpunet.zoo.weights.huggingface import fetched_from_hub
@@ -85,23 +95,11 @@ def test_hugging_face(server: Server, cache: Path, tmp_path: Path) -> None:
 # --------------------------------------------------------------- a file by itself
 
 _RESOLVE = "/me/tiny/resolve/main/model.safetensors"
-_COMMIT = "0123456789" * 4
 
 
-@pytest.fixture
-def hub(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """Serves me/tiny, with a token for who has one; the client's cache is empty."""
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    server.answers[_RESOLVE] = lambda handler: _send(handler, b"content")
-    yield server
-    getattr(huggingface_hub, "close_session", lambda: None)()  # its first releases keep no session
-
-
-def _send(handler: BaseHTTPRequestHandler, content: bytes, etag: str = "1") -> None:
-    send(handler, content, ETag=f'"{etag}"', X_Repo_Commit=_COMMIT)
+@pytest.fixture(autouse=True)
+def tiny(hub: Server) -> None:
+    hub.answers[_RESOLVE] = lambda handler: send_as_hub(handler, b"content")
 
 
 def _fetched(folder: Path, timeout_s: float = 60) -> bytes:
@@ -110,21 +108,12 @@ def _fetched(folder: Path, timeout_s: float = 60) -> bytes:
         return found.read_bytes()
 
 
-def _in_clients_cache(folder: Path, content: bytes) -> None:
-    """As the hub's client keeps a file."""
-    repository = folder / "hub" / "models--me--tiny"
-    (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text(_COMMIT)
-    (repository / "snapshots" / _COMMIT).mkdir(parents=True)
-    (repository / "snapshots" / _COMMIT / "model.safetensors").write_bytes(content)
-
-
 def test_a_file_arrives_and_is_checked(hub: Server, tmp_path: Path) -> None:
     tokens = []
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         tokens.append(handler.headers.get("Authorization"))
-        _send(handler, b"content", hashlib.sha256(b"content").hexdigest())
+        send_as_hub(handler, b"content", hashlib.sha256(b"content").hexdigest())
 
     hub.answers[_RESOLVE] = answer
     assert _fetched(tmp_path) == b"content"
@@ -135,17 +124,17 @@ def test_a_file_arrives_and_is_checked(hub: Server, tmp_path: Path) -> None:
 
 
 def test_what_arrives_damaged(hub: Server, tmp_path: Path) -> None:
-    hub.answers[_RESOLVE] = lambda handler: _send(handler, b"contemt", hashlib.sha256(b"content").hexdigest())
+    hub.answers[_RESOLVE] = lambda handler: send_as_hub(handler, b"contemt", hashlib.sha256(b"content").hexdigest())
     with pytest.raises(ChecksumError, match=r"is damaged, or is another file: [^\n]*\nIt was deleted: try again\."):
         _fetched(tmp_path)
     assert left_in(tmp_path / "arriving") == []
 
 
 def test_what_the_clients_cache_has_is_not_fetched(hub: Server, tmp_path: Path) -> None:
-    _in_clients_cache(tmp_path, b"fetched before")
+    in_clients_cache(tmp_path, "me/tiny", b"fetched before")
     assert _fetched(tmp_path) == b"fetched before"
     assert hub.requests == [f"HEAD {_RESOLVE}"]
-    assert (tmp_path / "hub/models--me--tiny/snapshots" / _COMMIT / "model.safetensors").exists()
+    assert (tmp_path / "hub/models--me--tiny/snapshots" / COMMIT / "model.safetensors").exists()
 
 
 def test_where_the_hub_cannot_be_reached_the_clients_cache_counts(
@@ -154,17 +143,55 @@ def test_where_the_hub_cannot_be_reached_the_clients_cache_counts(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(DownloadError, match=r"Hugging Face repository me/tiny: model\.safetensors cannot be had: "):
         _fetched(tmp_path)
-    _in_clients_cache(tmp_path, b"fetched before")
+    in_clients_cache(tmp_path, "me/tiny", b"fetched before")
     assert _fetched(tmp_path) == b"fetched before"
     assert hub.requests == []
 
 
-def test_a_hub_that_drips(hub: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("asked", ["HEAD", "GET"])
+def test_a_hub_that_drips(hub: Server, tmp_path: Path, asked: str) -> None:
     def answer(handler: BaseHTTPRequestHandler) -> None:
-        send(handler, b"x", Content_Length="1000", ETag='"1"', X_Repo_Commit=_COMMIT)
+        if handler.command == asked == "HEAD":
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nETag: ")
+            hub.released.wait()
+        send(handler, b"x", Content_Length="1000", ETag='"1"', X_Repo_Commit=COMMIT)
         if handler.command == "GET":
             hub.released.wait()
 
     hub.answers[_RESOLVE] = answer
     with pytest.raises(DownloadError, match=r"took longer than timeout_s=0\.5 allows"):
         _fetched(tmp_path, timeout_s=0.5)
+
+
+def test_a_large_file_lies_elsewhere_and_is_asked_for_without_the_token(hub: Server, tmp_path: Path) -> None:
+    """The hub's own answer names the SHA-256 and the commit; what it leads to knows neither."""
+    tokens = {}
+    with Server() as elsewhere:
+
+        def lead(handler: BaseHTTPRequestHandler) -> None:
+            tokens[f"hub {handler.command}"] = handler.headers.get("Authorization")
+            digest = hashlib.sha256(b"large").hexdigest()
+            send(handler, b"", 302, Location=f"{elsewhere.url}/large", ETag='"x"', X_Linked_Etag=f'"{digest}"',
+                 X_Repo_Commit=COMMIT)  # fmt: skip
+
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            tokens[f"elsewhere {handler.command}"] = handler.headers.get("Authorization")
+            send(handler, b"large")
+
+        hub.answers[_RESOLVE], elsewhere.answers["/large"] = lead, answer
+        assert _fetched(tmp_path) == b"large"
+    secret = "Bearer hf_secret"
+    assert tokens == {"hub HEAD": secret, "hub GET": secret, "elsewhere GET": None}
+
+
+def test_a_repository_that_moved_on_its_hub(hub: Server, tmp_path: Path) -> None:
+    hub.answers["/new/tiny"] = hub.answers[_RESOLVE]
+    hub.answers[_RESOLVE] = lambda handler: send(handler, b"", 307, Location="/new/tiny")
+    assert _fetched(tmp_path) == b"content"
+    assert hub.requests == [f"HEAD {_RESOLVE}", "HEAD /new/tiny", f"GET {_RESOLVE}", "GET /new/tiny"]
+
+
+def test_one_that_is_closed_says_how_to_come_in(hub: Server, tmp_path: Path) -> None:
+    hub.answers[_RESOLVE] = lambda handler: send(handler, b"", 401)
+    with pytest.raises(DownloadError, match=r"answered 401 [^\n]*\nIf it is private or gated: `hf auth login`"):
+        _fetched(tmp_path)

@@ -265,16 +265,45 @@ def test_a_bad_zip_put_there_by_hand(server: Server, cache: Path) -> None:
     assert server.requests == []
 
 
-def test_a_download_that_was_killed_is_not_taken_for_a_zip_put_there_by_hand(server: Server, cache: Path) -> None:
-    """Neither whole nor in part, neither where downloads arrive nor where they once did."""
+def test_what_a_killed_download_left_is_not_taken_for_a_zip_put_there_by_hand(server: Server, cache: Path) -> None:
     name = zip_path(tiny_entry()).name
     (cache / "downloads").mkdir(parents=True)
     for content in (tiny_zip(), tiny_zip()[:-100]):
-        for place in (cache / name, cache / "downloads" / name):
-            place.write_bytes(content)
+        (cache / "downloads" / name).write_bytes(content)
         assert not weights_are_here(tiny_entry())
         find_weights(tiny_entry()).unlink()
     assert server.requests == [f"GET {NGC_PATH}"] * 2
+
+
+def test_a_zip_in_the_place_of_earlier_versions(
+    server: Server, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be the user's, or left by a killed download: it is proved, taken or passed over, and told of."""
+    entry, whole = tiny_entry(), tiny_zip()
+    old = cache / zip_path(entry).name
+    cache.mkdir(parents=True)
+    server.answers[NGC_PATH] = whole
+    old.write_bytes(whole)
+    path = find_weights(entry)
+    load_weights(tiny_network(), path)
+    assert server.requests == []
+    assert f"{old}, where earlier versions of gpunet kept zips, holds the weights of tiny" in capsys.readouterr().err
+    assert old.exists()
+
+    for bad in (whole[:-100], b"", b"<html>", zipped({"README.md": b""})):
+        path.unlink()
+        old.write_bytes(bad)
+        find_weights(entry)
+        assert f"{old}, where earlier versions of gpunet kept zips, is passed over" in capsys.readouterr().err
+        assert old.exists()
+    assert server.requests == [f"GET {NGC_PATH}"] * 4
+
+    find_weights(entry)
+    assert old.exists()
+    old.write_bytes(whole)  # killed after its conversion
+    find_weights(entry)
+    assert not old.exists()
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import warnings
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -52,6 +53,9 @@ LAYOUTS: dict[str, Any] = {
     "numpy": lambda state: {"state_dict": state, "top1": np.float64(80.1), "epoch": np.int64(3), "x": np.ones(2)},
     "paths": lambda state: {"state_dict": state, "out": Path("runs/x"), "log": PureWindowsPath("C:/x")},
     "a Namespace": lambda state: {"state_dict": state, "args": argparse.Namespace(lr=0.1, out=Path("x"))},
+    "a name of one's own": lambda state: {"net": state, "optimizer": {"state": {}, "param_groups": []}, "epoch": 3},
+    "BasicSR": lambda state: {"params": _zeros(state), "params_ema": state},
+    "a dictionary with a default": lambda state: collections.defaultdict(int, state),
     "without counters": lambda state: {"state_dict": _without_counters(state)},
 }  # fmt: skip
 
@@ -75,7 +79,7 @@ def test_a_layout_is_read(layout: str, zipped: bool, state: dict[str, torch.Tens
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "model.", "model.module._orig_mod."])
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "model.", "model.module._orig_mod.", "backbone.net."])
 def test_safetensors_of_a_wrapper_are_read(prefix: str, state: dict[str, torch.Tensor], tmp_path: Path):
     model = GPUNet(SMALL, num_classes=10)
     load_weights(model, _save(_under(prefix, state), tmp_path / "p.safetensors"))
@@ -88,9 +92,10 @@ def test_the_shapes_stay_strict(state: dict[str, torch.Tensor], tmp_path: Path):
         load_weights(GPUNet(SMALL, num_classes=10), _save(_under("module.", lacking), tmp_path / "p.safetensors"))
 
 
-def test_weights_that_are_no_numbers_are_refused(state: dict[str, torch.Tensor], tmp_path: Path):
-    broken = {**state, "bn2.bias": torch.full_like(state["bn2.bias"], float("nan"))}
-    with pytest.raises(CheckpointError, match=r"no numbers \(NaN\) in bn2\.bias"):
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(state: dict[str, torch.Tensor], tmp_path: Path, value: float):
+    broken = {**state, "bn2.bias": torch.full_like(state["bn2.bias"], value)}
+    with pytest.raises(CheckpointError, match=r"no numbers \(NaN, or infinite\) in bn2\.bias"):
         load_weights(GPUNet(SMALL, num_classes=10), _save(broken, tmp_path / "p.safetensors"))
 
 
