@@ -187,9 +187,11 @@ def _harmless() -> list[Any]:
     """
     scalar, array = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0]
     paths = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+    kinds = (int, float, str, list, dict)  # of what a defaultdict makes
     numbers = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
     return [
-        argparse.Namespace, collections.defaultdict, int, float, str, list, dict, np.dtype, np.ndarray, *numbers,
+        argparse.Namespace, collections.defaultdict, np.dtype, np.ndarray, *numbers,
+        *((kind, f"{module}.{kind.__name__}") for module in ("builtins", "__builtin__") for kind in kinds),
         *((scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
         *((array, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
         *((PurePosixPath, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name in paths),
