@@ -55,7 +55,7 @@ LAYOUTS: dict[str, Any] = {
     "a Namespace": lambda state: {"state_dict": state, "args": argparse.Namespace(lr=0.1, out=Path("x"))},
     "a name of one's own": lambda state: {"net": state, "optimizer": {"state": {}, "param_groups": []}, "epoch": 3},
     "BasicSR": lambda state: {"params": _zeros(state), "params_ema": state},
-    "a dictionary with a default": lambda state: collections.defaultdict(int, state),
+    "a dictionary with a default": lambda state: {"state_dict": state, "seen": collections.defaultdict(int)},
     "without counters": lambda state: {"state_dict": _without_counters(state)},
 }  # fmt: skip
 
