@@ -127,7 +127,7 @@ def _other_classes() -> bytes:
     [
         (
             lambda: b"<html>Sign in to this hotel's network</html>",
-            "is not a PyTorch checkpoint of tensors and plain values, or is damaged",
+            "is a web page, not a PyTorch checkpoint. It came from",
         ),
         (lambda: tiny_zip()[:-100], "is a damaged zip"),
         (lambda: zipped({"README.md": b"nothing else"}), f"holds no {MEMBER}; it holds README.md"),
