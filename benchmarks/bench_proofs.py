@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from damages import DAMAGES
-from damages.trials import DIGITS, PRECISIONS, Trial, subject, trials
+from damages.subjects import DIGITS, PRECISIONS, SIDE_PX, subject
+from damages.trials import Trial, trials
 
 from gpunet.core import console
 from gpunet.core.files import write_text
@@ -45,9 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     done: list[Trial] = []
     for name in args.models:
-        network = subject(name, args.pictures, None if name == DIGITS else args.input_px)
+        network = subject(name, args.pictures, args.input_px)
         for runtime in args.runtimes:
-            for precision in (each for each in args.precisions if each in network.precisions):
+            for precision in args.precisions:
                 made = list(trials(network, runtime, precision, args.kinds, args.places))
                 done += made
                 found = sum(each.found for each in made[1:])

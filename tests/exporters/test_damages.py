@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from damages import DAMAGES
-from damages.trials import BATCH, DIGITS, PRECISIONS, Subject, Trial, subject, trials
+from damages.subjects import BATCH, DIGITS, PRECISIONS, Subject, subject
+from damages.trials import Trial, trials
 
 PICTURES = 200
 # One of each sort, for every day; the slow tests have them all.
