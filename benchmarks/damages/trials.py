@@ -29,6 +29,7 @@ class Trial:
         found: whether the proof failed.
         top1_change_percent: pictures whose first class is another than the healthy graph's at that precision.
         said: by the proof.
+        end, inside: of what is allowed, the share that the end used, and the operators; None where there is no figure.
     """
 
     network: str
@@ -38,6 +39,8 @@ class Trial:
     found: bool
     top1_change_percent: float
     said: str
+    end: float | None = None
+    inside: float | None = None
 
     @property
     def missed(self) -> bool:
@@ -64,18 +67,22 @@ def _tried(
     network: Subject, runtime: str, precision: str, kind: str, graph: ModelProto, healthy: Healthy, first: np.ndarray,
     images: ImageSet,
 ) -> Trial:  # fmt: skip
+    end = inside = None
     try:
         proof = verify_graph(
             graph, network.float32, runtime=runtime, precision=precision, images=images, held=healthy.held
         )
         found, said = not proof.passed, str(proof)
+        if proof.max_abs_difference is not None and proof.allowed_difference:
+            end = proof.max_abs_difference / proof.allowed_difference
+        inside = None if proof.layers is None else proof.layers.error / proof.layers.allowed_error
     except VerificationError as error:
         found, said = True, str(error)
     try:
         changed = 100.0 * float(np.mean(_first_classes(graph, runtime, network.pictures) != first))
     except (GpunetError, RuntimeError, ValueError):  # the runtime cannot run it
         changed = 100.0
-    return Trial(network.name, runtime, precision, kind, found, changed, said)
+    return Trial(network.name, runtime, precision, kind, found, changed, said, end, inside)
 
 
 def _first_classes(graph: ModelProto, runtime: str, pictures: np.ndarray) -> np.ndarray:

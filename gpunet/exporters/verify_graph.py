@@ -48,7 +48,7 @@ def verify_graph(
         images: to compare on. Integers cover the range of pictures: compare an int8 graph with a float32 one on
             `pictures_of(images)`.
         batch: the batch sizes to try; None for the graph's own.
-        held: what tensors held on the calibration's pictures (`int8_from_float` tells): an int8 graph's scales must fit.
+        held: what tensors held on the calibration's pictures, as `int8_from_float` tells: scales must fit it.
 
     Raises:
         InvalidArgumentError: (a ValueError) no such precision.
