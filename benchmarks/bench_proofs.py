@@ -1,4 +1,4 @@
-"""Whether a proof can fail: exports are damaged in fifty ways, and each damage that does harm must be found.
+"""Whether a proof can fail: exports are damaged in 77 ways, and each damage that does harm must be found.
 
     python benchmarks/bench_proofs.py                                  # digits (trained), and networks of timm's
     python benchmarks/bench_proofs.py --models digits --places 3
