@@ -112,7 +112,10 @@ def compare_layers(
     rows = -(-len(images) // batch_size) * batch_size
     order = np.arange(rows) % len(images)
     tallies = {name: _Tally() for name in shared}
-    noises = {name: _Noise(pair) for name, pair in quantized.items() if name in {own.source, *shared}}
+    known_ranges = held or {}
+    noises = {
+        name: _Noise(pair, name in known_ranges) for name, pair in quantized.items() if name in {own.source, *shared}
+    }
     half = precision == "fp16"
 
     def rounded_as_in_model(name: str, values: np.ndarray) -> np.ndarray:
@@ -125,7 +128,7 @@ def compare_layers(
         for name, wanted, found in cuts.run(batch, rounded_as_in_model):
             tallies[name].add(wanted, found)
     coarse = [f"{name}: {said}" for name, each in noises.items() if (said := each.fault())]
-    coarse += misfits(model, held or {})
+    coarse += misfits(model, known_ranges)
     allowed = OPERATOR_ERRORS[precision]
     floor = _HALF_LEAST if half else 0.0
     errors = {name: tally.error(floor) for name, tally in tallies.items()}
@@ -200,10 +203,11 @@ def _is_rounding(values: np.ndarray, after: Constant) -> bool:
 
 
 class _Noise:
-    """What a Q/DQ pair takes from a tensor."""
+    """What a Q/DQ pair takes from a tensor; of one whose scale is `judged` by itself, in steps of no less than that."""
 
-    def __init__(self, pair: QuantizedTensor) -> None:
+    def __init__(self, pair: QuantizedTensor, judged: bool = False) -> None:
         self.pair = pair
+        self.least_step = max(pair.scale, SMALLEST_SCALE) if judged else SMALLEST_SCALE
         self.low = self.high = 0.0
         self.samples: list[np.ndarray] = []
 
@@ -215,7 +219,7 @@ class _Noise:
 
     def figures(self) -> tuple[float, float]:
         """The mean error, in steps of integers that just span the values; and the share clipped by 1.25 of them."""
-        step = max(self.pair.step_of(self.low, self.high), SMALLEST_SCALE)
+        step = max(self.pair.step_of(self.low, self.high), self.least_step)
         values = np.concatenate(self.samples)
         error = self.pair.rounded(values) - values
         off = np.abs(error)

@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from gpunet import runtime as runtimes
+from gpunet.exporters.images import ImageSet
 from gpunet.exporters.int8.calibration import calibration_images
 from gpunet.exporters.int8.fit import MOST_LOSS, loss_ratio, misfits
 from gpunet.exporters.int8.quantize import best_scale, int8_from_float
@@ -59,16 +60,13 @@ def test_a_scale_twice_too_large_or_too_small_is_named(float32, pictures, layout
 
 
 def test_a_proof_on_four_pictures_sees_it(float32, pictures) -> None:
-    """An outlier among the calibration's pictures hides it from the comparison on four, and is no fault by itself."""
-    from gpunet.exporters.images import ImageSet
-
+    """An outlier among the calibration's pictures is no fault on those without; a scale twice too large is."""
     calibration = calibration_images(tiny_module(), pictures.shape[1:], pictures)
     held: dict[str, TensorRange] = {}
     model, _ = int8_from_float(float32, calibration, layout="onnxruntime", held=held)
     proof = {"runtime": "onnxruntime", "precision": "int8", "images": ImageSet(pictures[:4], ("given image",) * 4)}
     wide = rescaled(model, "input", 2.0)
     assert not verify_graph(model, float32, **proof, held=held).layers.coarse
-    assert not verify_graph(wide, float32, **proof).layers.coarse
     found = verify_graph(wide, float32, **proof, held=held)
     assert found.outcome == "failed"
     assert "input: its scale" in found.reason
