@@ -95,7 +95,7 @@ def clipped(values: np.ndarray) -> np.ndarray:
 def coarse(values: np.ndarray) -> np.ndarray:
     """Weights of 4 bits."""
     step = np.abs(values).max() / 7
-    return np.round(values / step) * step
+    return np.round(values / step) * step if step else values
 
 
 def late_bias(change: Change) -> Damage:

@@ -1,4 +1,4 @@
-"""Scales that do not fit what the calibration's pictures held are named; sound ones are not, whatever outliers they saw."""
+"""Scales that do not fit what the calibration's pictures held are named; sound ones are not, outliers or none."""
 
 from __future__ import annotations
 
