@@ -42,6 +42,7 @@ class VerifiedGraph:
         batch: the batch sizes it takes.
         verification: how it was compared with PyTorch.
         quantization: what INT8 did to the accuracy; None at other precisions.
+        held: what its quantised tensors held on the calibration's pictures; nothing at other precisions.
     """
 
     float32: ModelProto
@@ -51,6 +52,7 @@ class VerifiedGraph:
     batch: BatchProfile
     verification: Verification
     quantization: QuantizationReport | None
+    held: dict[str, TensorRange]
 
 
 def verified_graph(
@@ -127,4 +129,4 @@ def verified_graph(
     if not keep:
         verification.require_passed()
     final = half_from_float(float32, io_fp16=True) if io_fp16 else proto
-    return VerifiedGraph(float32, proto, final, verified_on, batch, verification, quantized)
+    return VerifiedGraph(float32, proto, final, verified_on, batch, verification, quantized, held)
