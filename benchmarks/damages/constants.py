@@ -73,6 +73,12 @@ def channel(scale: float) -> Change:
     return change
 
 
+def copied(values: np.ndarray) -> np.ndarray:
+    """The first output channel in the place of the second."""
+    values[1:2] = values[:1]
+    return values
+
+
 def flipped_bit(values: np.ndarray) -> np.ndarray:
     """The highest bit of the exponent that leaves a number: four times the largest; of an integer, its 7th."""
     place = np.unravel_index(np.abs(values).argmax(), values.shape)
@@ -89,7 +95,18 @@ def clipped(values: np.ndarray) -> np.ndarray:
 def coarse(values: np.ndarray) -> np.ndarray:
     """Weights of 4 bits."""
     step = np.abs(values).max() / 7
-    return np.round(values / step) * step
+    return np.round(values / step) * step if step else values
+
+
+def late_bias(change: Change) -> Damage:
+    """A change to the bias of one of the last three convolutions."""
+
+    def damage(graph: Graph) -> bool:
+        layers = [node for node in graph.layers(4) if len(node.input) > 2 and graph.tensor(node.input[2])]
+        node = graph.pick(layers[-3:])
+        return node is not None and graph.change(graph.tensor(node.input[2]), change)
+
+    return damage
 
 
 def exchanged(graph: Graph) -> bool:
@@ -176,12 +193,22 @@ def scales_exchanged(graph: Graph) -> bool:
     return True
 
 
-def weight_scale(change: Change) -> Damage:
-    """A change to the scales of one layer of integers."""
+def integers(place: int, change: Change, rank: int = 4) -> Damage:
+    """A change to the integers (0), scales (1) or zero points (2) of one layer's weight; of rank 1, of its bias."""
 
     def damage(graph: Graph) -> bool:
         nodes = [node for node in graph.nodes("DequantizeLinear") if node.input[0] in graph.tensors]
-        node = graph.pick([node for node in nodes if len(graph.tensors[node.input[0]].dims) > 1])
-        return node is not None and graph.change(graph.own(node, 1), change)
+        weights = [node for node in nodes if (len(graph.tensors[node.input[0]].dims) > 1) == (rank > 1)]
+        node = graph.pick(weights)
+        return node is not None and graph.change(graph.own(node, place), change)
 
     return damage
+
+
+def axis_wrong(graph: Graph) -> bool:
+    """A square weight's scales along its input channels."""
+    nodes = [node for node in graph.nodes("DequantizeLinear") if node.input[0] in graph.tensors]
+    shapes = {id(node): tuple(graph.tensors[node.input[0]].dims) for node in nodes}
+    square = [node for node in nodes if len(shapes[id(node)]) > 1 and shapes[id(node)][0] == shapes[id(node)][1] > 1]
+    node = graph.pick(square)
+    return node is not None and graph.set(node, "axis", 1 - graph.attribute(node, "axis"))

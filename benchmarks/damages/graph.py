@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, TensorProto
+    from onnx import ModelProto, NodeProto
 
 LAYERS = ("Conv", "Gemm", "MatMul")
 Damage = Callable[["Graph"], bool]  # in place; False where the graph has no place for it
@@ -102,6 +102,23 @@ class Graph:
                     reader.input[index] = made
         self.graph.node.insert(place, helper.make_node(operator, [source, *inputs], [made], **attributes))
         return True
+
+    def before(self, node: NodeProto, index: int, operator: str, inputs: list[str]) -> bool:
+        """Let one node read what an operator makes of its input and `inputs`."""
+        source = node.input[index]
+        node.input[index] = f"{source}.before.{node.output[0]}"
+        made = helper.make_node(operator, [source, *inputs], [node.input[index]])
+        self.graph.node.insert(list(self.graph.node).index(node), made)
+        return True
+
+    def constant(self, node: NodeProto, values: np.ndarray | np.generic) -> str:
+        """A new constant for a node; floats are half where its graph is."""
+        values = np.asarray(values)
+        if values.dtype == np.float32 and any(each.data_type == TensorProto.FLOAT16 for each in self.tensors.values()):
+            values = values.astype(np.float16)
+        name = f"{node.output[0]}.damage.{len(self.graph.initializer)}"
+        self.graph.initializer.append(numpy_helper.from_array(values, name))
+        return name
 
     def replace(self, node: NodeProto, operator: str, **attributes: Any) -> bool:
         """Put another operator in a node's place, of its first input."""

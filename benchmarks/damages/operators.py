@@ -109,6 +109,18 @@ def epsilon(graph: Graph) -> bool:
     return graph.change(graph.tensor(graph.pick(names) or ""), lambda values: np.full_like(values, 0.1))
 
 
+def pooled_otherwise(graph: Graph) -> bool:
+    """The mean in place of the maximum."""
+    node = graph.pick(graph.nodes("MaxPool"))
+    if node is None or graph.attribute(node, "dilations") not in (None, [1, 1]):
+        return False
+    kept = [each for each in node.attribute if each.name not in ("dilations", "storage_order")]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+    node.op_type = "AveragePool"
+    return True
+
+
 def attribute(operator: str, name: str, value: object) -> Damage:
     """Another value of an attribute."""
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from gpunet.exporters.images import ImageSet
+    from gpunet.exporters.int8.ranges import TensorRange
 
 _HALF_PORTS = "half at input and output is not what the comparison feeds"
 
@@ -69,6 +70,7 @@ def export_graph(
     keep: bool = False,
     about: Mapping[str, Any] | None = None,
     report: Mapping[str, Any] | None = None,
+    held: Mapping[str, TensorRange] | None = None,
     on_progress: Callable[[Any], None] | None = None,
 ) -> Artefact:
     """Write an ONNX graph in a runtime's format, with its sidecar. Until all held, what is there stays as it is.
@@ -89,6 +91,7 @@ def export_graph(
         keep: keep a file that fails the comparison; its sidecar says so.
         about: more fields of the sidecar: model, spec_sha256, command, builder_flags; and the graph's Verification.
         report: what was done to the graph before, for the sidecar.
+        held: what tensors held on the pictures that integers were calibrated on; see `verify_graph`.
         on_progress: called at every step of a builder.
 
     Raises:
@@ -109,11 +112,11 @@ def export_graph(
     if cache and chosen.is_current(model, path, request):
         kept = read_sidecar(path)
         return Artefact(path, kept, _proof(chosen, runtime, path, kept.precision, model, images, reference, batch,
-                                           verification), built=False)  # fmt: skip
+                                           verification, held), built=False)  # fmt: skip
     with staging(path.parent) as stage:
         made = stage / path.name
         written = chosen.write(model, made, request)
-        compared = _proof(chosen, runtime, made, precision, model, images, reference, batch, verification)
+        compared = _proof(chosen, runtime, made, precision, model, images, reference, batch, verification, held)
         if compared.outcome == "failed" and not keep:
             raise VerificationError(str(compared), "Nothing has been written. keep=True leaves it for looking into it.")
         side = _sidecar(chosen, runtime, made, precision, model, batch, written, compared, about or {}, report)
@@ -143,6 +146,7 @@ def _proof(
     reference: ModelProto | None,
     batch: BatchProfile | None,
     verification: Verification | None,
+    held: Mapping[str, TensorRange] | None,
 ) -> Verification:
     """How the file compares with the reference that ONNX Runtime runs, where this machine can run it."""
     known = runtimes.get("onnxruntime")
@@ -169,7 +173,7 @@ def _proof(
     runs = "onnxruntime" if chosen.any_runtime else runtime
     return compare(
         known.load(sound), candidate, images, batch_sizes=None if batch is None else batch.ends, precision=precision,
-        layers=insides(sound, model, model if chosen.any_runtime else path, runs, precision, images, batch),
+        layers=insides(sound, model, model if chosen.any_runtime else path, runs, precision, images, batch, held),
     )  # fmt: skip
 
 

@@ -184,6 +184,7 @@ def deploy(
             "graph": graph.verification,
         },
         report=None if quantized is None else {"quantization": quantized.to_dict()},
+        held=graph.held,
         on_progress=on_progress,
     )
     report = DeployReport(request.path, made.sidecar, graph.verification, made.verification, quantized, made.built)

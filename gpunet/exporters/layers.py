@@ -24,6 +24,7 @@ import onnx
 from onnx import numpy_helper
 
 from gpunet.exporters.graph.tensors import infer_shapes
+from gpunet.exporters.int8.fit import misfits
 from gpunet.exporters.int8.qdq import SMALLEST_SCALE
 from gpunet.exporters.rounding import Constant, Constants, QuantizedTensor
 from gpunet.runtime.onnxruntime.pieces import OnnxPieces
@@ -31,6 +32,7 @@ from gpunet.runtime.onnxruntime.pieces import OnnxPieces
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
+    from gpunet.exporters.int8.ranges import TensorRange
     from gpunet.runtime.base import Piece, Pieces
 
 # Of the operators, by precision: see docs/exporting.md for what sound exports show.
@@ -54,7 +56,7 @@ class LayerComparison:
         worst: the tensor where it is.
         allowed_error: what it may be.
         faults: what is wrong with constants and operators, each as a sentence's part.
-        coarse: activations of which a Q/DQ pair takes too much, on these images.
+        coarse: activations of which a Q/DQ pair takes too much, on these images or on those of the calibration.
     """
 
     compared: int
@@ -82,7 +84,13 @@ class LayerComparison:
 
 
 def compare_layers(
-    reference: ModelProto, model: ModelProto, candidate: Pieces, images: np.ndarray, precision: str, batch_size: int = 1
+    reference: ModelProto,
+    model: ModelProto,
+    candidate: Pieces,
+    images: np.ndarray,
+    precision: str,
+    batch_size: int = 1,
+    held: Mapping[str, TensorRange] | None = None,
 ) -> LayerComparison:
     """Compare a network with a reference at every tensor that both have.
 
@@ -93,6 +101,7 @@ def compare_layers(
         images: to compare on, `n x C x H x W`.
         precision: of the candidate.
         batch_size: that both take.
+        held: what tensors held on all pictures that integers were calibrated on; their scales are held to it.
     """
     rounded, faults = with_constants_of(model, reference)
     own = OnnxPieces(rounded)
@@ -103,7 +112,10 @@ def compare_layers(
     rows = -(-len(images) // batch_size) * batch_size
     order = np.arange(rows) % len(images)
     tallies = {name: _Tally() for name in shared}
-    noises = {name: _Noise(pair) for name, pair in quantized.items() if name in {own.source, *shared}}
+    known_ranges = held or {}
+    noises = {
+        name: _Noise(pair, name in known_ranges) for name, pair in quantized.items() if name in {own.source, *shared}
+    }
     half = precision == "fp16"
 
     def rounded_as_in_model(name: str, values: np.ndarray) -> np.ndarray:
@@ -116,6 +128,7 @@ def compare_layers(
         for name, wanted, found in cuts.run(batch, rounded_as_in_model):
             tallies[name].add(wanted, found)
     coarse = [f"{name}: {said}" for name, each in noises.items() if (said := each.fault())]
+    coarse += misfits(model, known_ranges)
     allowed = OPERATOR_ERRORS[precision]
     floor = _HALF_LEAST if half else 0.0
     errors = {name: tally.error(floor) for name, tally in tallies.items()}
@@ -190,10 +203,11 @@ def _is_rounding(values: np.ndarray, after: Constant) -> bool:
 
 
 class _Noise:
-    """What a Q/DQ pair takes from a tensor."""
+    """What a Q/DQ pair takes from a tensor; of one whose scale is `judged` by itself, in steps of no less than that."""
 
-    def __init__(self, pair: QuantizedTensor) -> None:
+    def __init__(self, pair: QuantizedTensor, judged: bool = False) -> None:
         self.pair = pair
+        self.least_step = max(pair.scale, SMALLEST_SCALE) if judged else SMALLEST_SCALE
         self.low = self.high = 0.0
         self.samples: list[np.ndarray] = []
 
@@ -205,7 +219,7 @@ class _Noise:
 
     def figures(self) -> tuple[float, float]:
         """The mean error, in steps of integers that just span the values; and the share clipped by 1.25 of them."""
-        step = max(self.pair.step_of(self.low, self.high), SMALLEST_SCALE)
+        step = max(self.pair.step_of(self.low, self.high), self.least_step)
         values = np.concatenate(self.samples)
         error = self.pair.rounded(values) - values
         off = np.abs(error)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from gpunet.exporters.int8.calibration import Calibration
     from gpunet.exporters.int8.quantize import QuantizationReport
+    from gpunet.exporters.int8.ranges import TensorRange
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class VerifiedGraph:
         batch: the batch sizes it takes.
         verification: how it was compared with PyTorch.
         quantization: what INT8 did to the accuracy; None at other precisions.
+        held: what its quantised tensors held on the calibration's pictures; nothing at other precisions.
     """
 
     float32: ModelProto
@@ -50,6 +52,7 @@ class VerifiedGraph:
     batch: BatchProfile
     verification: Verification
     quantization: QuantizationReport | None
+    held: dict[str, TensorRange]
 
 
 def verified_graph(
@@ -82,6 +85,7 @@ def verified_graph(
     verified_on = image_set(model, shape, images)
     float32 = onnx_from_network(model, batch_size=batch.sizes, opset=opset)
     quantized: QuantizationReport | None = None
+    held: dict[str, TensorRange] = {}
     proto = float32
     if precision == "fp16":
         check_half_range(float32, verified_on.arrays)
@@ -93,7 +97,7 @@ def verified_graph(
         chosen = calibration_images(model, shape, calibration)
         # Integers cover the range of the pictures that they were calibrated on: not that of noise, nor of other ones.
         verified_on = pictures_of(verified_on) if images is not None or len(chosen) < 2 else some_of(chosen)
-        proto, quantized = int8_from_float(float32, chosen, layout=layout, leave_out=leave_out)
+        proto, quantized = int8_from_float(float32, chosen, layout=layout, leave_out=leave_out, held=held)
     check_graph(proto)
     check_precision(proto, precision, left_float=() if quantized is None else quantized.float_layers)
     network, runtime = runtimes.get("pytorch"), runtimes.get("onnxruntime")
@@ -117,7 +121,7 @@ def verified_graph(
             batch_sizes=batch.ends,
             precision=precision,
             wanted=wanted,
-            layers=insides(float32, proto, proto, "onnxruntime", precision, verified_on, batch),
+            layers=insides(float32, proto, proto, "onnxruntime", precision, verified_on, batch, held),
         )
         if not sound.passed:
             reasons = [f"the float32 graph that it was made of {sound}", verification.reason]
@@ -125,4 +129,4 @@ def verified_graph(
     if not keep:
         verification.require_passed()
     final = half_from_float(float32, io_fp16=True) if io_fp16 else proto
-    return VerifiedGraph(float32, proto, final, verified_on, batch, verification, quantized)
+    return VerifiedGraph(float32, proto, final, verified_on, batch, verification, quantized, held)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from gpunet.runtime.onnx_ports import image_input
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from gpunet.exporters.int8.ranges import TensorRange
     from gpunet.exporters.layers import LayerComparison
     from gpunet.runtime.batch import BatchProfile
 
@@ -32,6 +33,7 @@ def verify_graph(
     precision: str,
     images: ImageSet,
     batch: BatchProfile | None = None,
+    held: Mapping[str, TensorRange] | None = None,
 ) -> Verification:
     """Compare a graph with a reference that ONNX Runtime runs, by the tolerance of the candidate's precision.
 
@@ -46,6 +48,7 @@ def verify_graph(
         images: to compare on. Integers cover the range of pictures: compare an int8 graph with a float32 one on
             `pictures_of(images)`.
         batch: the batch sizes to try; None for the graph's own.
+        held: what tensors held on the calibration's pictures, as `int8_from_float` tells: scales must fit it.
 
     Raises:
         InvalidArgumentError: (a ValueError) no such precision.
@@ -53,7 +56,7 @@ def verify_graph(
     checked_choice("precision", precision, TOLERANCES)
     layers = None
     if not isinstance(candidate, Path):
-        layers = insides(reference, candidate, candidate, runtime, precision, images, batch)
+        layers = insides(reference, candidate, candidate, runtime, precision, images, batch, held)
     return compare(
         runtimes.get("onnxruntime").load(reference),
         runtimes.get(runtime).load(candidate, precision=precision if runtime == "onnxruntime" else "fp32"),
@@ -72,6 +75,7 @@ def insides(
     precision: str,
     images: ImageSet,
     batch: BatchProfile | None = None,
+    held: Mapping[str, TensorRange] | None = None,
 ) -> Callable[[], LayerComparison] | None:
     """What compares the insides of a network with a graph's, for `compare`.
 
@@ -84,6 +88,7 @@ def insides(
         runtime, precision: of the candidate.
         images: to compare on; four of them are.
         batch: the batch sizes that it takes; None for the graph's own.
+        held: see `verify_graph`.
     """
     pieces: Any = getattr(runtimes.get(runtime), "pieces", None)
     if pieces is None or (source is reference and runtime == "onnxruntime"):
@@ -94,7 +99,7 @@ def insides(
     def compared() -> LayerComparison:
         from gpunet.exporters.layers import compare_layers
 
-        return compare_layers(reference, model, pieces(source), images.arrays[places], precision, least)
+        return compare_layers(reference, model, pieces(source), images.arrays[places], precision, least, held)
 
     return compared
 

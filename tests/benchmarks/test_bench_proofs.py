@@ -26,7 +26,18 @@ def test_a_table_of_real_damages(tmp_path, capsys):
     assert "2 of 2 damages found" in shown
     assert "0 of 1 healthy graphs failed" in shown
     assert "PASS" in shown
-    assert [each["kind"] for each in json.loads(path.read_text())] == ["", "a gate cut", "classes permuted"]
+    trials = json.loads(path.read_text())
+    assert [each["kind"] for each in trials] == ["", "a gate cut", "classes permuted"]
+    assert all(0 < trials[0][figure] < 1 for figure in ("end", "inside"))
+    assert f"fp16 onnxruntime: {100 * trials[0]['end']:.0f} % at the end" in shown
+    bench.main(["--report", str(path)])
+    assert capsys.readouterr().out == shown
+
+
+def test_an_unknown_damage(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        bench.main(["--kinds", "a gate"])
+    assert "no such damage: a gate; they are: kernel turned by 180 degrees," in capsys.readouterr().err
 
 
 def test_what_is_missed_fails(capsys):

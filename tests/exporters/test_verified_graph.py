@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gpunet.exporters.deployment import deploy
 from gpunet.exporters.verified_graph import verified_graph
 from gpunet.runtime.batch import BatchProfile
 from gpunet.testing.networks import SIDE_PX, tiny_module
@@ -53,6 +54,19 @@ def test_float64_is_another_copy_run_once_on_each_image() -> None:
     made = verified_graph(network, precision="fp32", batch=ONE, opset=17, images=PICTURES, keep=True)
     assert made.verification.reference_error is not None
     assert network.counts == {"copies": 3, "runs": 2 * len(made.images)}
+
+
+def test_an_outlier_among_the_calibration_is_no_fault(tmp_path) -> None:
+    """The network's mean is a tenth of what one picture of the calibration makes it, in the graph and in its IR."""
+    pytest.importorskip("openvino", reason="the openvino extra is not installed")
+    calibration = PICTURES.copy()
+    calibration[3] *= 10
+    made = deploy(
+        Network().eval(), tmp_path / "net.xml", target="openvino", precision="int8", images=PICTURES[:3],
+        calibration=calibration,
+    )  # fmt: skip
+    assert made.graph.passed
+    assert made.verification.passed
 
 
 def test_every_fault_that_was_found_is_said() -> None:

@@ -93,6 +93,7 @@ def int8_from_float(
     *,
     layout: str = "tensorrt",
     leave_out: Sequence[str] = (),
+    held: dict[str, TensorRange] | None = None,
 ) -> tuple[ModelProto, QuantizationReport]:
     """Quantise a network to 8-bit integers.
 
@@ -102,6 +103,7 @@ def int8_from_float(
         layout: 'tensorrt' (signed: the only one that TensorRT takes, and every other runtime runs it rightly),
             'openvino' or 'onnxruntime' (unsigned: closer to float32, and on a processor fast on ONNX Runtime too).
         leave_out: names of layers (nodes) to leave in float.
+        held: is given what each quantised tensor held on the images, where it is a dict: a proof holds scales to it.
 
     Returns:
         The graph with Q/DQ nodes, and the report.
@@ -116,13 +118,15 @@ def int8_from_float(
     planned = plan(model, chosen, leave_out)
     before: list[np.ndarray] = []
     ranges = tensor_ranges(model, planned.tensors, images, before)
-    for name, held in ranges.items():
-        if not np.isfinite([held.low, held.high]).all():
+    for name, span in ranges.items():
+        if not np.isfinite([span.low, span.high]).all():
             raise ExportError(
-                f"the network computes {held.low:g} to {held.high:g} in the tensor {name}, so it cannot be quantised.",
+                f"the network computes {span.low:g} to {span.high:g} in the tensor {name}, so it cannot be quantised.",
                 "Are these the right weights, and images prepared by the model's own transforms?",
             )
-    scales = {name: best_scale(held, chosen) for name, held in ranges.items()}
+    if held is not None:
+        held.update(ranges)
+    scales = {name: best_scale(span, chosen) for name, span in ranges.items()}
     quantized = insert(model, planned, scales, chosen)
     check_precision(quantized, "int8", left_float=planned.float_layers)
     wanted, found = np.stack(before), logits_of(quantized, images)

@@ -35,16 +35,17 @@ class TensorRange:
 
 @dataclass
 class _Observer:
+    draw: np.random.Generator
     low: float = np.inf
     high: float = -np.inf
     samples: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, values: np.ndarray, draw: np.random.Generator) -> None:
+    def add(self, values: np.ndarray) -> None:
         self.low = float(np.minimum(self.low, values.min()))
         self.high = float(np.maximum(self.high, values.max()))
         flat = values.reshape(-1)
         if flat.size > SAMPLES_PER_IMAGE * len(values):
-            flat = flat[draw.integers(flat.size, size=SAMPLES_PER_IMAGE * len(values))]
+            flat = flat[self.draw.integers(flat.size, size=SAMPLES_PER_IMAGE * len(values))]
         self.samples.append(flat.astype(np.float32))
 
     def range(self) -> TensorRange:
@@ -75,13 +76,13 @@ def tensor_ranges(
     observed.CopyFrom(model)
     observed.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in wanted if name != result)
     session = _session(observed)
-    observers = {name: _Observer() for name in dict.fromkeys(names)}
-    draw = np.random.default_rng(zlib.crc32(b"gpunet.exporters.int8.ranges"))
+    # Places are drawn by the tensor's name: which others are observed does not matter, so a proof sees the same values.
+    observers = {name: _Observer(np.random.default_rng(zlib.crc32(name.encode()))) for name in names}
     for batch, count in batches(images, session.get_inputs()[0].shape):
         found = dict(zip([result, *wanted], run(session, [result, *wanted], source, batch), strict=True))
         found[source] = batch
         for name, observer in observers.items():
-            observer.add(np.atleast_1d(found[name])[:count], draw)  # a constant may be a scalar
+            observer.add(np.atleast_1d(found[name])[:count])  # a constant may be a scalar
         if logits is not None:
             logits.extend(found[result][:count])
     return {name: observer.range() for name, observer in observers.items()}
