@@ -41,7 +41,9 @@ def network_named(
         UnknownModelError: nothing has this name, or a folder does not hold one entry.
         WeightsError: the weights cannot be had.
     """
-    bounds = {} if timeout_s is None else {"timeout_s": checked_number("timeout_s", timeout_s, 0, above=True)}
+    bounds: dict[str, Any] = (
+        {} if timeout_s is None else {"timeout_s": checked_number("timeout_s", timeout_s, 0, above=True)}
+    )
     chosen: dict[str, Any] = {"pretrained": pretrained, "weights": weights, **bounds, **model_kwargs}
     path = Path(name)
     if path.suffix == ".json":
@@ -81,7 +83,7 @@ def _is_timm(name: str) -> bool:
 
 
 def _from_timm(
-    name: str, pretrained: bool, weights: Path | None, bounds: dict[str, float], model_kwargs: dict[str, Any]
+    name: str, pretrained: bool, weights: Path | None, bounds: dict[str, Any], model_kwargs: dict[str, Any]
 ) -> nn.Module:
     from gpunet.zoo.weights.loading import load_weights
     from gpunet.zoo.weights.timm_files import timm_network
