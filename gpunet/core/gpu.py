@@ -87,10 +87,14 @@ def _find_gpu() -> Gpu | None:
     if wanted in ("", "-1"):
         return None
     command = ["nvidia-smi", "--query-gpu=name,compute_cap,memory.total", "--format=csv,noheader,nounits"]
-    if wanted is not None and not wanted.startswith("MIG-"):
-        command.append(f"--id={wanted}")
-    found = gpu_from_csv(output_of(command))
+    found = gpu_from_csv(output_of([*command, *visible_choice()]))
     return _of_torch(cuda) if found is None and cuda is not None and cuda.is_available() else found
+
+
+def visible_choice() -> list[str]:
+    """The option by which nvidia-smi tells of the first GPU that this process sees; of a slice it knows its GPU's."""
+    wanted = _first_visible()
+    return [] if wanted is None or wanted.startswith("MIG-") else [f"--id={wanted}"]
 
 
 def _of_torch(cuda: Any) -> Gpu:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from gpunet.latency.layers.convolutional import keys_from_spec
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.model.reference_networks import REFERENCE_NETWORKS
-from gpunet.runtime.reference import Look
+from gpunet.runtime.measurement import MOVED_PERCENT
+from gpunet.runtime.reference import Look, median_look
 
 STRETCH_S = 2.0  # of work between two looks at the reference, which cost a fiftieth of it
-MOVED_PERCENT = 5.0
 _SMOOTHED = 5  # looks whose median counts: one that a neighbour disturbed is not the machine's speed
 
 
@@ -88,12 +88,7 @@ class Course:
 
 
 def _median(points: Sequence[ReferencePoint]) -> Look:
-    if not points:
-        return Look(1.0, 1.0)
-    return Look(
-        statistics.median(each.look.small_ms for each in points),
-        statistics.median(each.look.large_ms for each in points),
-    )
+    return median_look(each.look for each in points) if points else Look(1.0, 1.0)
 
 
 _Logs = list[tuple[float, float, float]]

@@ -12,8 +12,9 @@ where each carries its reference: what f explains is the machine's, the rest is 
 from __future__ import annotations
 
 import math
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,9 +55,11 @@ class Look:
         small, large = self.small_ms / normal.small_ms, self.large_ms / normal.large_ms
         return math.exp((1.0 - weight) * math.log(small) + weight * math.log(large))
 
-    def between(self, other: Look) -> Look:
-        """The look half way between two."""
-        return Look(math.sqrt(self.small_ms * other.small_ms), math.sqrt(self.large_ms * other.large_ms))
+
+def median_look(looks: Iterable[Look]) -> Look:
+    """The median of each of the two; ValueError for no look."""
+    found = list(looks)
+    return Look(statistics.median(each.small_ms for each in found), statistics.median(each.large_ms for each in found))
 
 
 class Reference:
