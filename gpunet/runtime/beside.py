@@ -114,6 +114,15 @@ def look_of(measurement: Measurement) -> Look | None:
     return Look(*figures)
 
 
+def speed_of(measurement: Measurement) -> str | None:
+    """The machine's speed beside a measurement, in words; None where nothing says it."""
+    look, mhz = look_of(measurement), _sm_mhz(measurement)
+    if look is None and mhz is None:
+        return None
+    text = f"{mhz:g} MHz" if look is None else f"{look.small_ms:.3g} and {look.large_ms:.3g} ms"
+    return f"{text}, moved by {measurement.conditions['moved_percent']:.0f} %" if measurement.moved else text
+
+
 @dataclass(frozen=True)
 class Change:
     """How one figure differs from an earlier one of the same network: above 0 is slower, in percent.

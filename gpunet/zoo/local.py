@@ -163,6 +163,16 @@ def _brought(wanted: Mapping[str, Entry], here: Fingerprint, batch_size: int) ->
     return found
 
 
+def kept_measurement(entry: Entry, like: Measurement) -> Measurement | None:
+    """What this machine's own file holds of an entry under the conditions of another measurement of it; None for none.
+
+    Raises:
+        RecordsError: (a RuntimeError) the file cannot be read.
+    """
+    here = fingerprint_of(record_from_measurement(entry.name, like))
+    return None if here is None else read_or_empty(records_path(here), here).get(key_of(entry, like.batch_size))
+
+
 def key_of(entry: Entry, batch_size: int) -> str:
     """What a measurement is of: the entry's name, its network and input (`Entry.identity`) and the batch size.
 

@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers.machine import Machine
 
 from gpunet.core import gpu_clocks as asked
 from gpunet.core.gpu_clocks import GpuClocks
-from gpunet.runtime.base import Session
 from gpunet.runtime.beside import Change, beside_looks, change, look_of, measure_beside
 from gpunet.runtime.measurement import Measurement
-from gpunet.runtime.reference import Look, Reference
+from gpunet.runtime.reference import Look
 from gpunet.runtime.timing import NoisyMachineWarning
 
 IMAGES = np.zeros((1, 3, 8, 8), np.float32)
 MINIMA: dict[str, Any] = {"warmup_s": 0, "min_repeats": 20, "min_time_s": 0}
-
-
-class Machine:
-    """A clock, and sessions that take their time times the machine's slowness, which is data of the runs so far."""
-
-    def __init__(self, slowness: Callable[[int], float]) -> None:
-        self.now_s, self.slowness, self.looks = 0.0, slowness, 0
-
-    def clock(self) -> float:
-        return self.now_s
-
-    def session(self, *ms: float, device: str = "cpu") -> Session:
-        return _Session(self, *ms, device=device)
-
-    def reference(self) -> Reference:
-        small, large = _Session(self, 0.1, looked=True), _Session(self, 10.0)
-        return Reference((small, (1, 3, 8, 8)), (large, (1, 3, 8, 8)), self.clock)
-
-
-class _Session:
-    runtime, runtime_version, precision, threads = "played", "1.2", "fp32", 1
-    input_shape = (1, 3, 8, 8)
-    conditions: Mapping[str, Any] = {}
-
-    def __init__(self, machine: Machine, *ms: float, device: str = "cpu", looked: bool = False) -> None:
-        self.machine, self.ms, self.device, self.looked = machine, itertools.cycle(ms), device, looked
-        self.runs = 0
-
-    def run(self, images: np.ndarray) -> np.ndarray:
-        if self.looked and self.runs % 21 == 0:  # a look: an untimed run of the small network and twenty
-            self.machine.looks += 1
-        self.runs += 1
-        self.machine.now_s += self.machine.slowness(self.machine.looks) * next(self.ms) / 1000
-        return images
 
 
 def measured(machine: Machine, *ms: float, **how: Any) -> Measurement:
