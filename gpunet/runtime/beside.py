@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gpunet.core.gpu_clocks import GpuClocks, gpu_clocks
 from gpunet.runtime.measurement import Measurement
 from gpunet.runtime.reference import VERSION, Look, Reference, median_look
-from gpunet.runtime.timing import measure, warn_of_noise
+from gpunet.runtime.timing import NoisyMachineWarning, measure, warn_of_noise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +64,9 @@ def _once(
 ) -> Measurement:
     if session.device == "gpu":
         before = _waking_clocks(session, images, clock)
-        found = measure(session, images, clock=clock, warn=False, **how)
+        with warnings.catch_warnings():  # a session that times itself warns itself, and this may be the first try
+            warnings.simplefilter("ignore", NoisyMachineWarning)
+            found = measure(session, images, clock=clock, warn=False, **how)
         return _with(found, _clocks_said(before, gpu_clocks()))
     if reference is None:
         return measure(session, images, clock=clock, warn=False, **how)
