@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gpunet.core.gpu_clocks import GpuClocks, gpu_clocks
+from gpunet.core.gpu import GpuClocks, gpu_clocks
 from gpunet.runtime.measurement import Measurement
 from gpunet.runtime.reference import VERSION, Look, Reference, median_look
 from gpunet.runtime.timing import NoisyMachineWarning, measure, warn_of_noise

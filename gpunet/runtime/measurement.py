@@ -33,7 +33,7 @@ class Measurement:
             gpunet_version, date (UTC), the runtime's own settings; waited_percent: the share of the time in which
             its threads were ready and had no processor, None where the system does not say; reference: version,
             small_ms and large_ms of the two networks beside it (`gpunet.runtime.reference`); gpu_clocks on a GPU
-            (`gpunet.core.gpu_clocks`); and moved_percent: by how much the machine's speed changed meanwhile.
+            (`gpunet.core.gpu`); and moved_percent: by how much the machine's speed changed meanwhile.
     """
 
     latency_ms: float

@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from gpunet.core.gpu import Gpu, find_gpu, gpu_from_csv, gpu_name, output_of, visible_gpus
-from gpunet.core.gpu_clocks import GpuClocks, clocks_from_csv, gpu_clocks
+from gpunet.core.gpu import (
+    Gpu,
+    GpuClocks,
+    clocks_from_csv,
+    find_gpu,
+    gpu_clocks,
+    gpu_from_csv,
+    gpu_name,
+    output_of,
+    visible_gpus,
+)
 from gpunet.core.machine import fingerprint
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from helpers.machine import Machine
 
-from gpunet.core import gpu_clocks as asked
-from gpunet.core.gpu_clocks import GpuClocks
+from gpunet.core import gpu as asked
+from gpunet.core.gpu import GpuClocks
 from gpunet.runtime.beside import Change, beside_looks, change, look_of, measure_beside
 from gpunet.runtime.measurement import Measurement
 from gpunet.runtime.reference import Look
