@@ -2,8 +2,8 @@
 
 CUDA_VISIBLE_DEVICES is heeded. torch is asked where it already runs on the GPU, for starting one takes a second and
 hundreds of megabytes; else nvidia-smi, so that a machine whose torch is built without CUDA can still build engines;
-and where there is none, torch again, if it is loaded. Clocks are nvidia-smi's; the names and bits of what slows them are
-NVML's (`nvmlClocksEventReasons`).
+and where there is none, torch again, if it is loaded. Clocks are nvidia-smi's; the names and bits of what slows them
+are NVML's (`nvmlClocksEventReasons`).
 """
 
 from __future__ import annotations

@@ -87,11 +87,20 @@ def test_a_gpus_clocks_stand_beside_its_figure(
 ) -> None:
     answers = [f"{mhz}, 2619, 1980, 0x{bits:016x}" for mhz, bits in ((1980, 2), (after_mhz, 4))] * 2
     queries: list[list[str]] = []
-    monkeypatch.setattr(asked, "output_of", lambda command: queries.append(command) or answers[len(queries) - 1])
+
+    def answer(command: list[str]) -> str:
+        if "clocks.sm" not in command[1]:
+            return "NVIDIA H200, 9.0, 143771"
+        queries.append(command)
+        return answers[len(queries) - 1]
+
+    monkeypatch.setattr(asked, "output_of", answer)
     machine = Machine(lambda looks: 1.0)
-    found = measure_beside(machine.session(1.0, device="gpu"), IMAGES, None, clock=machine.clock, warn=False, **MINIMA)
+    session = machine.session(1.0, device="gpu")
+    found = measure_beside(session, IMAGES, None, clock=machine.clock, warn=False, **MINIMA)
     assert len(queries) == asked_for
     assert found.conditions["moved_percent"] == moved_percent
+    assert found.conditions["processor"] == "NVIDIA H200"
     assert found.conditions["gpu_clocks"] == {
         "sm_mhz": after_mhz, "memory_mhz": 2619, "sm_max_mhz": 1980, "held": False, "slowed_by": ["power cap"],
     }  # fmt: skip
