@@ -52,6 +52,7 @@ def _graph(spec: NetworkSpec, num_classes: int) -> bytes:
     return graph_from_spec(spec, num_classes=num_classes).SerializeToString()
 
 
+@functools.cache
 def _module(spec: NetworkSpec, num_classes: int) -> Any:
     import torch
 
