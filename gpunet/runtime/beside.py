@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from gpunet.runtime.base import Session
 
+__all__ = ["Change", "change", "look_of", "measure_beside"]
+
 _TRIES = 2
 _WAKING_S = 0.05  # of runs before a GPU is asked for its clocks, which fall while it idles
 
