@@ -30,8 +30,9 @@ class Machine:
 
 
 class _Session:
-    runtime, runtime_version, precision, threads = "played", "1.2", "fp32", 1
-    input_shape = (1, 3, 8, 8)
+    runtime, runtime_version, precision = "played", "1.2", "fp32"
+    threads: int | None = 1
+    input_shape: tuple[int | None, ...] = (1, 3, 8, 8)
     conditions: Mapping[str, Any] = {}
 
     def __init__(self, machine: Machine, *ms: float, device: str = "cpu", looked: bool = False) -> None:

@@ -75,20 +75,19 @@ class Benched:
 
     def low_ms(self, name: str) -> float:
         """What a network is compared by: its lower quartile, at the machine's median speed where it ran in turn."""
-        return self.figures[name].p25_ms if not self._in_turn(name) else self.turns.low_ms(name)
+        if self.turns is None or name not in self.turns:
+            return self.figures[name].p25_ms
+        return self.turns.low_ms(name)
 
     def ratios(self) -> list[Ratio]:
         """Each network beside the first."""
         base, *others = self.figures
-        return [
-            self.turns.ratio(name, base)
-            if self._in_turn(name) and self._in_turn(base)
-            else Ratio(name, base, self.figures[name].p25_ms / self.figures[base].p25_ms)
-            for name in others
-        ]
+        return [self._ratio(name, base) for name in others]
 
-    def _in_turn(self, name: str) -> bool:
-        return self.turns is not None and name in self.turns
+    def _ratio(self, name: str, base: str) -> Ratio:
+        if self.turns is None or name not in self.turns or base not in self.turns:
+            return Ratio(name, base, self.figures[name].p25_ms / self.figures[base].p25_ms)
+        return self.turns.ratio(name, base)
 
 
 def subjects(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.machine import Machine
 
-from gpunet.cli.bench.turns import Ratio, Turns
+from gpunet.cli.bench.turns import Turns
 from gpunet.runtime.timing import interleave
 
 IMAGES = np.zeros((1, 3, 8, 8), np.float32)
@@ -24,7 +24,6 @@ def ran(machine: Machine, own_ms: float, rounds: int = 10, *, looked: bool = Tru
 
 def test_a_steady_machine_gives_the_ratio_and_a_narrow_interval() -> None:
     turns = ran(Machine(lambda looks: 1.0), 14.0)
-    assert turns.ratio("b", "a") == Ratio("b", "a", *[pytest.approx(1.4)] * 3)
     assert str(turns.ratio("b", "a")) == "1.40 (1.40 to 1.40)"
     assert turns.low_ms("b") == pytest.approx(14)
     assert ("a" in turns, "c" in turns) == (True, False)
