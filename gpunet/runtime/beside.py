@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpunet.core.gpu import GpuClocks, gpu_clocks
-from gpunet.runtime.measurement import Measurement
+from gpunet.runtime.measurement import MOVED_PERCENT, Measurement
 from gpunet.runtime.reference import VERSION, Look, Reference, median_look
 from gpunet.runtime.timing import NoisyMachineWarning, measure, warn_of_noise
 
@@ -125,7 +125,7 @@ def speed_of(measurement: Measurement) -> str | None:
     if look is None and mhz is None:
         return None
     text = f"{mhz:g} MHz" if look is None else f"{look.small_ms:.3g} and {look.large_ms:.3g} ms"
-    return f"{text}, moved by {measurement.conditions['moved_percent']:.0f} %" if measurement.moved else text
+    return f"{text}, moved by {measurement.moved_percent:.0f} %" if measurement.moved else text
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,8 @@ def change(now: Measurement, then: Measurement) -> Change:
         mhz, mhz_before = _sm_mhz(now), _sm_mhz(then)
         if mhz is not None and mhz_before is not None:
             machine_percent = 100.0 * (mhz_before / mhz - 1.0)
-    return Change(100.0 * (now.p25_ms / then.p25_ms - 1.0), machine_percent)
+    uncertain_percent = max(MOVED_PERCENT, now.moved_percent, then.moved_percent)
+    return Change(100.0 * (now.p25_ms / then.p25_ms - 1.0), machine_percent, uncertain_percent)
 
 
 def _sm_mhz(measurement: Measurement) -> float | None:

@@ -83,7 +83,12 @@ class Measurement:
     @property
     def moved(self) -> bool:
         """Whether the machine's speed changed by more than 5 % while this was measured, by the reference beside it."""
-        return self._condition("moved_percent") > MOVED_PERCENT
+        return self.moved_percent > MOVED_PERCENT
+
+    @property
+    def moved_percent(self) -> float:
+        """By how much it changed; 0 where nobody looked."""
+        return self._condition("moved_percent")
 
     def _condition(self, name: str) -> float:
         """A number among the conditions; 0 where nobody wrote it."""

@@ -249,7 +249,7 @@ def warn_of_noise(result: Measurement, *, stacklevel: int) -> None:
     """Give a NoisyMachineWarning that says what was not quiet."""
     said = result.conditions
     high_ms = result.p25_ms + result.latency_ms * result.spread_percent / 100.0
-    moved = f", and the machine's speed moved by {said['moved_percent']:.0f} %" if result.moved else ""
+    moved = f", and the machine's speed moved by {result.moved_percent:.0f} %" if result.moved else ""
     warnings.warn(
         f"the machine was not quiet: the middle half of {result.repeats} repeats lies between {result.p25_ms:.3g} and "
         f"{high_ms:.3g} ms, {result.spread_percent:.0f} % of the median of {result.latency_ms:.3g} ms, the least is "

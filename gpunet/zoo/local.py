@@ -204,7 +204,7 @@ def _warn_of_noise(records: Iterable[LatencyRecord]) -> None:
     measured = ((record.model, measurement_from_record(record)) for record in records)
     noisy = [
         f"{name} (spread {each.spread_percent:.0f} %, waited {each.conditions.get('waited_percent') or 0:.0f} %"
-        f"{', machine moved {:.0f} %'.format(each.conditions['moved_percent']) if each.moved else ''})"
+        f"{f', machine moved {each.moved_percent:.0f} %' if each.moved else ''})"
         for name, each in measured
         if each is not None and each.noisy
     ]

@@ -25,7 +25,7 @@ def conditions(measured: Mapping[str, Measurement]) -> str:
         f"Measured here: {said['processor']}{threads}, {used}, {precisions}, batch {said['batch_size']}, "
         f"{one.repeats} repeats"
     )
-    moved = max((each.conditions.get("moved_percent") or 0.0 for each in measured.values()), default=0.0)
+    moved = max(each.moved_percent for each in measured.values())
     if len(measured) > 1:
         text += " in turn. What follows compares the lower quartiles"
         text += f", the machine's own movement of {moved:.0f} % taken out." if "reference" in said else "."

@@ -51,8 +51,10 @@ class Since:
         text = f"{self.name}: {total} at {date} ({now_ms} ms, then {then_ms}). "
         if found.machine_percent is None or found.left_percent is None:
             text += "How much of it is the machine's is not known: no reference stands beside both."
-        elif abs(found.left_percent) <= MOVED_PERCENT:
-            text += f"The machine itself is {_slower(found.machine_percent)}; beside it no difference can be told."
+        elif abs(found.left_percent) <= found.uncertain_percent:
+            text += f"The machine itself is {_slower(found.machine_percent)}; beside it no difference can be told"
+            moved = found.uncertain_percent > MOVED_PERCENT
+            text += f": it moved by {found.uncertain_percent:.0f} % meanwhile." if moved else "."
         else:
             text += f"The machine itself is {_slower(found.machine_percent)}; beside it {_slower(found.left_percent)}."
         now, then = self.now.conditions, self.then.conditions

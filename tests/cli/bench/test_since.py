@@ -43,6 +43,9 @@ def figure(ms: float, reference: tuple[float, float] | None = None, **said: Any)
          "faster."),
         (figure(10.0, (0.1, 9.0)), figure(10.0, (0.1, 10.0)),
          f"net: as fast as at {THEN} (10.0 ms, then 10.0). The machine itself is 10 % faster; beside it 11 % slower."),
+        (figure(8.0, (0.1, 10.0), moved_percent=30.0), figure(10.0, (0.1, 10.0)),
+         f"net: 20 % faster than at {THEN} (8.00 ms, then 10.0). The machine itself is as fast; beside it no "
+         "difference can be told: it moved by 30 % meanwhile."),
         (figure(12.0, (0.1, 10.0)), figure(10.0, runtime_version="1"),
          f"net: 20 % slower than at {THEN} (12.0 ms, then 10.0). How much of it is the machine's is not known: "
          "no reference stands beside both. The conditions differ: runtime_version 2, then 1."),
