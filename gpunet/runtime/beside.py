@@ -136,10 +136,13 @@ class Change:
         total_percent: of the lower quartiles.
         machine_percent: what of it is the machine's, by the reference that both carry, or by a GPU's clocks; None
             where one of them carries none.
+        uncertain_percent: below this nothing can be told of what is left: 5, or by how much the machine moved while the
+            one or the other was measured.
     """
 
     total_percent: float
     machine_percent: float | None
+    uncertain_percent: float = MOVED_PERCENT
 
     @property
     def left_percent(self) -> float | None:
