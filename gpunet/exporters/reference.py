@@ -38,7 +38,8 @@ def reference_for(
         except GpunetError:  # a runtime of somebody's that runs some networks alone: its figures go without
             return None
         loaded.append((session, (1, 3, side, side)))
-    return Reference(*loaded, clock=clock)
+    small, large = loaded
+    return Reference(small, large, clock)
 
 
 def _source(runtime: str, spec: NetworkSpec, num_classes: int) -> Any:

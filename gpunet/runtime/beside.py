@@ -113,7 +113,7 @@ def look_of(measurement: Measurement) -> Look | None:
     said = measurement.conditions.get("reference")
     if not isinstance(said, Mapping) or said.get("version") != VERSION:
         return None
-    figures = [said.get(name) for name in ("small_ms", "large_ms")]
+    figures: list[Any] = [said.get(name) for name in ("small_ms", "large_ms")]
     if not all(isinstance(each, (int, float)) and 0 < each < float("inf") for each in figures):
         return None
     return Look(*figures)
