@@ -46,7 +46,8 @@ def _public_modules() -> list[ModuleType]:
     import gpunet
 
     rooms = [name for _, name, is_package in pkgutil.iter_modules(gpunet.__path__, "gpunet.") if is_package]
-    names = ["gpunet", "gpunet.errors", *rooms, "gpunet.runtime.base", "gpunet.runtime.formats"]
+    names = ["gpunet", "gpunet.errors", *rooms, "gpunet.runtime.base", "gpunet.runtime.beside",
+             "gpunet.runtime.formats"]  # fmt: skip
     import gpunet.testing
 
     names += [name for _, name, _ in pkgutil.iter_modules(gpunet.testing.__path__, "gpunet.testing.")]

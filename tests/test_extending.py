@@ -27,7 +27,7 @@ from gpunet.search.storage.backends import unregister_backend
 from gpunet.testing.storages import StorageContract
 
 if TYPE_CHECKING:
-    from gpunet.latency.layers.graph_builder import GraphBuilder
+    from gpunet.exporters.graph.builder import GraphBuilder
 
 # ------------------------------------------------------------------- an optimiser
 

@@ -2,7 +2,8 @@
 
 CUDA_VISIBLE_DEVICES is heeded. torch is asked where it already runs on the GPU, for starting one takes a second and
 hundreds of megabytes; else nvidia-smi, so that a machine whose torch is built without CUDA can still build engines;
-and where there is none, torch again, if it is loaded.
+and where there is none, torch again, if it is loaded. Clocks are nvidia-smi's; the names and bits of what slows them
+are NVML's (`nvmlClocksEventReasons`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+# The drivers before 535 know the last one by its older name alone.
+_QUERIES = tuple(f"clocks.sm,clocks.mem,clocks.max.sm,{last}.active" for last in
+                 ("clocks_event_reasons", "clocks_throttle_reasons"))  # fmt: skip
+_HELD = 0x2
+_SLOWED = {
+    0x4: "power cap", 0x8: "hardware slowdown", 0x10: "sync boost", 0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown", 0x80: "power brake",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,29 @@ class Gpu:
     name: str
     compute_capability: str
     memory_bytes: int
+
+
+@dataclass(frozen=True)
+class GpuClocks:
+    """Clocks at one time.
+
+    Args:
+        sm_mhz, memory_mhz: now; None where the driver does not say.
+        sm_max_mhz: that the processors can run at.
+        held: whether a setting holds them (`nvidia-smi --lock-gpu-clocks`, or application clocks); None where the
+            driver does not say.
+        slowed_by: what else keeps them down, in words, e.g. 'power cap'.
+    """
+
+    sm_mhz: int
+    memory_mhz: int | None
+    sm_max_mhz: int | None
+    held: bool | None
+    slowed_by: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {**asdict(self), "slowed_by": list(self.slowed_by)}
 
 
 @functools.cache
@@ -69,6 +102,35 @@ def gpu_from_csv(text: str) -> Gpu | None:
     return Gpu(parts[0], parts[1], int(parts[2]) << 20)
 
 
+def gpu_clocks() -> GpuClocks | None:
+    """The clocks of the GPU that this process uses, now; None where no driver says them."""
+    for query in _QUERIES:
+        command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits", *visible_choice()]
+        found = clocks_from_csv(output_of(command))
+        if found is not None:
+            return found
+    return None
+
+
+def clocks_from_csv(text: str) -> GpuClocks | None:
+    """The first GPU's clocks in the output of nvidia-smi; None where it names none.
+
+    Args:
+        text: a line a GPU, MHz of the processors, of the memory, the processors' most, and the reasons as a number,
+            e.g. '1980, 2619, 1980, 0x0000000000000002'.
+    """
+    parts = [part.strip() for part in text.strip().partition("\n")[0].split(",")]
+    if len(parts) != 4 or not parts[0].isdigit():
+        return None
+    memory_mhz, sm_max_mhz = (int(part) if part.isdigit() else None for part in parts[1:3])
+    try:
+        reasons = int(parts[3], 16)
+    except ValueError:
+        return GpuClocks(int(parts[0]), memory_mhz, sm_max_mhz, None)
+    slowed_by = tuple(name for bit, name in _SLOWED.items() if reasons & bit)
+    return GpuClocks(int(parts[0]), memory_mhz, sm_max_mhz, bool(reasons & _HELD), slowed_by)
+
+
 def output_of(command: Sequence[str]) -> str:
     """What a command prints; '' where it fails, is missing or takes longer than ten seconds."""
     try:
@@ -87,10 +149,14 @@ def _find_gpu() -> Gpu | None:
     if wanted in ("", "-1"):
         return None
     command = ["nvidia-smi", "--query-gpu=name,compute_cap,memory.total", "--format=csv,noheader,nounits"]
-    if wanted is not None and not wanted.startswith("MIG-"):
-        command.append(f"--id={wanted}")
-    found = gpu_from_csv(output_of(command))
+    found = gpu_from_csv(output_of([*command, *visible_choice()]))
     return _of_torch(cuda) if found is None and cuda is not None and cuda.is_available() else found
+
+
+def visible_choice() -> list[str]:
+    """The option by which nvidia-smi tells of the first GPU that this process sees; of a slice it knows its GPU's."""
+    wanted = _first_visible()
+    return [] if wanted is None or wanted.startswith("MIG-") else [f"--id={wanted}"]
 
 
 def _of_torch(cuda: Any) -> Gpu:

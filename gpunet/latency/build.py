@@ -22,9 +22,9 @@ from gpunet.core.progress import ProgressBar
 from gpunet.errors import GpunetError, InvalidArgumentError, RuntimeUnavailableError, TableError
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.records import LayerLatency, NetworkLatency
-from gpunet.latency.reference import Look
 from gpunet.latency.table import LatencyTable
 from gpunet.latency.watch import Measured, Watch
+from gpunet.runtime.reference import Look
 
 CLAIM_COUNT = 16
 FAILURES_IN_A_ROW = 20

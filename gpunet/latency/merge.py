@@ -12,9 +12,10 @@ from gpunet.core.json_files import parsed_json
 from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, TableError
 from gpunet.latency.layers.keys import key_from_text
 from gpunet.latency.records import LayerLatency, NetworkLatency, TableConditions, lesser
-from gpunet.latency.reference import Look, ReferencePoint
+from gpunet.latency.reference import ReferencePoint
 from gpunet.latency.schema import check_identity, reading_uri
 from gpunet.latency.table import LatencyTable, differences, faults_of, faults_of_look, faults_of_network
+from gpunet.runtime.reference import Look
 
 _LAYER = "key, latency_ms, context_ms, border_ms, lone_ms, spread_percent, repeats, measured_at"
 _NETWORK = "keys, latency_ms, median_ms, repeats, measured_at"

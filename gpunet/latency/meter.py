@@ -25,8 +25,9 @@ from gpunet.latency.layers.convolutional import ConvLayerKey
 from gpunet.latency.layers.graphs import border_graph, border_of, context_graph, lone_graph, network_graph
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.records import LEAST_MS, LayerLatency, NetworkLatency, TableConditions
-from gpunet.latency.reference import Look, reference_networks
+from gpunet.latency.reference import reference_networks
 from gpunet.runtime.base import check_threads, not_computed_in
+from gpunet.runtime.reference import Look
 from gpunet.runtime.sidecar import now_utc
 from gpunet.runtime.timing import Measurement, measure, no_garbage_collection, noise
 

@@ -1,12 +1,8 @@
-"""The reference: two fixed networks, measured beside everything else, so that a machine's drift is seen and taken out.
+"""The reference's course over a table: by how much a machine was slower or faster at a time than in the median.
 
-    s(t), l(t)   latency of the small and of the large one at time t, in ms
-    S, L         their medians over a table's whole course
-    f(t, c)      (s / S)^(1 - w) (l / L)^w, by how much a graph of c ms is slowed at time t
-    w            log(c / S) / log(L / S), held within 0 and 1: a graph is slowed as the network is that is like it
-
-Clocks, heat and neighbours move a machine by a third within minutes. A figure counts as c / f: what it would have been
-at the machine's median speed. Raw figures and the course are kept, so that nothing is hidden by it.
+A figure counts as c / f(c), with f of `gpunet.runtime.reference`, between the looks at its time and their medians over
+the course: what it would have been at the machine's median speed. Raw figures and the course are kept, so that nothing
+is hidden by it.
 """
 
 from __future__ import annotations
@@ -19,44 +15,18 @@ from dataclasses import dataclass
 
 from gpunet.latency.layers.convolutional import keys_from_spec
 from gpunet.latency.layers.keys import LayerKey
-from gpunet.model.parts import HeadSpec, StageSpec, StemSpec
-from gpunet.model.small import SMALL
-from gpunet.model.spec import NetworkSpec
+from gpunet.model.reference_networks import REFERENCE_NETWORKS
+from gpunet.runtime.measurement import MOVED_PERCENT
+from gpunet.runtime.reference import Look, median_look
 
 STRETCH_S = 2.0  # of work between two looks at the reference, which cost a fiftieth of it
-MOVED_PERCENT = 5.0
 _SMOOTHED = 5  # looks whose median counts: one that a neighbour disturbed is not the machine's speed
-
-LARGE = NetworkSpec(
-    160,
-    StemSpec(32, activation="swish"),
-    (
-        StageSpec("conv", 32, activation="swish"),
-        StageSpec("fused_irb", 48, stride=2, expansion=4, activation="swish"),
-        StageSpec("irb", 96, layers=2, stride=2, expansion=4, activation="swish", squeeze_excitation=True),
-        StageSpec("irb", 160, layers=2, stride=2, expansion=4, activation="swish", squeeze_excitation=True),
-    ),
-    HeadSpec(640),
-)
-"""Some milliseconds on one thread. Neither network is ever changed: tables are joined by them."""
 
 
 def reference_networks() -> tuple[list[LayerKey], list[LayerKey]]:
     """The small and the large network, as their keys in network order."""
-    return keys_from_spec(SMALL, num_classes=10), keys_from_spec(LARGE)
-
-
-@dataclass(frozen=True)
-class Look:
-    """Latencies of the two networks, in ms."""
-
-    small_ms: float
-    large_ms: float
-
-    def moved_percent(self, other: Look) -> float:
-        """By how much the one of them differs that differs more."""
-        pairs = ((self.small_ms, other.small_ms), (self.large_ms, other.large_ms))
-        return 100.0 * max(max(pair) / min(pair) - 1.0 for pair in pairs)
+    small, large = (keys_from_spec(spec, num_classes=classes) for spec, classes in REFERENCE_NETWORKS)
+    return small, large
 
 
 @dataclass(frozen=True)
@@ -96,9 +66,7 @@ class Course:
         if at_s is None or not logs:
             return 1.0
         small, large = _between(logs, at_s)
-        low_ms, high_ms = sorted((self.median.small_ms, self.median.large_ms))
-        span = math.log(high_ms / low_ms)
-        weight = min(1.0, max(0.0, math.log(max(cost_ms, 1e-9) / low_ms) / span)) if span > 0 else 0.5
+        weight = self.median.weight_of_large(cost_ms)
         return math.exp((1.0 - weight) * small + weight * large)
 
     def moved(self, at_s: float | None, builder: str) -> bool:
@@ -120,12 +88,7 @@ class Course:
 
 
 def _median(points: Sequence[ReferencePoint]) -> Look:
-    if not points:
-        return Look(1.0, 1.0)
-    return Look(
-        statistics.median(each.look.small_ms for each in points),
-        statistics.median(each.look.large_ms for each in points),
-    )
+    return median_look(each.look for each in points) if points else Look(1.0, 1.0)
 
 
 _Logs = list[tuple[float, float, float]]

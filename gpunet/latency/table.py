@@ -19,8 +19,9 @@ from gpunet.core.json_files import parsed_json
 from gpunet.errors import FAILED_EXIT_CODE, MissingLatencyError, TableError
 from gpunet.latency.layers.keys import LayerKey, key_from_text
 from gpunet.latency.records import LEAST_MS, LayerLatency, NetworkLatency, TableConditions
-from gpunet.latency.reference import Course, Look, ReferencePoint
+from gpunet.latency.reference import Course, ReferencePoint
 from gpunet.latency.schema import DAMAGED_HINT, connect, speaking
+from gpunet.runtime.reference import Look
 from gpunet.runtime.sidecar import now_utc
 
 LEASE_S = 300.0  # after which a claim of a builder that went silent is void

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from gpunet.latency.records import LayerLatency, NetworkLatency
-from gpunet.latency.reference import MOVED_PERCENT, STRETCH_S, Course, Look, ReferencePoint
+from gpunet.latency.reference import STRETCH_S, Course, ReferencePoint
+from gpunet.runtime.measurement import MOVED_PERCENT
+from gpunet.runtime.reference import Look
 
 if TYPE_CHECKING:
     from gpunet.latency.layers.keys import LayerKey

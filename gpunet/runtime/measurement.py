@@ -16,6 +16,7 @@ MEASUREMENT_VERSION = 1
 NOISY_PERCENT = 15.0
 NOISY_OVER_LEAST = 4 / 3
 NOISY_WAITED_PERCENT = 10.0
+MOVED_PERCENT = 5.0
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,10 @@ class Measurement:
         repeats: timed runs.
         warmup: untimed runs before them.
         conditions: processor, machine, system, runtime, runtime_version, precision, threads, batch_size, input_shape,
-            gpunet_version, date (UTC), the runtime's own settings, and waited_percent: the share of the time in which
-            its threads were ready and had no processor, None where the system does not say.
+            gpunet_version, date (UTC), the runtime's own settings; waited_percent: the share of the time in which
+            its threads were ready and had no processor, None where the system does not say; reference: version,
+            small_ms and large_ms of the two networks beside it (`gpunet.runtime.reference`); gpu_clocks on a GPU
+            (`gpunet.core.gpu`); and moved_percent: by how much the machine's speed changed meanwhile.
     """
 
     latency_ms: float
@@ -65,17 +68,32 @@ class Measurement:
         """Whether the machine was not quiet.
 
         So it is where the middle half of the repeats spans more than 15 % of the median, where the median is more than
-        a third above the least, or where the threads waited for a processor for more than 10 % of the time. The first
-        two see what comes and goes: a quiet machine stays within 2 to 8 % and a fifth, and beyond the bounds a median
-        moves from one run to the next by more than networks of neighbouring tiers differ. The third sees what stays:
-        programs that compute all along make every repeat slow alike.
+        a third above the least, where the threads waited for a processor for more than 10 % of the time, or where the
+        machine moved. The first two see what comes and goes: a quiet machine stays within 2 to 8 % and a fifth, and
+        beyond the bounds a median moves from one run to the next by more than networks of neighbouring tiers differ.
+        The third sees what stays: programs that compute all along make every repeat slow alike.
         """
-        waited_percent = self.conditions.get("waited_percent")
         return (
             self.spread_percent > NOISY_PERCENT
             or self.latency_ms > NOISY_OVER_LEAST * self.min_ms
-            or (isinstance(waited_percent, (int, float)) and waited_percent > NOISY_WAITED_PERCENT)
+            or self._condition("waited_percent") > NOISY_WAITED_PERCENT
+            or self.moved
         )
+
+    @property
+    def moved(self) -> bool:
+        """Whether the machine's speed changed by more than 5 % while this was measured, by the reference beside it."""
+        return self.moved_percent > MOVED_PERCENT
+
+    @property
+    def moved_percent(self) -> float:
+        """By how much it changed; 0 where nobody looked."""
+        return self._condition("moved_percent")
+
+    def _condition(self, name: str) -> float:
+        """A number among the conditions; 0 where nobody wrote it."""
+        value = self.conditions.get(name)
+        return value if isinstance(value, (int, float)) else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

@@ -106,6 +106,7 @@ def interleave(
     warmup_s: float = WARMUP_S,
     clock: Callable[[], float] = time.perf_counter,
     conditions: Mapping[str, Any] | None = None,
+    on_turn: Callable[[str, Sequence[float]], None] | None = None,
 ) -> dict[str, Measurement]:
     """Time several sessions in turn, so that whatever disturbs the machine disturbs all of them alike.
 
@@ -121,6 +122,7 @@ def interleave(
         warmup_s: see `measure`; so are the next two.
         clock: seconds, monotonic.
         conditions: more to record.
+        on_turn: called after each turn with the name and its times in seconds; what it does meanwhile is not timed.
 
     Returns:
         A Measurement by name, in the order given. It does not warn: comparing by a low quantile is the answer to noise.
@@ -145,8 +147,10 @@ def interleave(
             start = number % len(names)
             for name in names[start:] + names[:start]:
                 sessions[name].run(batches[name])
-                for _ in range(runs_per_round):
-                    times_s[name].append(_timed(sessions[name], batches[name], clock))
+                turn_s = [_timed(sessions[name], batches[name], clock) for _ in range(runs_per_round)]
+                times_s[name] += turn_s
+                if on_turn is not None:
+                    on_turn(name, turn_s)
     said = {"interleaved_with": names, **(conditions or {})}
     return {
         name: measurement_from_times(sessions[name], batches[name], times_s[name], warmups[name], said, warn=False)
@@ -237,16 +241,23 @@ def measurement_from_times(
     )
     _log.info("measured %s", result)
     if warn and result.noisy:
-        waited = result.conditions.get("waited_percent") or 0
-        warnings.warn(
-            f"the machine was not quiet: the middle half of {result.repeats} repeats lies between {low:.3g} and "
-            f"{high:.3g} ms, {result.spread_percent:.0f} % of the median of {median:.3g} ms, the least is "
-            f"{result.min_ms:.3g} ms, and threads waited for a processor {waited:.0f} % of the time. The figure is "
-            "uncertain: stop what else is running and measure again.",
-            NoisyMachineWarning,
-            stacklevel=3,
-        )
+        warn_of_noise(result, stacklevel=4)
     return result
+
+
+def warn_of_noise(result: Measurement, *, stacklevel: int) -> None:
+    """Give a NoisyMachineWarning that says what was not quiet."""
+    said = result.conditions
+    high_ms = result.p25_ms + result.latency_ms * result.spread_percent / 100.0
+    moved = f", and the machine's speed moved by {result.moved_percent:.0f} %" if result.moved else ""
+    warnings.warn(
+        f"the machine was not quiet: the middle half of {result.repeats} repeats lies between {result.p25_ms:.3g} and "
+        f"{high_ms:.3g} ms, {result.spread_percent:.0f} % of the median of {result.latency_ms:.3g} ms, the least is "
+        f"{result.min_ms:.3g} ms, and threads waited for a processor {said.get('waited_percent') or 0:.0f} % of the "
+        f"time{moved}. The figure is uncertain: stop what else is running and measure again.",
+        NoisyMachineWarning,
+        stacklevel=stacklevel,
+    )
 
 
 def _conditions_of(session: Session, images: np.ndarray) -> dict[str, Any]:

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from gpunet.core.arguments import checked_choice, checked_integer
 from gpunet.errors import InvalidArgumentError, RuntimeUnavailableError
+from gpunet.exporters.reference import reference_for
 from gpunet.runtime import Runtime, Session
 from gpunet.runtime import available as available_runtime
+from gpunet.runtime import get as get_runtime
 from gpunet.runtime.base import PRECISIONS, check_precision, not_computed_in
-from gpunet.runtime.timing import MIN_REPEATS, MIN_TIME_S, WARMUP_S, Measurement, measure, noise
+from gpunet.runtime.beside import measure_beside
+from gpunet.runtime.timing import MIN_REPEATS, MIN_TIME_S, WARMUP_S, Measurement, noise
 from gpunet.zoo.catalog import Zoo, entry_named
 from gpunet.zoo.file_session import file_named, session_from_file
 
@@ -57,10 +60,13 @@ def benchmark(
         zoo: folders of one's own entries, for a name.
 
     Returns:
-        Median (`latency_ms`), mean, percentiles, spread, repeats and conditions. The images are Gaussian noise.
+        Median (`latency_ms`), mean, percentiles, spread, repeats and conditions, with the reference that was timed
+        before and after it (`gpunet.runtime.reference`), or a GPU's clocks. Where those moved by more than 5 %, it was
+        measured a second time. The images are Gaussian noise.
 
     Warns:
-        NoisyMachineWarning: the repeats lie too far apart for the figure to be relied on.
+        NoisyMachineWarning: the repeats lie too far apart for the figure to be relied on, or the machine's speed moved
+            both times.
 
     Raises:
         InvalidArgumentError: (a ValueError) an argument is out of range, or is not what the model takes.
@@ -78,7 +84,9 @@ def benchmark(
     how: dict[str, Any] = {"warmup_s": warmup_s, "min_repeats": min_repeats, "min_time_s": min_time_s, "clock": clock}
     if path is not None:
         session = session_from_file(path, runtime=runtime, precision=precision, threads=threads)
-        return measure(session, images_for(session, batch_size, input_px), conditions={"model": path.name}, **how)
+        reference = reference_for(get_runtime(session.runtime), threads, clock)
+        images = images_for(session, batch_size, input_px)
+        return measure_beside(session, images, reference, conditions={"model": path.name}, **how)
     network: Any = model
     if isinstance(model, str):
         from gpunet.zoo.models import model_from_entry
@@ -93,7 +101,8 @@ def benchmark(
             threads=threads,
             input_px=input_px,
         )
-        return measure(session, images, conditions={"model": network_name(network)}, **how)
+        reference = reference_for(chosen, threads, clock) if session.device == "cpu" else None
+        return measure_beside(session, images, reference, conditions={"model": network_name(network)}, **how)
 
 
 def check_batch_size(batch_size: int) -> None:

@@ -10,7 +10,6 @@ torch nor onnx nor a runtime.
 from __future__ import annotations
 
 import functools
-import logging
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -20,11 +19,14 @@ from typing import TYPE_CHECKING
 from gpunet.core import files
 from gpunet.core.machine import Fingerprint, fingerprint
 from gpunet.core.progress import ProgressBar
+from gpunet.exporters.reference import reference_for
 from gpunet.model.entry import TIMM, Entry, LatencyRecord
 from gpunet.runtime import Runtime
 from gpunet.runtime import available as available_runtime
 from gpunet.runtime.base import check_precision, check_threads
-from gpunet.runtime.timing import Measurement, NoisyMachineWarning, measure
+from gpunet.runtime.beside import measure_beside
+from gpunet.runtime.reference import Reference
+from gpunet.runtime.timing import Measurement, NoisyMachineWarning
 from gpunet.zoo.benchmark import check_batch_size, check_network_precision, session_from_network
 from gpunet.zoo.local_file import (
     DamagedRecordsWarning,
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = ["DamagedRecordsWarning", "local_records", "records_path"]
-
-_log = logging.getLogger(__name__)
 
 
 def local_records(
@@ -62,8 +62,10 @@ def local_records(
     What this machine's own file holds comes first, then a record that the entry brings and that was made of a
     measurement under this fingerprint (`gpunet.zoo.measured`); of several of those the slowest.
 
-    A network whose repeats say that the machine was not quiet is measured a second time, and the lower of the two is
-    kept, since whatever else runs only ever adds time. Two processes do not measure at once: the second waits, and
+    A network whose repeats say that the machine was not quiet, or beside which the machine's speed moved, is measured a
+    second time; of two that are no better the lower is kept, since whatever else runs only ever adds time. Each carries
+    the reference that was timed around it (`gpunet.runtime.reference`), so that it can be compared with a later one.
+    Two processes do not measure at once: the second waits, and
     finds the records of the first.
 
     Args:
@@ -116,6 +118,7 @@ def local_records(
         measure_one = functools.partial(
             _measure_entry,
             runtime=chosen,
+            reference=functools.cache(functools.partial(reference_for, chosen, threads, clock)),
             batch_size=batch_size,
             precision=precision,
             threads=threads,
@@ -160,6 +163,16 @@ def _brought(wanted: Mapping[str, Entry], here: Fingerprint, batch_size: int) ->
     return found
 
 
+def kept_measurement(entry: Entry, like: Measurement) -> Measurement | None:
+    """What this machine's own file holds of an entry under the conditions of another measurement of it; None for none.
+
+    Raises:
+        RecordsError: (a RuntimeError) the file cannot be read.
+    """
+    here = fingerprint_of(record_from_measurement(entry.name, like))
+    return None if here is None else read_or_empty(records_path(here), here).get(key_of(entry, like.batch_size))
+
+
 def key_of(entry: Entry, batch_size: int) -> str:
     """What a measurement is of: the entry's name, its network and input (`Entry.identity`) and the batch size.
 
@@ -190,7 +203,8 @@ def _warn_of_noise(records: Iterable[LatencyRecord]) -> None:
     """Say which figures are uncertain: at each use, not only when they were measured."""
     measured = ((record.model, measurement_from_record(record)) for record in records)
     noisy = [
-        f"{name} (spread {each.spread_percent:.0f} %, waited {each.conditions.get('waited_percent') or 0:.0f} %)"
+        f"{name} (spread {each.spread_percent:.0f} %, waited {each.conditions.get('waited_percent') or 0:.0f} %"
+        f"{f', machine moved {each.moved_percent:.0f} %' if each.moved else ''})"
         for name, each in measured
         if each is not None and each.noisy
     ]
@@ -208,6 +222,7 @@ def _measure_entry(
     entry: Entry,
     *,
     runtime: Runtime,
+    reference: Callable[[], Reference | None],
     batch_size: int,
     precision: str,
     threads: int | None,
@@ -222,13 +237,9 @@ def _measure_entry(
         threads=threads,
         input_px=entry.input_px,
     )
-    said = {"model": entry.name}
-    first = measure(session, images, clock=clock, conditions=said, warn=False)
-    if not first.noisy:
-        return first
-    _log.info("%s: a spread of %.0f %%, measuring again", entry.name, first.spread_percent)
-    second = measure(session, images, clock=clock, conditions=said, warn=False)
-    return min(first, second, key=lambda each: each.latency_ms)
+    return measure_beside(
+        session, images, reference(), noise_too=True, clock=clock, conditions={"model": entry.name}, warn=False
+    )
 
 
 def _untrained(entry: Entry) -> nn.Module:

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from gpunet.core.gpu import Gpu, find_gpu, gpu_from_csv, gpu_name, output_of, visible_gpus
+from gpunet.core.gpu import (
+    Gpu,
+    GpuClocks,
+    clocks_from_csv,
+    find_gpu,
+    gpu_clocks,
+    gpu_from_csv,
+    gpu_name,
+    output_of,
+    visible_gpus,
+)
 from gpunet.core.machine import fingerprint
 
 
@@ -20,6 +30,16 @@ def test_a_line_of_nvidia_smi() -> None:
 @pytest.mark.parametrize("text", ["", "No devices were found", "NVIDIA A100, 8.0, [N/A]"])
 def test_no_gpu_in_what_nvidia_smi_says(text: str) -> None:
     assert gpu_from_csv(text) is None
+
+
+def test_clocks_in_what_nvidia_smi_says() -> None:
+    assert clocks_from_csv("1980, 2619, 1980, 0x0000000000000000\n") == GpuClocks(1980, 2619, 1980, False)
+    assert clocks_from_csv("1200, 2619, 1980, 0x0000000000000002") == GpuClocks(1200, 2619, 1980, True)
+    slowed = GpuClocks(900, None, 1980, False, ("power cap", "hardware thermal slowdown"))
+    assert clocks_from_csv("900, [N/A], 1980, 0x0000000000000044") == slowed
+    assert (
+        clocks_from_csv("No devices were found") is clocks_from_csv("") is clocks_from_csv("[N/A], 1, 1, 0x0") is None
+    )
 
 
 @pytest.fixture
@@ -79,6 +99,15 @@ def test_a_driver_that_fails_knows_no_gpu(nvidia_smi: Path) -> None:
     nvidia_smi.write_text("#!/bin/sh\necho 'No devices were found'\nexit 6\n")
     assert find_gpu() is None
     assert visible_gpus() == []
+
+
+def test_clocks_are_those_of_the_gpu_in_use(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvidia_smi.write_text('#!/bin/sh\ncase "$*" in *--id=1*) echo "900, 1, 2, 0x4";; *) echo "800, 1, 2, 0x2";; esac\n')
+    assert gpu_clocks() == GpuClocks(800, 1, 2, True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    assert gpu_clocks() == GpuClocks(900, 1, 2, False, ("power cap",))
+    monkeypatch.setenv("PATH", str(nvidia_smi.parent / "nothing"))
+    assert gpu_clocks() is None
 
 
 def test_gpus_to_use_are_those_of_the_environment_or_of_the_driver(

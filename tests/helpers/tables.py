@@ -11,8 +11,8 @@ from gpunet.core.machine import Fingerprint
 from gpunet.latency.layers.convolutional import ConvLayerKey
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.records import LayerLatency, NetworkLatency, TableConditions
-from gpunet.latency.reference import Look
 from gpunet.latency.table import LatencyTable
+from gpunet.runtime.reference import Look
 from gpunet.search.spaces.paper import PAPER_SPACE
 
 MACHINE = Fingerprint("Test processor", "x86_64", "Linux", 1, "onnxruntime", "1.2.3", "fp32")

@@ -6,7 +6,11 @@ import math
 
 import pytest
 
-from gpunet.latency.reference import Course, Look, ReferencePoint, reference_networks
+from gpunet.exporters.graph.conv_nodes import graph_from_spec
+from gpunet.latency.layers.graphs import network_graph
+from gpunet.latency.reference import Course, ReferencePoint, reference_networks
+from gpunet.model.reference_networks import REFERENCE_NETWORKS
+from gpunet.runtime.reference import Look
 
 
 def course(*looks: tuple[float, float, float], builder: str = "b") -> Course:
@@ -67,3 +71,5 @@ def test_the_two_networks_are_what_tables_have_been_joined_by() -> None:
              (small, large)]  # fmt: skip
     assert (len(small), len(large)) == (8, 9)
     assert works == [2_118_656, 240_271_872]
+    for keys, (spec, classes) in zip((small, large), REFERENCE_NETWORKS, strict=True):  # beside figures they are these
+        assert graph_from_spec(spec, num_classes=classes) == network_graph(keys)

@@ -14,9 +14,10 @@ from helpers.unprivileged import refused_in_a_read_only_folder
 
 from gpunet.errors import MissingLatencyError, TableError
 from gpunet.latency.records import NetworkLatency, TableConditions
-from gpunet.latency.reference import Look, ReferencePoint
+from gpunet.latency.reference import ReferencePoint
 from gpunet.latency.schema import APPLICATION_ID, SCHEMA_VERSION, connect
 from gpunet.latency.table import LatencyTable
+from gpunet.runtime.reference import Look
 
 GOLDEN = DATA / "latency_table_v1.sqlite"
 

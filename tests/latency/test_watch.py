@@ -14,9 +14,10 @@ from gpunet.latency.estimate import LayerCosts, latencies, measured_networks
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.merge import merge
 from gpunet.latency.records import LayerLatency, NetworkLatency
-from gpunet.latency.reference import STRETCH_S, Look
+from gpunet.latency.reference import STRETCH_S
 from gpunet.latency.table import LatencyTable
 from gpunet.latency.watch import at_median_speed
+from gpunet.runtime.reference import Look
 
 
 class Drifting(CountingMeter):

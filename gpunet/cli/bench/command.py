@@ -11,23 +11,27 @@ import typer
 from gpunet.cli import options
 from gpunet.cli.bench import trtexec
 from gpunet.cli.bench.comparison import Verdict, swapped, verdicts
+from gpunet.cli.bench.conditions import conditions
+from gpunet.cli.bench.since import read_earlier, since
 from gpunet.cli.bench.subjects import RUNS_PER_ROUND, RunsBy, Subject, measured, subjects
 from gpunet.cli.command import command
 from gpunet.cli.options import opt
 from gpunet.core import console
 from gpunet.core.files import check_writable, write_text
 from gpunet.core.frontier import Point
+from gpunet.core.text import printable
 from gpunet.errors import UsageError
 
 if TYPE_CHECKING:
+    from gpunet.cli.bench.turns import Ratio
     from gpunet.model.entry import Entry
     from gpunet.runtime.measurement import Measurement
 
 PUBLISHED = "gv100"
-_SWITCHES = ("cuda_graph", "spin_wait", "transfers")
 _TRTEXEC = "trtexec: measure on a machine that has TensorRT but not gpunet"
 _NAMES_HELP = "models or files to measure (default: the released and your own)"
 _PRECISION_HELP = "to compute in (default: fp32; of a file, what it holds; half in fp32 where it must be)"
+_AGAINST_HELP = "compare with what -o wrote earlier (default: with what this machine's own records hold)"
 _OUT_HELP = "write what was measured as JSON; with --import-trtexec, a zoo's latency CSV that gets the record too"
 
 
@@ -62,6 +66,7 @@ def bench(
         int, opt("--rounds", metavar="N", min=1, help=f"rounds of {RUNS_PER_ROUND} runs each (default: 10)")
     ] = 10,
     out: Annotated[Path | None, opt("--out", "-o", metavar="FILE", help=_OUT_HELP)] = None,
+    against: Annotated[Path | None, opt("--against", metavar="FILE", help=_AGAINST_HELP)] = None,
     print_trtexec: Annotated[
         bool, opt("--trtexec", panel=_TRTEXEC, help="print the trtexec commands for NAME, and measure nothing")
     ] = False,
@@ -92,7 +97,9 @@ def bench(
 
     In turn, many rounds, so that whatever disturbs the machine disturbs all alike. Then say for each baseline whether
     the paper's claim holds here: that some GPUNet at least as accurate is faster. The networks are untrained (latency
-    does not depend on the weights), nothing is kept, and accuracies are the published ones. A NAME may be a file: ONNX,
+    does not depend on the weights), nothing is kept, and accuracies are the published ones. A reference of two fixed
+    networks is timed beside them: what the machine's speed did is taken out of comparisons, and of a difference from
+    an earlier figure it is said how much is the machine's. A NAME may be a file: ONNX,
     OpenVINO's .xml, or an engine with its sidecar; it is measured as it is, by what can run it.
     """
     by = RunsBy(runtime, precision, 1 if batch_size is None else batch_size, threads)
@@ -105,8 +112,9 @@ def bench(
             if value:
                 raise UsageError(f"{option} goes with --import-trtexec.", "What is measured here is of this machine.")
     if print_trtexec:
-        if out is not None:
-            raise UsageError("--trtexec prints commands and writes no file.", "Leave --out out.")
+        if out is not None or against is not None:
+            option = "--against" if out is None else "--out"
+            raise UsageError("--trtexec prints commands and writes no file.", f"Leave {option} out.")
         trtexec.print_commands(trtexec.model_named(names, zoo), by, as_json=as_json)
         return
     if import_trtexec is not None:
@@ -116,16 +124,21 @@ def bench(
         )  # fmt: skip
         return
     chosen = subjects(names or (), by, baselines=baselines, zoo=zoo)
+    earlier = None if against is None else read_earlier(against, [each.name for each in chosen])
     if out is not None:
         check_writable(out)
-    figures = measured(chosen, rounds)
-    points = [_point(each, figures[each.name].p25_ms) for each in chosen if each.top1_percent is not None]
+    benched = measured(chosen, by, rounds)
+    figures, ratios = benched.figures, benched.ratios()
+    points = [_point(each, benched.low_ms(each.name)) for each in chosen if each.top1_percent is not None]
     published = _published(zoo)
     found = verdicts(points, {each.name: each.dataset for each in chosen}) if len(chosen) > 1 else []
     claimed = {verdict.baseline.name: verdict for verdict in verdicts(published)}
     swaps = swapped(published, points)
+    changes = since(chosen, figures, earlier)
     told = {
         "measurements": {name: measurement.to_dict() for name, measurement in figures.items()},
+        "ratios": [each.to_dict() for each in ratios],
+        "since": [each.to_dict() for each in changes],
         "claims": [_claim(verdict, claimed.get(verdict.baseline.name)) for verdict in found],
         "swapped": [[faster.name, slower.name] for faster, slower in swaps],
     }
@@ -134,8 +147,10 @@ def bench(
     if as_json:
         console.print_json(told)
         return
-    print(_latencies(chosen, figures))
-    print(f"\n{_conditions(figures)}")
+    print(_latencies(chosen, figures, ratios))
+    print(f"\n{conditions(figures)}")
+    for each in changes:
+        print(f"\n{console.wrapped(printable(str(each)))}")
     if found:
         print(f"\n{_claims(found, claimed)}")
     if order := order_of(swaps, points, published):
@@ -157,7 +172,8 @@ def _published(zoo: Sequence[str] | None) -> list[Point]:
     return [_point(match.entry, match.latency_ms) for match in matches if match.top1_percent is not None]
 
 
-def _latencies(chosen: Sequence[Subject], measured: Mapping[str, Measurement]) -> str:
+def _latencies(chosen: Sequence[Subject], measured: Mapping[str, Measurement], ratios: Sequence[Ratio]) -> str:
+    times = {each.name: str(each) for each in ratios}
     rows = []
     for each in chosen:
         figures = measured[each.name]
@@ -174,39 +190,14 @@ def _latencies(chosen: Sequence[Subject], measured: Mapping[str, Measurement]) -
                 console.milliseconds(figures.p25_ms),
                 f"{figures.spread_percent:.0f}",
                 f"{figures.throughput_ips:.1f}",
+                *([times.get(each.name, "1")] if ratios else []),
             )
         )
     columns = (
         "model", "role", "top-1 %>", "runtime", "precision", "input px>", "median ms>", "lower quartile ms>",
-        "spread %>", "images/s>",
+        "spread %>", "images/s>", *([f"times {ratios[0].base} (95 %)>"] if ratios else []),
     )  # fmt: skip
     return console.table(columns, rows)
-
-
-def _conditions(measured: Mapping[str, Measurement]) -> str:
-    one = next(iter(measured.values()))
-    said = one.conditions
-    threads = "" if said["threads"] is None else f", {said['threads']} thread(s)"
-    all_said = [each.conditions for each in measured.values()]
-    used = " and ".join(dict.fromkeys(f"{each['runtime']} {each['runtime_version']}" for each in all_said))
-    precisions = " and ".join(dict.fromkeys(str(each["precision"]) for each in all_said))
-    text = (
-        f"Measured here: {said['processor']}{threads}, {used}, {precisions}, batch {said['batch_size']}, "
-        f"{one.repeats} repeats"
-    )
-    text += " in turn. What follows compares the lower quartiles." if len(measured) > 1 else "."
-    if "cuda_graph" in said:
-        switches = (f"{name.replace('_', ' ')} {'on' if said[name] else 'off'}" for name in _SWITCHES)
-        text += f" GPU compute time by CUDA events: {', '.join(switches)}; --json has the end-to-end times too."
-    for name, figures in measured.items():
-        held = figures.conditions.get("file_precision")
-        if held not in (None, figures.conditions["precision"]):
-            text += f"\n{name} holds {held}, which is computed in {figures.conditions['precision']} here."
-    noisy = [name for name, figures in measured.items() if figures.noisy]
-    if noisy:
-        said_of = ", ".join(noisy) if len(noisy) <= 3 else f"{len(noisy)} of {len(measured)} networks"
-        text += f"\nThe machine was not quiet: the repeats of {said_of} lie far apart. Measure again when it is."
-    return text
 
 
 def _claim(verdict: Verdict, claimed: Verdict | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpunet.cli.bench.turns import Ratio, Turns
 from gpunet.cli.options import PrecisionName
 from gpunet.core import console
 from gpunet.core.progress import ProgressBar
@@ -49,6 +50,7 @@ class Subject:
         load: makes it ready to run, with images for it.
         top1_percent: published accuracy; None for a file.
         dataset: that it is of.
+        entry: the zoo's; None for a file.
     """
 
     name: str
@@ -56,6 +58,36 @@ class Subject:
     load: Callable[[], tuple[Session, np.ndarray]]
     top1_percent: float | None = None
     dataset: str | None = None
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True)
+class Benched:
+    """What was measured.
+
+    Args:
+        figures: by name, in the order given.
+        turns: of those that ran in turn, by which they are compared; None where none did.
+    """
+
+    figures: dict[str, Measurement]
+    turns: Turns | None
+
+    def low_ms(self, name: str) -> float:
+        """What a network is compared by: its lower quartile, at the machine's median speed where it ran in turn."""
+        if self.turns is None or name not in self.turns:
+            return self.figures[name].p25_ms
+        return self.turns.low_ms(name)
+
+    def ratios(self) -> list[Ratio]:
+        """Each network beside the first."""
+        base, *others = self.figures
+        return [self._ratio(name, base) for name in others]
+
+    def _ratio(self, name: str, base: str) -> Ratio:
+        if self.turns is None or name not in self.turns or base not in self.turns:
+            return Ratio(name, base, self.figures[name].p25_ms / self.figures[base].p25_ms)
+        return self.turns.ratio(name, base)
 
 
 def subjects(
@@ -79,7 +111,7 @@ def subjects(
         return files
     runtime = available_runtime(by.runtime)
     networks = [
-        Subject(entry.name, entry.role, _loads(entry, runtime, by), entry.top1_percent, entry.dataset)
+        Subject(entry.name, entry.role, _loads(entry, runtime, by), entry.top1_percent, entry.dataset, entry)
         for entry in chosen
     ]
     return [*(each for each in networks if each.role != "baseline"), *files,
@@ -103,9 +135,12 @@ def _entries(names: Sequence[str], *, baselines: bool, all_others: bool, zoo: Se
     return sorted(chosen.values(), key=lambda entry: entry.role == "baseline")
 
 
-def measured(chosen: Sequence[Subject], rounds: int) -> dict[str, Measurement]:
+def measured(chosen: Sequence[Subject], by: RunsBy, rounds: int) -> Benched:
     """Load all, then run them in turn; those on a GPU by CUDA events, which other processes' noise does not reach."""
-    from gpunet.runtime.timing import interleave, measure
+    from gpunet import runtime as runtimes
+    from gpunet.exporters.reference import reference_for
+    from gpunet.runtime.beside import measure_beside
+    from gpunet.runtime.timing import interleave
 
     sessions: dict[str, Any] = {}
     images: dict[str, np.ndarray] = {}
@@ -114,12 +149,22 @@ def measured(chosen: Sequence[Subject], rounds: int) -> dict[str, Measurement]:
             bar.update(done, description=f"loading {each.name}")
             sessions[each.name], images[each.name] = each.load()
         bar.update(len(chosen), description="loaded")
-    found = {name: measure(each, images[name]) for name, each in sessions.items() if each.device == "gpu"}
+    found = {
+        name: measure_beside(each, images[name], None, warn=False)
+        for name, each in sessions.items()
+        if each.device == "gpu"
+    }
     others = {name: each for name, each in sessions.items() if name not in found}
-    if others:
-        console.note(f"measuring {_counted(len(others))}, {rounds} rounds of {RUNS_PER_ROUND} runs ...")
-        found |= interleave(others, images, rounds=rounds, runs_per_round=RUNS_PER_ROUND)
-    return {name: found[name] for name in sessions}
+    if not others:
+        return Benched(found, None)
+    used = {name: each.runtime for name, each in others.items()}
+    loaded = {name: reference_for(runtimes.get(name), by.threads) for name in dict.fromkeys(used.values())}
+    turns = Turns({name: each for name, each in loaded.items() if each is not None}, used)
+    console.note(f"measuring {_counted(len(others))}, {rounds} rounds of {RUNS_PER_ROUND} runs ...")
+    timed = interleave(others, images, rounds=rounds, runs_per_round=RUNS_PER_ROUND, on_turn=turns.add)
+    turns.look()
+    found |= {name: turns.beside(name, each) for name, each in timed.items()}
+    return Benched({name: found[name] for name in sessions}, turns)
 
 
 def _counted(networks: int) -> str:

@@ -1,8 +1,4 @@
-"""The layers of convolutional networks of the GPUNet family: keys, work, and ONNX nodes.
-
-The nodes are what the export makes of `gpunet.model.blocks`, BatchNorm folded. Weights have the modules' names
-(`conv_pw.weight`, `se.fc1.bias`, ...), so that a module's own, folded, can be put in their place.
-"""
+"""The layers of convolutional networks of the GPUNet family: keys and work; their nodes are the export's."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from gpunet.model.shapes import LayerShape
 from gpunet.model.spec import NetworkSpec
 
 if TYPE_CHECKING:
-    from gpunet.latency.layers.graph_builder import GraphBuilder
+    from gpunet.exporters.graph.builder import GraphBuilder
 
 CONV_KINDS = ("input", "conv", "fused_irb", "irb", "head")
 
@@ -88,7 +84,9 @@ class ConvLayerKey:
 
     def add_to(self, graph: GraphBuilder, source: str) -> str:
         """See `LayerKey.add_to`."""
-        return _ADD[self.kind](graph, self, source)
+        from gpunet.exporters.graph.conv_nodes import add_layer
+
+        return add_layer(graph, self, source)
 
 
 # ----------------------------------------------------------------------- work
@@ -132,60 +130,6 @@ def _work_head(key: ConvLayerKey) -> Work:
 
 
 _WORK = {"input": _work_input, "conv": _work_conv, "fused_irb": _work_irb, "irb": _work_irb, "head": _work_head}
-
-# ---------------------------------------------------------------------- graph
-
-
-def _add_input(graph: GraphBuilder, key: ConvLayerKey, source: str) -> str:
-    return source
-
-
-def _add_conv(graph: GraphBuilder, key: ConvLayerKey, source: str) -> str:
-    args = {"stride": key.stride, "padding": key.padding}
-    x = graph.conv(source, "conv", key.in_channels, key.out_channels, key.kernel_size, **args)
-    return graph.activation(x, "act", key.activation)
-
-
-def _add_irb(graph: GraphBuilder, key: ConvLayerKey, source: str) -> str:
-    hidden, spatial = key.hidden_channels, {"stride": key.stride, "padding": key.padding}
-    if key.kind == "fused_irb":
-        x = graph.conv(source, "conv_exp", key.in_channels, hidden, key.kernel_size, **spatial)
-        x = graph.activation(x, "act1", key.activation)
-    else:
-        x = graph.conv(source, "conv_pw", key.in_channels, hidden)
-        x = graph.activation(x, "act1", key.activation)
-        x = graph.conv(x, "conv_dw", hidden, hidden, key.kernel_size, groups=hidden, **spatial)
-        x = graph.activation(x, "act2", key.activation)
-    if key.reduced_channels:
-        x = squeeze_excitation(graph, x, hidden, key.reduced_channels, key.activation)
-    x = graph.conv(x, "conv_pwl", hidden, key.out_channels)
-    return graph.node("Add", [source, x], "add") if key.residual else x
-
-
-def squeeze_excitation(graph: GraphBuilder, source: str, channels: int, reduced: int, activation: str) -> str:
-    """Global average, two 1x1 convolutions with the block's activation between them, sigmoid, product."""
-    x = graph.node("GlobalAveragePool", [source], "se.pool")
-    x = graph.conv(x, "se.fc1", channels, reduced)
-    x = graph.activation(x, "se.act", activation)
-    x = graph.conv(x, "se.fc2", reduced, channels)
-    gate = graph.node("Sigmoid", [x], "se.gate")
-    return graph.node("Mul", [source, gate], "se.mul")
-
-
-def _add_head(graph: GraphBuilder, key: ConvLayerKey, source: str) -> str:
-    features = key.hidden_channels
-    x = graph.conv(source, "conv_head", key.in_channels, features)
-    x = graph.activation(x, "act", key.activation)
-    x = graph.node("GlobalAveragePool", [x], "pool")
-    if key.reduced_channels:
-        x = graph.conv(x, "conv_hidden", features, key.reduced_channels)
-        x = graph.activation(x, "act_hidden", key.activation)
-        features = key.reduced_channels
-    x = graph.node("Flatten", [x], "flatten", axis=1)
-    return graph.linear(x, "classifier", features, key.out_channels)
-
-
-_ADD = {"input": _add_input, "conv": _add_conv, "fused_irb": _add_irb, "irb": _add_irb, "head": _add_head}
 
 # ----------------------------------------------------------------------- keys
 

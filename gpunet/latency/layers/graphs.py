@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from gpunet.exporters.graph.builder import GraphBuilder
 from gpunet.exporters.graph.rewrite import optimize
-from gpunet.latency.layers.graph_builder import GraphBuilder
 from gpunet.latency.layers.keys import IMAGE_CHANNELS, LayerKey
 
 if TYPE_CHECKING:

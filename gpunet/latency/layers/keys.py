@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from gpunet.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from gpunet.latency.layers.graph_builder import GraphBuilder
+    from gpunet.exporters.graph.builder import GraphBuilder
 
 IMAGE_CHANNELS = 3
 

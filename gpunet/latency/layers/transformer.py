@@ -18,7 +18,7 @@ from gpunet.core.arguments import checked_choice
 from gpunet.latency.layers.keys import IMAGE_CHANNELS, Work, text_of
 
 if TYPE_CHECKING:
-    from gpunet.latency.layers.graph_builder import GraphBuilder
+    from gpunet.exporters.graph.builder import GraphBuilder
 
 TRANSFORMER_KINDS = ("patch_embed", "transformer_block", "vit_head")
 NORM_EPS = 1e-6

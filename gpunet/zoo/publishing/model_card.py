@@ -12,6 +12,8 @@ from gpunet.model.entry import LatencyRecord
 from gpunet.model.preprocessing import image_config, num_classes_of
 from gpunet.model.spec import NetworkSpec
 from gpunet.model.spec_table import parts_of
+from gpunet.runtime.beside import speed_of
+from gpunet.zoo.measured import measurement_from_record
 from gpunet.zoo.publishing.publication import Publication
 
 # Names that the hub takes as they are; anything else is 'other', with its own name beside it.
@@ -126,16 +128,27 @@ def _runtime(record: LatencyRecord) -> str:
     return f"{record.runtime} {record.runtime_version}".strip()
 
 
+def _speed(record: LatencyRecord) -> str | None:
+    measurement = measurement_from_record(record)
+    return None if measurement is None else speed_of(measurement)
+
+
 def _latency(publication: Publication) -> str:
-    columns = ("ms", "kind", "statistic", "chip", "board", "batch", "precision", "runtime", "threads", "source")
+    columns = ("ms", "kind", "statistic", "chip", "board", "batch", "precision", "runtime", "threads",
+               "machine's speed", "source")  # fmt: skip
     rows = [
         (
             f"{record.latency_ms:.4g}", record.kind, record.statistic, record.chip, record.board, record.batch_size,
-            record.precision, _runtime(record), record.threads, record.source,
+            record.precision, _runtime(record), record.threads, _speed(record), record.source,
         )
         for record in publication.records
     ]  # fmt: skip
     lines = ["Milliseconds for the whole batch.", _table(columns, rows)]
+    if any(_speed(record) for record in publication.records):
+        lines.append(
+            "The machine's speed, by which figures of two days are compared: what gpunet's reference of two fixed "
+            "networks took beside the figure, or a GPU's clock."
+        )
     if publication.estimated_ms is not None:
         first = publication.records[0]
         off = 100 * (publication.estimated_ms / first.latency_ms - 1)

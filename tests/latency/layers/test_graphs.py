@@ -11,9 +11,9 @@ from torch import nn
 from gpunet import GPUNet, HeadSpec, NetworkSpec, StageSpec, StemSpec
 from gpunet import runtime as runtimes
 from gpunet.errors import InvalidArgumentError
+from gpunet.exporters.graph.builder import GraphBuilder
 from gpunet.exporters.onnx import onnx_from_network
 from gpunet.latency.layers.convolutional import ConvLayerKey, keys_from_spec
-from gpunet.latency.layers.graph_builder import GraphBuilder
 from gpunet.latency.layers.graphs import border_graph, border_of, context_graph, lone_graph, network_graph
 
 SPEC = NetworkSpec(

@@ -21,6 +21,7 @@ from gpunet.model.entry import Accuracy
 from gpunet.model.small import SMALL
 from gpunet.runtime import get
 from gpunet.train.recipes import recipe_named
+from gpunet.zoo.catalog import catalog
 from gpunet.zoo.publishing.model_card import model_card
 from gpunet.zoo.publishing.publish import publish_entry
 
@@ -75,12 +76,27 @@ def test_it_says_what_the_network_is_by_counts() -> None:
 def test_every_record_stands_there_with_its_conditions() -> None:
     text = model_card(publication())
     header, own, other = _table(text.replace(r"\|", "/"), "ms")
-    assert header == ["ms", "kind", "statistic", "chip", "board", "batch", "precision", "runtime", "threads", "source"]
+    assert header == ["ms", "kind", "statistic", "chip", "board", "batch", "precision", "runtime", "threads",
+                      "machine's speed", "source"]  # fmt: skip
     assert own == [
         "1.25", "measured", "median", "local", processor_name(), "1", "fp32", f"pytorch {get('pytorch').version()}",
-        str(available_threads()), record().source,
+        str(available_threads()), "-", record().source,
     ]  # fmt: skip
     assert (other[0], other[3:5]) == ("2.5", ["orin", "Orin / 64GB"])
+    assert "reference" not in text
+
+
+def test_the_machines_speed_stands_beside_each_figure(tmp_path: Path) -> None:
+    beside = {"reference": {"version": 1, "small_ms": 0.1104, "large_ms": 9.806}, "moved_percent": 12.0}
+    clocks = {"gpu_clocks": {"sm_mhz": 1980}, "moved_percent": 0.0}
+    given = publication(records=(record(**beside), record(2.5, **clocks)))
+    header, own, other = _table(model_card(given), "ms")
+    place = header.index("machine's speed")
+    assert (own[place], other[place]) == ("0.11 and 9.81 ms, moved by 12 %", "1980 MHz")
+    assert "gpunet's reference of two fixed networks" in model_card(given)
+    folder = publish_entry(tmp_path, given)
+    found = catalog([tmp_path])[folder.name].records
+    assert found[0].conditions["reference"] == beside["reference"]
 
 
 @pytest.mark.parametrize(
