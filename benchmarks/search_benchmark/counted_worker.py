@@ -6,11 +6,11 @@ A run's own metrics do not tell: one that goes on drops the lines behind its che
 from __future__ import annotations
 
 import os
+import runpy
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gpunet.cli.main import run
 from gpunet.search.study.trainer import Trained
 from gpunet.search.study.training import RecipeTrainer
 
@@ -51,4 +51,4 @@ def work(arguments: Sequence[str], log: Path) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.argv = ["gpunet", "search", "worker", *arguments]
     RecipeTrainer.__call__ = counted  # type: ignore[method-assign]
-    run()
+    runpy.run_module("gpunet", run_name="__main__", alter_sys=True)
