@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from gpunet.search.study.study import Study
 
 KILL, STOP = "kill", "stop"
-_IMPORTED = ("search_benchmark.counted_worker", "botorch", "optuna", "timm", "psycopg", "gpunet.search.work.worker")
+_IMPORTED = (
+    "search_benchmark.counted_worker", "gpunet.cli.search.worker", "gpunet.search.work.worker", "botorch", "optuna",
+    "timm", "psycopg",
+)  # fmt: skip
 _MANY = 100_000  # trials, until the time is over
 _LOOK_S = 0.1
 _LAST_S = 900.0  # for what is under way when the time is over, on a machine as busy as may be
