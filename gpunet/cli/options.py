@@ -11,7 +11,7 @@ import typer
 
 from gpunet.errors import GpunetError
 
-PrecisionName = Literal["fp32", "fp16", "int8"]
+PrecisionName = Literal["fp32", "fp16", "bf16", "int8"]
 
 
 def _say_version(asked: bool) -> None:
@@ -100,7 +100,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL", autocompletion=complete_model,
-        help="a model of 'gpunet list --baselines' or of your own zoo, or the folder of an entry or run",
+        help="a model of 'gpunet list --baselines', of timm's (TAG or TAG@PX) or of your own zoo, or the folder of an "
+        "entry or run",
     ),
 ]  # fmt: skip
 Device = Annotated[
@@ -155,6 +156,9 @@ Weights = Annotated[
 ]
 Timeout = Annotated[
     float | None, opt("--timeout", metavar="SECONDS", help="the most that downloading weights may take (default: 3600)")
+]
+Offline = Annotated[
+    bool, opt("--offline", help="ask no network for weights: take what is kept here, or say that it is not")
 ]
 NoPretrained = Annotated[bool, opt("--no-pretrained", help="leave it untrained: no weights needed")]
 On = Annotated[

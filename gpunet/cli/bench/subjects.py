@@ -88,9 +88,10 @@ def subjects(
 
 def _entries(names: Sequence[str], *, baselines: bool, all_others: bool, zoo: Sequence[str] | None) -> list[Entry]:
     from gpunet.model.entry import TIMM
-    from gpunet.zoo.catalog import catalog, entry_named
+    from gpunet.zoo.catalog import catalog
+    from gpunet.zoo.timm_zoo.names import entry_by_name
 
-    chosen = {name: entry_named(name, zoo) for name in names}
+    chosen = {entry.name: entry for name in names for entry in [entry_by_name(name, zoo)]}
     for entry in catalog(zoo).values():
         if entry.buildable and (baselines if entry.role == "baseline" else all_others and entry.role != TIMM):
             chosen.setdefault(entry.name, entry)
