@@ -120,7 +120,7 @@ Precision = Annotated[
 ]
 FilePrecision = Annotated[
     PrecisionName | None,
-    opt("--precision", "-p", help="for a file: to compute in (default: what it holds; half in fp32 where it must be)"),
+    opt("--precision", "-p", help="for a file: to compute in (default: what it holds, in fp32 where it must be)"),
 ]
 Threads = Annotated[
     int | None, opt("--threads", "-t", metavar="N", min=1, help="threads that compute (default: all available)")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gpunet.train.recipe import Recipe
 
 
-_QUERY = re.compile(r"best[- ]under\s+([0-9.]+)\s*ms", re.IGNORECASE)
+_QUERY = re.compile(r"best[- ]under\s+(\d+(?:\.\d+)?)\s*ms", re.IGNORECASE)
 
 
 def with_teacher(recipe: Recipe, teacher: str | None, no_distillation: bool) -> Recipe:
@@ -54,14 +54,14 @@ def teacher_found(
     """
     given = recipe.distillation
     asked = "" if given is None else str(given.teacher or "")
-    if given is None or not re.match(r"best\b", asked, re.IGNORECASE):
+    if given is None or not re.match(r"best[- ]under\b", asked, re.IGNORECASE):
         if device is not None:
             raise InvalidArgumentError(
                 "--teacher-device is given, but the teacher is no query.", "Such as --teacher 'best-under 20ms'."
             )
         return recipe
     found = _QUERY.fullmatch(asked.strip())
-    if found is None or not 0 < float(found[1]) < float("inf"):
+    if found is None or not float(found[1]):
         raise InvalidArgumentError(
             f"--teacher {asked!r} is no query.", "Write --teacher 'best-under 20ms': a number of milliseconds."
         )

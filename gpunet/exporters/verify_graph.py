@@ -54,14 +54,13 @@ def verify_graph(
         InvalidArgumentError: (a ValueError) no such precision.
     """
     checked_choice("precision", precision, TOLERANCES)
+    computed = precision if runtime == "onnxruntime" and precision != "bf16" else "fp32"
     layers = None
     if not isinstance(candidate, Path):
         layers = insides(reference, candidate, candidate, runtime, precision, images, batch, held)
     return compare(
         runtimes.get("onnxruntime").load(reference),
-        runtimes.get(runtime).load(
-            candidate, precision=precision if runtime == "onnxruntime" and precision != "bf16" else "fp32"
-        ),
+        runtimes.get(runtime).load(candidate, precision=computed),
         images,
         batch_sizes=None if batch is None else batch.ends,
         precision=precision,

@@ -178,10 +178,15 @@ def check_precision(runtime: str, precision: str, supported: Sequence[str]) -> N
 
 
 def not_computed_in(runtime: Runtime, computed: str, asked: str, reason: str = "") -> RuntimeUnavailableError:
-    """The error of a runtime that would compute in another precision than it is asked for, perhaps in none of ours."""
+    """The error of a runtime that would compute in another precision than it is asked for, perhaps in none of ours.
+
+    Args:
+        runtime, computed, asked: what would compute in which precision, and in which it was asked to.
+        reason: why, as the end of the sentence.
+    """
     passed = computed if computed in PRECISIONS else "fp32"
     return RuntimeUnavailableError(
-        f"the runtime {runtime.name!r} computes in {computed} on this processor, not in {asked}{': ' if reason else ''}{reason}.",
+        f"the runtime {runtime.name!r} computes in {computed} on this processor, not in {asked}{reason}.",
         f"Pass precision={passed!r}, so that the figure says what it is of.",
     )
 

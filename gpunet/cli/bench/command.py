@@ -11,7 +11,7 @@ import typer
 from gpunet.cli import options
 from gpunet.cli.bench import trtexec
 from gpunet.cli.bench.comparison import Verdict, swapped, verdicts
-from gpunet.cli.bench.subjects import RUNS_PER_ROUND, RunsBy, Subject, measured, subjects
+from gpunet.cli.bench.subjects import RUNS_PER_ROUND, RunsBy, Subject, in_bfloat16, measured, subjects
 from gpunet.cli.command import command
 from gpunet.cli.options import opt
 from gpunet.core import console
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from gpunet.runtime.measurement import Measurement
 
 PUBLISHED = "gv100"
+_WORTH_SAYING = 1.05
 _SWITCHES = ("cuda_graph", "spin_wait", "transfers")
 _TRTEXEC = "trtexec: measure on a machine that has TensorRT but not gpunet"
 _NAMES_HELP = "models or files to measure (default: the released and your own)"
-_PRECISION_HELP = "to compute in (default: fp32; of a file, what it holds; half in fp32 where it must be)"
+_PRECISION_HELP = "to compute in (default: fp32; of a file, what it holds, in fp32 where it must be)"
 _OUT_HELP = "write what was measured as JSON; with --import-trtexec, a zoo's latency CSV that gets the record too"
 
 
@@ -93,7 +94,8 @@ def bench(
     In turn, many rounds, so that whatever disturbs the machine disturbs all alike. Then say for each baseline whether
     the paper's claim holds here: that some GPUNet at least as accurate is faster. The networks are untrained (latency
     does not depend on the weights), nothing is kept, and accuracies are the published ones. A NAME may be a file: ONNX,
-    OpenVINO's .xml, or an engine with its sidecar; it is measured as it is, by what can run it.
+    OpenVINO's .xml, or an engine with its sidecar; it is measured as it is, by what can run it. Where OpenVINO and the
+    processor have bf16, the first network is measured in it too, and it is said where that is faster.
     """
     by = RunsBy(runtime, precision, 1 if batch_size is None else batch_size, threads)
     if print_trtexec and import_trtexec is not None:
@@ -118,7 +120,10 @@ def bench(
     chosen = subjects(names or (), by, baselines=baselines, zoo=zoo)
     if out is not None:
         check_writable(out)
-    figures = measured(chosen, rounds)
+    lower = in_bfloat16(chosen, by, zoo)
+    figures = measured([*chosen, *([lower] if lower else [])], rounds)
+    in_bf16 = None if lower is None else figures.pop(lower.name)
+    faster = None if in_bf16 is None else figures[chosen[0].name].p25_ms / in_bf16.p25_ms
     points = [_point(each, figures[each.name].p25_ms) for each in chosen if each.top1_percent is not None]
     published = _published(zoo)
     found = verdicts(points, {each.name: each.dataset for each in chosen}) if len(chosen) > 1 else []
@@ -127,7 +132,8 @@ def bench(
     told = {
         "measurements": {name: measurement.to_dict() for name, measurement in figures.items()},
         "claims": [_claim(verdict, claimed.get(verdict.baseline.name)) for verdict in found],
-        "swapped": [[faster.name, slower.name] for faster, slower in swaps],
+        "swapped": [[first.name, second.name] for first, second in swaps],
+        "speedup_in_bf16": None if faster is None else {chosen[0].name: faster},
     }
     if out is not None:
         write_text(out, console.json_text(told) + "\n")
@@ -136,6 +142,8 @@ def bench(
         return
     print(_latencies(chosen, figures))
     print(f"\n{_conditions(figures)}")
+    if faster is not None and faster >= _WORTH_SAYING:
+        print(f"In bf16, {chosen[0].name} is {faster:.2f} times as fast here: -p bf16.")
     if found:
         print(f"\n{_claims(found, claimed)}")
     if order := order_of(swaps, points, published):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gpunet.cli.options import PrecisionName
 from gpunet.core import console
 from gpunet.core.progress import ProgressBar
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import GpunetError, InvalidArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,6 +103,28 @@ def _entries(names: Sequence[str], *, baselines: bool, all_others: bool, zoo: Se
                 "'gpunet list --baselines' says which can be built.",
             )
     return sorted(chosen.values(), key=lambda entry: entry.role == "baseline")
+
+
+def in_bfloat16(chosen: Sequence[Subject], by: RunsBy, zoo: Sequence[str] | None) -> Subject | None:
+    """The first of what is measured, in bf16 as well: where that is faster it is offered, and nobody asked for another.
+
+    None where a precision is asked for, where OpenVINO or the processor's own bfloat16 is not there, and for a file
+    that holds another precision.
+    """
+    from gpunet.runtime import available as available_runtime
+
+    if by.precision is not None or not chosen or available_runtime(by.runtime).name != "openvino":
+        return None
+    from gpunet.runtime.openvino.format import computes_bfloat16
+
+    first = chosen[0]
+    if not computes_bfloat16():
+        return None
+    try:
+        loaded = subjects([first.name], dataclasses.replace(by, precision="bf16"), zoo=zoo)[0].load()
+    except GpunetError:
+        return None
+    return Subject(f"{first.name} in bf16", first.role, lambda: loaded)
 
 
 def measured(chosen: Sequence[Subject], rounds: int) -> dict[str, Measurement]:

@@ -68,7 +68,7 @@ class OpenVINO:
         network = onnx_source(self.name, source)
         shared = core()
         if precision == "bf16" and (reason := lacks_bfloat16(shared)):
-            raise not_computed_in(self, "fp32", precision, reason)
+            raise not_computed_in(self, "fp32", precision, f": {reason}")
         settings = {
             "INFERENCE_PRECISION_HINT": _ARITHMETIC[precision],
             "PERFORMANCE_HINT": "LATENCY",
