@@ -152,7 +152,8 @@ def train(
         checked_number("--min-teacher-top1", min_teacher_top1, 0, 100)
     if not data:
         raise InvalidArgumentError("there is nothing to train on.", "Name it: --data DIR, or --data digits to try.")
-    stem = "small" if model is None else Path(model).stem
+    path = Path("small" if model is None else model)
+    stem = path.stem if path.suffix == ".json" else path.name  # a tag of timm's has dots
     out = out or Path("runs", re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{stem}-{data}-{chosen.name}"))
     name = name or out.resolve().name
 

@@ -400,6 +400,18 @@ def test_progress_names_the_networks_on_stderr(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == ""
 
 
+def test_bfloat16_is_a_precision_of_its_own_or_refused() -> None:
+    try:
+        (lower,) = _measure([ONE], runtime="openvino", precision="bf16")
+    except RuntimeUnavailableError as error:
+        assert "on this processor, not in bf16: it has no instructions" in error.message  # noqa: PT017
+        return
+    (wide,) = _measure([ONE], runtime="openvino")
+    assert (lower.precision, wide.precision) == ("bf16", "fp32")
+    assert lower.conditions["arithmetic"] == "bf16"
+    assert _measure([ONE], runtime="openvino", precision="bf16") == [lower]
+
+
 # ------------------------------------------------------------ wrong arguments
 
 

@@ -96,3 +96,15 @@ def test_info_and_bench_take_a_tag(capsys) -> None:
     main(["bench", TAG, "-r", "pytorch", "-t", "1", "--rounds", "1", "--json"])
     measured = json.loads(capsys.readouterr().out)["measurements"]
     assert measured[TAG]["conditions"]["input_shape"] == [1, 3, 160, 160]
+
+
+@pytest.mark.slow
+def test_a_tag_is_fine_tuned(hub: Path, tmp_path: Path, capsys) -> None:
+    keep(hub, TAG)
+    out = tmp_path / "tuned"
+    main(["train", TAG, "--finetune", "--offline", "--data", "digits", "--images-fraction", "0.05", "--epochs", "1",
+          "--quiet", "-o", str(out)])  # fmt: skip
+    assert f"training {TAG} from timm's weights" in capsys.readouterr().err
+    model = gpunet.load(out)
+    assert model.entry is not None
+    assert (model.entry.architecture, model.entry.input_px, model.entry.num_classes) == (TAG, 160, 10)
