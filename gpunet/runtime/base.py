@@ -184,7 +184,9 @@ def not_computed_in(runtime: Runtime, computed: str, asked: str, reason: str = "
         runtime, computed, asked: what would compute in which precision, and in which it was asked to.
         reason: why, as the end of the sentence.
     """
-    passed = computed if computed in PRECISIONS else "fp32"
+    passed = (
+        computed if computed in PRECISIONS and computed != "bf16" else "fp32"
+    )  # which a file in half is not put into
     return RuntimeUnavailableError(
         f"the runtime {runtime.name!r} computes in {computed} on this processor, not in {asked}{reason}.",
         f"Pass precision={passed!r}, so that the figure says what it is of.",
