@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gpunet.core.device import LOCAL
-from gpunet.core.hub import DOWNLOAD_TIMEOUT_S
+from gpunet.core.hub import DOWNLOAD_TIMEOUT_S, working_offline
 from gpunet.zoo.catalog import Zoo, catalog, entry_named, names_like
 from gpunet.zoo.choice.conditions import Query
 from gpunet.zoo.choice.scope import listed
@@ -40,6 +40,7 @@ def create(
     pretrained: bool = True,
     weights: str | Path | None = None,
     timeout_s: float = DOWNLOAD_TIMEOUT_S,
+    offline: bool = False,
     **model_kwargs: Any,
 ) -> GPUNet:
     """The most accurate network that keeps a latency budget on a device; ties go to the faster.
@@ -55,6 +56,7 @@ def create(
         pretrained: load the network's weights; False leaves it freshly initialised.
         weights: a file to load them from: safetensors, or NVIDIA's `.pth.tar` or zip.
         timeout_s: the most that downloading them may take, see `load`.
+        offline: ask no network for them.
         model_kwargs: the model's own, e.g. num_classes=10, in_chans=1, drop_rate=0.2, features_only=True.
 
     Returns:
@@ -76,9 +78,10 @@ def create(
     from gpunet.zoo.models import model_from_entry
 
     # A baseline is a module of timm's own, given the same attributes.
-    model: Any = model_from_entry(
-        match.entry, pretrained=pretrained, weights=weights, timeout_s=timeout_s, **model_kwargs
-    )
+    with working_offline(offline):
+        model: Any = model_from_entry(
+            match.entry, pretrained=pretrained, weights=weights, timeout_s=timeout_s, **model_kwargs
+        )
     model.match = match
     _logger.info("chose %s", match)
     return cast("GPUNet", model)
@@ -91,6 +94,7 @@ def load(
     weights: str | Path | None = None,
     zoo: Zoo = None,
     timeout_s: float = DOWNLOAD_TIMEOUT_S,
+    offline: bool = False,
     **model_kwargs: Any,
 ) -> GPUNet:
     """A network of the zoo by name, in evaluation mode.
@@ -102,6 +106,7 @@ def load(
         zoo: folders of one's own entries; 'timm' for timm's networks, TAG or TAG@PX, with the input size, crop and
             interpolation that the accuracy was published at.
         timeout_s: the most that downloading the weights may take; what arrived by then is gone on with the next time.
+        offline: ask no network for the weights: take what is kept here, or say that it is not.
         model_kwargs: the model's own, e.g. num_classes=10, in_chans=1, drop_rate=0.2, features_only=True.
 
     Raises:
@@ -111,9 +116,11 @@ def load(
     entry = entry_named(name, zoo)
     from gpunet.zoo.models import model_from_entry
 
-    return cast(
-        "GPUNet", model_from_entry(entry, pretrained=pretrained, weights=weights, timeout_s=timeout_s, **model_kwargs)
-    )
+    with working_offline(offline):
+        return cast(
+            "GPUNet",
+            model_from_entry(entry, pretrained=pretrained, weights=weights, timeout_s=timeout_s, **model_kwargs),
+        )
 
 
 def list_models(

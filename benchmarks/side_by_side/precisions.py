@@ -19,6 +19,7 @@ import gpunet
 from gpunet.core import console
 from gpunet.errors import InvalidArgumentError
 from gpunet.exporters.artefact import export_graph
+from gpunet.exporters.graph.bfloat16 import bfloat16_from_float
 from gpunet.exporters.graph.half import half_from_float
 from gpunet.exporters.images import image_set, image_shape, shipped_photographs
 from gpunet.exporters.int8.calibration import CalibrationImages, calibration_images
@@ -81,17 +82,23 @@ def settle(model: Any, images: Iterable[np.ndarray], batch_size: int = 8) -> Non
 
 
 def exported(
-    model: Any, images: CalibrationImages, folder: Path, runtime_names: Sequence[str]
+    model: Any,
+    images: CalibrationImages,
+    folder: Path,
+    runtime_names: Sequence[str],
+    kinds: Sequence[str] = PRECISIONS,
 ) -> tuple[dict[str, dict[str, Path]], dict[str, Any]]:
-    """A network's files by runtime and precision, and what was verified of each."""
+    """A network's files by runtime and precision, int8 among them, and what was verified of each."""
     judged_on = image_set(model, image_shape(model))
     single = onnx_from_network(model)
     files: dict[str, dict[str, Path]] = {runtime: {} for runtime in runtime_names}
     facts: dict[str, Any] = {}
     for runtime in runtime_names:
         quantized, report = int8_from_float(single, images, layout=runtime)
-        graphs = {"fp32": single, "fp16": half_from_float(single), "int8": quantized}
-        for precision, graph in graphs.items():
+        made = {"fp32": lambda: single, "fp16": lambda: half_from_float(single),
+                "bf16": lambda: bfloat16_from_float(single), "int8": lambda quantized=quantized: quantized}  # fmt: skip
+        for precision in kinds:
+            graph = made[precision]()
             on = pictures_of(judged_on) if precision == "int8" else judged_on
             if runtime == "openvino":
                 path = folder / f"{precision}.xml"

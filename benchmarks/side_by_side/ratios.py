@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from gpunet import runtime as runtimes
 from gpunet.runtime import Session
 from gpunet.runtime.timing import Measurement, interleave
+from gpunet.zoo.file_session import session_from_file
 
 
 def measured(
@@ -45,7 +45,8 @@ def load_all(runtime: str, files: Mapping[str, Path], threads: int | None, *, fi
     """
     kinds = list(files)
     start = first % len(kinds)
-    return {kind: runtimes.get(runtime).load(files[kind], threads=threads) for kind in kinds[start:] + kinds[:start]}
+    turned = kinds[start:] + kinds[:start]
+    return {kind: session_from_file(files[kind], runtime=runtime, threads=threads) for kind in turned}
 
 
 def compared(

@@ -14,6 +14,7 @@ from gpunet.cli.command import command
 from gpunet.cli.options import complete_model, complete_runtime, opt
 from gpunet.core import console
 from gpunet.core.arguments import checked_number
+from gpunet.core.hub import working_offline
 from gpunet.core.progress import ProgressBar
 from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError
 
@@ -72,6 +73,7 @@ def evaluate(
     weights: Annotated[Path | None, opt("--weights", metavar="FILE", help="of a network by name or spec")] = None,
     no_pretrained: Annotated[bool, opt("--no-pretrained", help="score untrained weights")] = False,
     timeout_s: options.Timeout = None,
+    offline: options.Offline = False,
     batch_size: Annotated[int, opt("--batch-size", "-b", metavar="N", min=1, help="images a run (default: 32)")] = 32,
     runtime: Annotated[
         str | None, opt("--runtime", "-r", metavar="NAME", complete=complete_runtime, help=_RUNTIME)
@@ -107,7 +109,8 @@ def evaluate(
     images = _Images(input_px, crop_pct, interpolation, mean, std)
     files = {name: path for name in models if (path := file_named(name)) is not None}
     _check_read(
-        {"--weights": weights, "--no-pretrained": no_pretrained, "--timeout": timeout_s, "--on": on},
+        {"--weights": weights, "--no-pretrained": no_pretrained, "--timeout": timeout_s, "--offline": offline,
+         "--on": on},
         len(files) < len(models), "network",
     )  # fmt: skip
     _check_read({"--runtime": runtime, "--precision": precision, "--threads": threads}, bool(files), "file")
@@ -122,7 +125,8 @@ def evaluate(
         loaded = (
             _loaded_file(files[name], images, runtime, precision, threads) if name in files else
             _loaded(
-                name, images, on, zoo=zoo, pretrained=not no_pretrained, weights=weights, timeout_s=timeout_s
+                name, images, on, zoo=zoo, pretrained=not no_pretrained, weights=weights, timeout_s=timeout_s,
+                offline=offline,
             )
         )  # fmt: skip
         count = loaded.num_classes or _columns(loaded.run, loaded.config)
@@ -209,7 +213,7 @@ class _Loaded:
     untrained: bool
 
 
-def _loaded(name: str, images: _Images, on: str | None, **chosen: Any) -> _Loaded:
+def _loaded(name: str, images: _Images, on: str | None, *, offline: bool, **chosen: Any) -> _Loaded:
     from gpunet import runtime as runtimes
     from gpunet.model.classes import classes_of
     from gpunet.model.origin import UNTRAINED, origin_of
@@ -217,7 +221,8 @@ def _loaded(name: str, images: _Images, on: str | None, **chosen: Any) -> _Loade
     from gpunet.train.evaluation.evaluate import runner_from_model
     from gpunet.zoo.named import network_named
 
-    model = network_named(name, timm_too=True, **chosen)
+    with working_offline(offline):
+        model = network_named(name, timm_too=True, **chosen)
     untrained = origin_of(model).state == UNTRAINED
     config = images.changed(image_config(model, images.input_px))
     torch = runtimes.get("pytorch")

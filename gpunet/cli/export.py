@@ -19,6 +19,7 @@ from gpunet.cli.command import command, run_command
 from gpunet.cli.options import opt
 from gpunet.core import console
 from gpunet.core.arguments import checked_number
+from gpunet.core.hub import working_offline
 from gpunet.errors import FAILED_EXIT_CODE, InvalidArgumentError, VerificationError
 
 if TYPE_CHECKING:
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
 _GIB = 1 << 30
 _LEAST_GIB, _MOST_GIB = 0.001, 1e6  # TensorRT takes no less than a MiB
 
-_MODEL_HELP = "a model of 'gpunet list --baselines' or of your zoo; the folder of an entry or run; or a spec's JSON"
+_MODEL_HELP = (
+    "a model of 'gpunet list --baselines', of timm's (TAG or TAG@PX) or of your zoo; the folder of an entry or run; or "
+    "a spec's JSON"
+)
 _DEVICE_HELP = "instead of MODEL: the most accurate that fits on a device"
 _OUT_HELP = "the file to write (default: a name made of model, device, precision and format; none with --triton)"
 _TRITON_HELP = "a Triton model repository that gets the network too, with its config"
-_PRECISION_HELP = "what the network computes in; it is in the graph (default: fp32)"
+_PRECISION_HELP = "what the network computes in; it is in the graph (default: fp32; bf16 with --openvino)"
 _BATCH_SIZE_HELP = "images a run: one number, or a range with the size to optimise for, such as 1:8:64 (default: 1)"
 _CALIBRATION_HELP = "for int8: a folder of pictures like those that the network will see, or one of timm's datasets"
 _INT8_LAYOUT_HELP = (
@@ -85,7 +89,8 @@ def parsed_batch_size(text: str) -> int | tuple[int, int, int]:
 @command(
     "export", panel="Deploy", completion=True, shorthands=_shorthands,
     examples=["gpunet export gpunet_1 -o gpunet_1.onnx", "gpunet export --device gv100 --max-ms 0.8 --trt",
-              "gpunet export run0 --openvino --precision int8 --calibration photos/"],
+              "gpunet export run0 --openvino --precision int8 --calibration photos/",
+              "gpunet export mobilenetv4_conv_medium.e500_r256_in1k@256 --openvino"],
     renamed={"--batch": "--batch-size", "--output": "--out", "--keep": "--keep-failed"},
     said_as={"path": "--out", "target": "--format", "keep": "--keep-failed",
              "compute_capabilities": "--compute-capability",
@@ -116,6 +121,7 @@ def export(
     weights: options.Weights = None,
     no_pretrained: options.NoPretrained = False,
     timeout_s: options.Timeout = None,
+    offline: options.Offline = False,
     opset: Annotated[int, opt(metavar="N", help="ONNX opset (default: 17)")] = 17,
     keep_failed: Annotated[bool, opt("--keep-failed", help="keep a file that fails its proof")] = False,
     cache: Annotated[
@@ -175,7 +181,8 @@ def export(
     asked = None if device is None else {"device": device, "max_ms": max_ms, "dataset": dataset}
     source: dict[str, Any] = {"pretrained": not no_pretrained, "weights": weights}
     source |= {} if timeout_s is None else {"timeout_s": timeout_s}
-    network = _network(model, asked, zoo, source)
+    with working_offline(offline):
+        network = _network(model, asked, zoo, source)
     how |= {"opset": opset, "images": images, "keep": keep_failed, "triton": triton,
             "command": ["gpunet-export", *ctx.meta["given"]]}  # fmt: skip
     with contextlib.ExitStack() as stack:
@@ -223,13 +230,14 @@ def _network(model: str | None, asked: dict[str, Any] | None, zoo: list[str] | N
         return gpunet.create(**asked, zoo=zoo, **how)
     from gpunet.zoo.named import network_named
 
-    return network_named(str(model), zoo=zoo, **how)
+    return network_named(str(model), zoo=zoo, timm_too=True, **how)
 
 
 def _file_name(network: nn.Module, device: str | None, precision: str | None, suffix: str) -> str:
     """'gpunet_p0-gv100-fp16.engine'."""
-    entry: Any = getattr(network, "entry", None)
-    parts = ["network" if entry is None else entry.name, device, precision]
+    from gpunet.zoo.benchmark import network_name
+
+    parts = [network_name(network), device, precision]
     return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in parts if part) + suffix
 
 

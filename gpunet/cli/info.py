@@ -26,9 +26,9 @@ def info(name: options.Model, zoo: options.Zoo = None, as_json: options.Json = F
     Accuracy, preprocessing, weights, licence, architecture stage by stage, and its latency records with kind and
     source. The folder of an entry or of a run is a model too.
     """
-    from gpunet.zoo.catalog import entry_named
+    from gpunet.zoo.timm_zoo.names import entry_by_name
 
-    entry = entry_named(name, zoo)
+    entry = entry_by_name(name, zoo)
     if as_json:
         console.print_json({**entry.to_dict(), **_published(entry)})
         return

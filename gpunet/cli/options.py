@@ -11,7 +11,7 @@ import typer
 
 from gpunet.errors import GpunetError
 
-PrecisionName = Literal["fp32", "fp16", "int8"]
+PrecisionName = Literal["fp32", "fp16", "bf16", "int8"]
 
 
 def _say_version(asked: bool) -> None:
@@ -100,7 +100,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL", autocompletion=complete_model,
-        help="a model of 'gpunet list --baselines' or of your own zoo, or the folder of an entry or run",
+        help="a model of 'gpunet list --baselines', of timm's (TAG or TAG@PX) or of your own zoo, or the folder of an "
+        "entry or run",
     ),
 ]  # fmt: skip
 Device = Annotated[
@@ -119,7 +120,7 @@ Precision = Annotated[
 ]
 FilePrecision = Annotated[
     PrecisionName | None,
-    opt("--precision", "-p", help="for a file: to compute in (default: what it holds; half in fp32 where it must be)"),
+    opt("--precision", "-p", help="for a file: to compute in (default: what it holds, in fp32 where it must be)"),
 ]
 Threads = Annotated[
     int | None, opt("--threads", "-t", metavar="N", min=1, help="threads that compute (default: all available)")
@@ -155,6 +156,9 @@ Weights = Annotated[
 ]
 Timeout = Annotated[
     float | None, opt("--timeout", metavar="SECONDS", help="the most that downloading weights may take (default: 3600)")
+]
+Offline = Annotated[
+    bool, opt("--offline", help="ask no network for weights: take what is kept here, or say that it is not")
 ]
 NoPretrained = Annotated[bool, opt("--no-pretrained", help="leave it untrained: no weights needed")]
 On = Annotated[

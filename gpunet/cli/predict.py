@@ -12,6 +12,7 @@ from gpunet.cli import options
 from gpunet.cli.command import command
 from gpunet.cli.options import opt
 from gpunet.core import console
+from gpunet.core.hub import working_offline
 from gpunet.core.progress import ProgressBar
 from gpunet.errors import ABSENT_EXIT_CODE, FAILED_EXIT_CODE, DataError, InvalidArgumentError
 
@@ -37,6 +38,7 @@ def predict(
     weights: options.Weights = None,
     no_pretrained: Annotated[bool, opt("--no-pretrained", help="ask the untrained network")] = False,
     timeout_s: options.Timeout = None,
+    offline: options.Offline = False,
     runtime: Annotated[
         str | None,
         opt(
@@ -61,8 +63,8 @@ def predict(
     """
     paths = _pictures(images)
     predictor = _predictor(
-        model, weights=weights, pretrained=not no_pretrained, timeout_s=timeout_s, runtime=runtime,
-        precision=precision, threads=threads, on=on, zoo=zoo,
+        model, weights=weights, pretrained=not no_pretrained, timeout_s=timeout_s, offline=offline,
+        runtime=runtime, precision=precision, threads=threads, on=on, zoo=zoo,
     )  # fmt: skip
     found: dict[Path, list[Prediction]] = {}
     unreadable: dict[Path, str] = {}
@@ -125,8 +127,8 @@ def _pictures(given: Sequence[Path]) -> list[Path]:
 
 
 def _predictor(
-    model: str, *, weights: Path | None, pretrained: bool, timeout_s: float | None, runtime: str | None,
-    precision: str | None, threads: int | None, on: str | None, zoo: Sequence[str] | None,
+    model: str, *, weights: Path | None, pretrained: bool, timeout_s: float | None, offline: bool,
+    runtime: str | None, precision: str | None, threads: int | None, on: str | None, zoo: Sequence[str] | None,
 ) -> Predictor:  # fmt: skip
     from gpunet.zoo.file_session import file_named
     from gpunet.zoo.prediction import load_exported, predictor_of
@@ -134,6 +136,7 @@ def _predictor(
     path = file_named(model)
     for_networks = {
         "--weights": weights, "--on": on, "--no-pretrained": None if pretrained else True, "--timeout": timeout_s,
+        "--offline": True if offline else None,
     }  # fmt: skip
     for_files = {"--runtime": runtime, "--precision": precision}
     wrong = [name for name, value in (for_networks if path else for_files).items() if value is not None]
@@ -145,7 +148,10 @@ def _predictor(
         return load_exported(path, runtime=runtime, precision=precision, threads=threads)
     from gpunet.zoo.named import network_named
 
-    network = network_named(model, zoo=zoo, pretrained=pretrained, weights=weights, timm_too=True, timeout_s=timeout_s)
+    with working_offline(offline):
+        network = network_named(
+            model, zoo=zoo, pretrained=pretrained, weights=weights, timm_too=True, timeout_s=timeout_s
+        )
     return predictor_of(network, on=on, threads=threads)
 
 

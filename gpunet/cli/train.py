@@ -13,11 +13,13 @@ import typer
 from gpunet.cli import options
 from gpunet.cli.command import command
 from gpunet.cli.options import complete_model, complete_recipe, opt
-from gpunet.cli.teaching import check_teacher, teacher_of, with_teacher
+from gpunet.cli.teaching import check_teacher, teacher_found, teacher_of, with_teacher
 from gpunet.core import console
 from gpunet.core.arguments import checked_number
+from gpunet.core.hub import working_offline
 from gpunet.core.signals import interrupt_asked
 from gpunet.errors import ABSENT_EXIT_CODE, INTERRUPTED_EXIT_CODE, InvalidArgumentError, PreemptedError
+from gpunet.model.entry import TIMM
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +44,11 @@ _BATCH_SIZE = "images a step of one process, instead of the recipe's"
 _SEED = "of weights, order, augmentation (default: 0)"
 _PRETRAINED = "begin with the model's trained weights"
 _WEIGHTS = "begin with the weights of a file"
-_TEACHER = "distil from this network, instead of the recipe's teacher"
+_TEACHER = (
+    "distil from this network, instead of the recipe's teacher; 'best-under 20ms' for the most accurate of --zoo "
+    "within that latency"
+)
+_TEACHER_DEVICE = "with 'best-under': where its latency is of (default: local, which is measured)"
 _TEACHER_TOP1 = "score the teacher first, and train only if it is that good"
 _OUT = "the run's folder (default: runs/...)"
 _NAME = "of the entry (default: the folder's)"
@@ -58,6 +64,7 @@ _LOG_EVERY = "of metrics.jsonl (default: 50)"
     examples=[
         "gpunet train --data digits -o digits_small",
         "gpunet train gpunet_p0 --finetune --data pets --holdout 0.2",
+        "gpunet train resnet18.a1_in1k --finetune --data pets --teacher 'best-under 20ms' --zoo runs",
         "torchrun --nproc-per-node=8 -m gpunet train gpunet_0 --data /data/imagenet --recipe gpunet_0",
     ],
     renamed={"--device": "--on", "--workers": "--loader-workers", "--fraction": "--images-fraction"},
@@ -85,8 +92,19 @@ def train(
     pretrained: Annotated[bool, opt("--pretrained", help=_PRETRAINED, panel="Weights")] = False,
     weights: Annotated[Path | None, opt("--weights", metavar="FILE", help=_WEIGHTS, panel="Weights")] = None,
     timeout_s: options.Timeout = None,
+    offline: options.Offline = False,
     teacher: Annotated[
         str | None, opt("--teacher", metavar="MODEL", complete=complete_model, help=_TEACHER, panel="Distillation")
+    ] = None,
+    teacher_device: Annotated[
+        str | None,
+        opt(
+            "--teacher-device",
+            metavar="NAME",
+            complete=options.complete_device,
+            help=_TEACHER_DEVICE,
+            panel="Distillation",
+        ),
     ] = None,
     teacher_weights: Annotated[
         Path | None, opt("--teacher-weights", metavar="FILE", help="the teacher's weights", panel="Distillation")
@@ -134,7 +152,8 @@ def train(
         checked_number("--min-teacher-top1", min_teacher_top1, 0, 100)
     if not data:
         raise InvalidArgumentError("there is nothing to train on.", "Name it: --data DIR, or --data digits to try.")
-    stem = "small" if model is None else Path(model).stem
+    path = Path("small" if model is None else model)
+    stem = path.stem if path.suffix == ".json" else path.name  # a tag of timm's has dots
     out = out or Path("runs", re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{stem}-{data}-{chosen.name}"))
     name = name or out.resolve().name
 
@@ -153,20 +172,22 @@ def train(
         data, holdout, train_split, validation_split, root=data_root, class_map=class_map, batch_size=chosen.batch_size
     )
     images = images.fraction(images_fraction, seed=seed)
+    chosen = teacher_found(chosen, teacher_device, images, validation, out, zoo)
     torch.manual_seed(seed)
     begun = standing(out)
     fresh = begun.position is None and not begun.finished  # else its checkpoint's weights count
     trained = pretrained or finetune
-    network = _network(
-        model, chosen, images, zoo=zoo, pretrained=trained and fresh and weights is None,
-        weights=weights if fresh else None, renewed=finetune, timeout_s=timeout_s,
-    )  # fmt: skip
-    if chosen.initialization != "timm" and not trained and weights is None and isinstance(network, GPUNet):
-        network.initialize(chosen.initialization)
-    taught_by = teacher_of(
-        chosen, network, out, validation, zoo=zoo, weights=teacher_weights, on=on, workers=loader_workers,
-        least_top1=min_teacher_top1, timeout_s=timeout_s,
-    )  # fmt: skip
+    with working_offline(offline):
+        network = _network(
+            model, chosen, images, zoo=zoo, pretrained=trained and fresh and weights is None,
+            weights=weights if fresh else None, renewed=finetune, timeout_s=timeout_s,
+        )  # fmt: skip
+        if chosen.initialization != "timm" and not trained and weights is None and isinstance(network, GPUNet):
+            network.initialize(chosen.initialization)
+        taught_by = teacher_of(
+            chosen, network, out, validation, zoo=zoo, weights=teacher_weights, on=on, workers=loader_workers,
+            least_top1=min_teacher_top1, timeout_s=timeout_s,
+        )  # fmt: skip
     source = "from scratch" if not trained and weights is None else f"from {weights or _source(network)}"
 
     def say(stands: Standing) -> None:
@@ -255,7 +276,7 @@ def _network(model: str | None, recipe: Recipe, images: ImageData, *, renewed: b
 def _source(network: nn.Module) -> str:
     """Whose weights a network began with."""
     entry: Any = getattr(network, "entry", None)
-    if entry is None or entry.role == "baseline":
+    if entry is None or entry.role in ("baseline", TIMM):
         return "timm's weights"
     return "NVIDIA's weights" if entry.role == "released" else f"the weights of {entry.name}"
 

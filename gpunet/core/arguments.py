@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from gpunet.errors import GpunetError, InvalidArgumentError
 
-PRECISIONS = ("fp32", "fp16", "int8")  # of a network that runs, and of its figures
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")  # of a network that runs, and of its figures
 
 
 def is_integer(value: object) -> bool:

@@ -10,10 +10,27 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 
 CONNECT_S = 5.0  # a server that is there has answered by then
 _HUB_DATASETS = ("hfds/", "hfids/")  # how the names of timm's datasets begin that come from the hub
 DOWNLOAD_TIMEOUT_S = 3600.0  # 2 GB at 5 Mbit/s; what has arrived is kept
+_OFFLINE: ContextVar[bool] = ContextVar("offline", default=False)
+
+
+@contextmanager
+def working_offline(wanted: bool = True) -> Iterator[None]:
+    """Within, where it is wanted: nothing is asked for over a network; what is kept here counts alone."""
+    token = _OFFLINE.set(wanted or _OFFLINE.get())
+    try:
+        yield
+    finally:
+        _OFFLINE.reset(token)
+
+
+def is_offline() -> bool:
+    """Whether `working_offline` holds."""
+    return _OFFLINE.get()
 
 
 @contextmanager
@@ -30,7 +47,9 @@ def asking_hub_once() -> Iterator[None]:
     try:
         logger.setLevel(logging.ERROR)
         try:
-            if not offline:
+            if is_offline():
+                constants.HF_HUB_OFFLINE = True
+            elif not offline:
                 get_hf_file_metadata(os.environ.get("HF_ENDPOINT") or constants.ENDPOINT, timeout=CONNECT_S)
         except HfHubHTTPError:
             pass  # it answered

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gpunet.core.gpu import gpu_name, output_of
 
+_LIMIT, _NO_LIMITS = "ONEDNN_MAX_CPU_ISA", ("", "ALL", "DEFAULT")
 _CGROUP_MOUNT = "sys/fs/cgroup"
 
 
@@ -72,6 +73,8 @@ def fingerprint(
 def processor_name() -> str:
     """Name of the processor, e.g. 'Intel(R) Xeon(R) Processor @ 2.50GHz (family 6, model 85, stepping 7)'.
 
+    Where ONEDNN_MAX_CPU_ISA keeps runtimes from some of its instructions, that is said: figures are of less then.
+
     Linux reads /proc/cpuinfo, macOS asks sysctl, Windows its registry; elsewhere Python's `platform`.
     """
     system = platform.system()
@@ -82,7 +85,9 @@ def processor_name() -> str:
         name = output_of(["sysctl", "-n", "machdep.cpu.brand_string"])
     elif system == "Windows":
         name = _windows_processor()
-    return name or platform.processor() or platform.machine() or "unknown processor"
+    name = name or platform.processor() or platform.machine() or "unknown processor"
+    held = os.environ.get(_LIMIT, "")
+    return name if held.upper() in _NO_LIMITS else f"{name}, held to {held}"
 
 
 def name_from_cpuinfo(text: str) -> str:

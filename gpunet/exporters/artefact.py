@@ -79,7 +79,7 @@ def export_graph(
         model: of one input and one output; in the precision named.
         path: where to; its folder is created.
         target: the format: 'onnx', 'openvino', 'tensorrt', 'tensorrt_rtx'.
-        precision: 'fp32', 'fp16' or 'int8': what the graph is in.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8': what the graph is in.
         images: to compare on; None to compare nothing.
         reference: the graph that ONNX Runtime runs for the comparison, such as the float32 one; None for
             `model`, which leaves an ONNX file nothing to be compared with.

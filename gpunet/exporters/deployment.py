@@ -110,7 +110,8 @@ def deploy(
         path: where to: .onnx, .xml (OpenVINO; its .bin beside it) or an engine, by convention .engine or .plan.
         target: 'onnx', 'openvino', 'tensorrt' (for this machine's GPU) or 'tensorrt_rtx' (ahead of time, with or
             without a GPU).
-        precision: 'fp32'; 'fp16': half weights and activations in the graph; 'int8': Q/DQ nodes by calibration.
+        precision: 'fp32'; 'fp16': half weights and activations in the graph; 'bf16', for OpenVINO: weights in bfloat16,
+            computed in bfloat16 where the processor has it, else in float32; 'int8': Q/DQ nodes by calibration.
         batch_size: images a run; or (least, optimal, most).
         io_fp16: at fp16, half at input and output too (ONNX and engines).
         opset: of the ONNX graph.

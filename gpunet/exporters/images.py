@@ -71,7 +71,7 @@ def image_shape(model: nn.Module, input_px: int | tuple[int, int] | None = None)
     Raises:
         InvalidArgumentError: (a ValueError) nothing says it, or input_px is out of range.
     """
-    from gpunet.model.preprocessing import image_config, says_its_images
+    from gpunet.model.preprocessing import check_side, image_config, says_its_images
 
     sides: tuple[Any, ...]
     if input_px is not None:
@@ -80,6 +80,7 @@ def image_shape(model: nn.Module, input_px: int | tuple[int, int] | None = None)
             raise InvalidArgumentError(
                 f"input_px must be an integer of 1 or more, or (height, width), but got {input_px!r}."
             )
+        check_side(model, (sides[0], sides[1]))
     elif says_its_images(model):
         sides = tuple(image_config(model)["input_size"][1:])
     else:

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from gpunet.runtime.base import Piece, Pieces
 
 # Of the operators, by precision: see docs/exporting.md for what sound exports show.
-OPERATOR_ERRORS = {"fp32": 5e-4, "fp16": 2e-3, "int8": 5e-4}
+OPERATOR_ERRORS = {"fp32": 5e-4, "fp16": 2e-3, "bf16": 5e-4, "int8": 5e-4}
 _HALF_UNIT, _HALF_LEAST = 2.0**-11, 2.0**-24  # of float16: rounding of a number, and its smallest one
+_BFLOAT16_HALF_UNIT = 2.0**-8
 _WEIGHT_STEPS = 1 / 120  # a 7-bit weight is off by 1/128 of its channel's largest at most
 _SAMPLES = 8192  # of a tensor, an image
 _MOST_SHIFT, _MOST_CLIPPED = 0.5, 0.02
@@ -190,6 +191,8 @@ def _is_rounding(values: np.ndarray, after: Constant) -> bool:
         return False
     if after.kind == "fp16":
         return bool((off <= 1.01 * (_HALF_UNIT * np.abs(values) + _HALF_LEAST / 2)).all())
+    if after.kind == "bf16":
+        return bool((off <= 1.01 * _BFLOAT16_HALF_UNIT * np.abs(values)).all())
     if after.kind == "int32":
         return bool((off <= 1e-3 * most + np.abs(after.step)).all())
     if after.kind != "int8":

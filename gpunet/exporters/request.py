@@ -29,7 +29,7 @@ class Request:
         target: its format, by name.
         runtime: that runs it; for ONNX, ONNX Runtime.
         format: what writes it.
-        precision: 'fp32', 'fp16' or 'int8'.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8'.
         batch: the batch sizes it takes.
         io_fp16: half at input and output too.
         layout: of 8-bit integers, by the runtime they are for; of no effect at other precisions.
@@ -65,6 +65,7 @@ def check_request(
     runtime, chosen = runtimes.format_named(target)
     checked_choice("precision", precision, TOLERANCES)
     check_suffix(path, chosen)
+    _check_computed(precision, target, runtime)
     if io_fp16 and (precision != "fp16" or not chosen.takes_half):
         raise InvalidArgumentError(
             f"io_fp16 goes with precision 'fp16' for ONNX and engines, but got {precision!r} for {target}.",
@@ -92,6 +93,17 @@ def check_request(
     chosen.check(options)
     check_writable(path)
     return Request(path, target, runtime, chosen, precision, batch, io_fp16, layout, options)
+
+
+def _check_computed(precision: str, target: str, runtime: str) -> None:
+    """Raise InvalidArgumentError where the runtime of a format computes nothing in a precision."""
+    if precision in runtimes.get(runtime).precisions:
+        return
+    able = [each.name for name, each in runtimes.file_formats().items() if precision in runtimes.get(name).precisions]
+    raise InvalidArgumentError(
+        f"the format {target!r} cannot be in {precision}: {runtime} does not compute in it.",
+        f"These can: {', '.join(able)}.",
+    )
 
 
 def check_suffix(path: Path, chosen: Format) -> None:

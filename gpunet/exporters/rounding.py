@@ -27,7 +27,7 @@ class Constant:
 
     Args:
         values: float32, as the node sees them.
-        kind: of the numbers in the file: 'fp32', 'fp16', 'int8' or 'int32'.
+        kind: of the numbers in the file: 'fp32', 'fp16', 'bf16', 'int8' or 'int32'.
         step: of integers: what one counts, in a shape that goes with the values.
         axis: of integers: their channels.
     """
@@ -74,7 +74,7 @@ class Constants:
         if tensor is None and node is not None and node.op_type == "Constant":
             tensor = next((each.t for each in node.attribute if each.name == "value"), None)
         if tensor is not None:
-            kinds = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16"}
+            kinds = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
             kind = kinds.get(tensor.data_type)
             return None if kind is None else Constant(numpy_helper.to_array(tensor).astype(np.float32), kind)
         if node is None or node.op_type not in ("Cast", "Identity", "DequantizeLinear"):

@@ -33,7 +33,7 @@ def deployment_facts(
         model: the graph that the file is made of.
         chosen: the file's format.
         path: the file; its name stands in the commands.
-        precision: 'fp32', 'fp16' or 'int8': what the graph is in.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8': what the graph is in.
         batch: (least, optimal, most) images a run.
         version: of the runtime that made it.
     """

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpunet import runtime as runtimes
+from gpunet.exporters.graph.bfloat16 import bfloat16_from_float
 from gpunet.exporters.graph.half import check_half_range, half_from_float
 from gpunet.exporters.graph.types import check_precision
 from gpunet.exporters.images import Images, ImageSet, image_set
@@ -90,6 +91,8 @@ def verified_graph(
     if precision == "fp16":
         check_half_range(float32, verified_on.arrays)
         proto = half_from_float(float32)
+    elif precision == "bf16":
+        proto = bfloat16_from_float(float32)
     elif precision == "int8":
         from gpunet.exporters.int8.calibration import calibration_images, some_of
         from gpunet.exporters.int8.quantize import int8_from_float
@@ -116,7 +119,7 @@ def verified_graph(
         sound = verification
         verification = compare(
             reference,
-            runtime.load(proto, precision=precision),
+            runtime.load(proto, precision="fp32" if precision == "bf16" else precision),
             verified_on,
             batch_sizes=batch.ends,
             precision=precision,

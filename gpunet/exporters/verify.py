@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 VERIFIED, FAILED, NOT_VERIFIED = "verified", "failed", "not verified"
 _OF_OWN_ERROR = 8.0
+_ARITHMETIC = {"fp32": "float32", "fp16": "half", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Tolerance:
 TOLERANCES = {
     "fp32": Tolerance(relative=1e-4, of_signal=2e-3, cosine=0.9999),
     "fp16": Tolerance(relative=5e-3, of_signal=0.05, rounding=2e-3, cosine=0.999),
+    "bf16": Tolerance(relative=4e-2, of_signal=0.4, rounding=1.6e-2, cosine=0.99),
     "int8": Tolerance(relative=0.5, of_signal=6.0, rounding=0.1, cosine=0.9),
 }
 
@@ -82,7 +84,8 @@ class Verification:
         scale, signal: of the reference's logits; see the module.
         cosine: the least of the images.
         top1_agreement: share of the images, 0 to 1; None where there is one output only.
-        arithmetic: 'float32' or 'half': what a candidate in fp16 was computed in here; '' for other precisions.
+        arithmetic: 'float32', 'half' or 'bfloat16': what a candidate in fp16 or bf16 was computed in here; '' for other
+            precisions.
         layers: what was found inside; None where only the ends were compared.
         reason: why it failed, or was not verified.
     """
@@ -184,7 +187,7 @@ def compare(
     wanted = np.concatenate([wanted[np.arange(len(rows)) % len(images)] for rows in found])
     compared = Verification(
         VERIFIED, _name(reference), _name(candidate), precision, str(images), tuple(sizes),
-        arithmetic={"fp32": "float32", "fp16": "half"}.get(candidate.precision, "") if precision == "fp16" else "",
+        arithmetic=_ARITHMETIC.get(candidate.precision, "") if precision in ("fp16", "bf16") else "",
     )  # fmt: skip
     result = _judge(compared, wanted, np.concatenate(found), tolerance)
     if result.max_abs_difference is None:

@@ -44,7 +44,7 @@ def verify_graph(
         candidate: an ONNX graph, or the path of a file that the runtime reads.
         reference: the float32 graph; or the candidate's own, to compare runtimes.
         runtime: that runs the candidate: 'onnxruntime' or 'openvino'.
-        precision: 'fp32', 'fp16' or 'int8': what the candidate is in.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8': what the candidate is in.
         images: to compare on. Integers cover the range of pictures: compare an int8 graph with a float32 one on
             `pictures_of(images)`.
         batch: the batch sizes to try; None for the graph's own.
@@ -54,12 +54,13 @@ def verify_graph(
         InvalidArgumentError: (a ValueError) no such precision.
     """
     checked_choice("precision", precision, TOLERANCES)
+    computed = precision if runtime == "onnxruntime" and precision != "bf16" else "fp32"
     layers = None
     if not isinstance(candidate, Path):
         layers = insides(reference, candidate, candidate, runtime, precision, images, batch, held)
     return compare(
         runtimes.get("onnxruntime").load(reference),
-        runtimes.get(runtime).load(candidate, precision=precision if runtime == "onnxruntime" else "fp32"),
+        runtimes.get(runtime).load(candidate, precision=computed),
         images,
         batch_sizes=None if batch is None else batch.ends,
         precision=precision,

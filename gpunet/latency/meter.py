@@ -81,7 +81,7 @@ class LayerMeter:
 
     Args:
         runtime: loads ONNX; on a GPU its own timing by CUDA events is used.
-        precision: 'fp32', 'fp16' or 'int8', brought into every graph as `gpunet-export` does.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8', brought into every graph as `gpunet-export` does.
         batch_size: images a run.
         threads: threads that compute; None for all available.
         settings: how long to repeat.

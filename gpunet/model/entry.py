@@ -42,7 +42,7 @@ class LatencyRecord:
         model: name of the entry; of timm's networks ARCHITECTURE@PX, whose latency all tags share.
         chip, board: see gpunet.core.device; 'local' and the processor's name for this machine.
         batch_size: images a run.
-        precision: 'fp32', 'fp16' or 'int8'.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8'.
         runtime, runtime_version: e.g. 'tensorrt', '8.0.1'; the version may be '' where a source does not say.
         statistic: 'mean', 'median', ... or 'tier' for a nominal label.
         latency_ms: for the whole batch.

@@ -8,6 +8,8 @@ from typing import Any
 from timm.data import create_transform, resolve_data_config, resolve_model_data_config
 from torch import Tensor, nn
 
+from gpunet.errors import InvalidArgumentError
+
 Transform = Callable[[Any], Tensor]
 
 
@@ -30,8 +32,27 @@ def image_config(model: nn.Module | Mapping[str, Any], side_px: int | None = Non
         sides = (spec.resolution_px, spec.resolution_px)
         config["crop_pct"] = 1.0
     if side_px is not None:
+        check_side(model, (side_px, side_px))
         sides = (side_px, side_px)
     return {**config, "input_size": (_channels_of(model, config["input_size"][0]), *sides)}
+
+
+def check_side(model: nn.Module, sides: tuple[int, int]) -> None:
+    """Raise InvalidArgumentError where a network of a fixed input size is to take images of another.
+
+    Args:
+        model: a GPUNet or a model of timm's, which says so in its `pretrained_cfg`.
+        sides: height and width of the images, in px.
+    """
+    cfg: Any = getattr(model, "pretrained_cfg", None) or {}
+    own = tuple(cfg.get("input_size") or ())[1:]
+    open_to_others = getattr(getattr(model, "patch_embed", None), "dynamic_img_size", False)
+    if cfg.get("fixed_input_size") and own and own != tuple(sides) and not open_to_others:
+        raise InvalidArgumentError(
+            f"{cfg.get('architecture') or type(model).__name__} takes images of {own[0]} x {own[1]} px alone, but "
+            f"{sides[0]} x {sides[1]} are asked for.",
+            "Leave the size out, or choose a network of any size.",
+        )
 
 
 def _channels_of(model: nn.Module, usual: int) -> int:

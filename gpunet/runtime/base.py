@@ -32,6 +32,8 @@ __all__ = [
     "onnx_source",
 ]
 
+_BFLOAT16 = " OpenVINO computes in bf16, on processors with AVX512-BF16 or AMX; no other runtime does on a processor."
+
 
 @runtime_checkable
 class Session(Protocol):
@@ -39,7 +41,7 @@ class Session(Protocol):
 
     Attributes:
         runtime, runtime_version: what runs it, e.g. 'openvino', '2026.4.1'.
-        precision: 'fp32', 'fp16' or 'int8': what it computes in, which may be more than the network holds.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8': what it computes in, which may be more than the network holds.
         threads: threads that compute, read back from the runtime where it can say so; None on a GPU.
         device: 'cpu' or 'gpu'.
         input_shape: N, C, H, W of its input; None for an axis of any size.
@@ -170,15 +172,23 @@ def check_precision(runtime: str, precision: str, supported: Sequence[str]) -> N
     checked_choice("precision", precision, PRECISIONS)
     if precision not in supported:
         raise RuntimeUnavailableError(
-            f"the runtime {runtime!r} cannot run at {precision} here.", f"It can at {', '.join(supported)}."
+            f"the runtime {runtime!r} cannot run at {precision} here.",
+            f"It can at {', '.join(supported)}.{_BFLOAT16 if precision == 'bf16' else ''}",
         )
 
 
-def not_computed_in(runtime: Runtime, computed: str, asked: str) -> RuntimeUnavailableError:
-    """The error of a runtime that would compute in another precision than it is asked for, perhaps in none of ours."""
-    passed = computed if computed in PRECISIONS else "fp32"
+def not_computed_in(runtime: Runtime, computed: str, asked: str, reason: str = "") -> RuntimeUnavailableError:
+    """The error of a runtime that would compute in another precision than it is asked for, perhaps in none of ours.
+
+    Args:
+        runtime, computed, asked: what would compute in which precision, and in which it was asked to.
+        reason: why, as the end of the sentence.
+    """
+    passed = (
+        computed if computed in PRECISIONS and computed != "bf16" else "fp32"
+    )  # which a file in half is not put into
     return RuntimeUnavailableError(
-        f"the runtime {runtime.name!r} computes in {computed} on this processor, not in {asked}.",
+        f"the runtime {runtime.name!r} computes in {computed} on this processor, not in {asked}{reason}.",
         f"Pass precision={passed!r}, so that the figure says what it is of.",
     )
 

@@ -82,7 +82,7 @@ class TritonRequest:
 
     Args:
         device: 'cpu' or 'gpu'.
-        precision: 'fp32', 'fp16' or 'int8'.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8'.
         input_name, image_shape: of the network's input, the shape without the batch.
         batch: the batch sizes that it takes.
         engine_cache: a folder on the server for engines; None for none.
@@ -101,7 +101,7 @@ class WriteRequest:
     """What is to be written.
 
     Args:
-        precision: 'fp32', 'fp16' or 'int8': what the graph is in.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8': what the graph is in.
         batch: the batch sizes it is to take, where the graph's axis is symbolic; None for any.
         float_layers: layers of an int8 graph that may run in float.
         options: of a builder: gpunet.runtime.trt.options.BuildOptions for engines.
@@ -145,7 +145,7 @@ class RunRequest:
     Args:
         file: its name.
         input_name, image_shape, dtype: of the network's input, the shape without the batch, the type as NumPy has it.
-        precision: 'fp32', 'fp16' or 'int8': what its graph is in.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8': what its graph is in.
         batch: (least, optimal, most) images a run.
         fixed_batch: it takes one batch size alone.
         version: of the runtime that made it.
@@ -225,7 +225,7 @@ class Format(Protocol):
         ...
 
     def precision_of(self, path: Path) -> str:
-        """'fp32', 'fp16' or 'int8': the least precise type that the layers of a file compute in.
+        """'fp32', 'fp16', 'bf16' or 'int8': the least precise type that the layers of a file compute in.
 
         Raises:
             InvalidArgumentError: (a ValueError) it cannot be read.

@@ -17,7 +17,7 @@ _MOVES = ("Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 
 def graph_precision(source: bytes | Path) -> str:
-    """'fp32', 'fp16' or 'int8': the least precise type that the layers of an ONNX graph compute in.
+    """'fp32', 'fp16', 'bf16' or 'int8': the least precise type that the layers of an ONNX graph compute in.
 
     Args:
         source: a file, or its bytes.
@@ -31,7 +31,9 @@ def graph_precision(source: bytes | Path) -> str:
     if any(node.op_type in _INTEGER_LAYERS for node in model.graph.node) or any(quantized_layers(model)):
         return "int8"
     kinds = {weight.data_type for weight in model.graph.initializer if len(weight.dims) > 1}
-    return "fp16" if onnx.TensorProto.FLOAT16 in kinds else "fp32"
+    if onnx.TensorProto.FLOAT16 in kinds:
+        return "fp16"
+    return "bf16" if onnx.TensorProto.BFLOAT16 in kinds else "fp32"
 
 
 def read_onnx(source: bytes | Path) -> ModelProto:

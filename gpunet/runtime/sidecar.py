@@ -37,7 +37,7 @@ class Sidecar:
         artefact_sha256, artefact_bytes: of the file itself (for OpenVINO IR, of its .bin).
         other_files_sha256: of its other files (OpenVINO's .xml), by their suffix.
         onnx_sha256: of the ONNX it was made of; for an ONNX file, its own.
-        precision: 'fp32', 'fp16' or 'int8'.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8'.
         batch: (least, optimal, most) images a run.
         runtime, runtime_version: what it was made by or, for ONNX, checked with.
         model: name of the zoo's entry; None for a network of one's own.

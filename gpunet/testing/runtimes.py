@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from gpunet import runtime as runtimes
+from gpunet.core.arguments import PRECISIONS
 from gpunet.core.machine import available_threads
 from gpunet.errors import GpunetError, InvalidArgumentError, RuntimeUnavailableError
 from gpunet.runtime import Runtime, Session
@@ -111,12 +112,14 @@ class RuntimeContract:
             runtime.load(source, threads=threads)
 
     def test_an_unknown_precision_is_refused_with_the_list(self, runtime: Runtime, source: Any) -> None:
-        with pytest.raises(InvalidArgumentError, match="precision must be one of fp32, fp16, int8, but got 'bf16'"):
-            runtime.load(source, precision="bf16")
+        with pytest.raises(
+            InvalidArgumentError, match="precision must be one of fp32, fp16, bf16, int8, but got 'fp8'"
+        ):
+            runtime.load(source, precision="fp8")
 
     def test_a_precision_it_cannot_run_is_refused_with_its_own(self, runtime: Runtime, source: Any) -> None:
-        assert set(runtime.precisions) <= {"fp32", "fp16", "int8"}
-        for missing in sorted({"fp32", "fp16", "int8"} - set(runtime.precisions)):
+        assert set(runtime.precisions) <= set(PRECISIONS)
+        for missing in sorted(set(PRECISIONS) - set(runtime.precisions)):
             said = f"'{runtime.name}' cannot run at {missing} here.\nIt can at fp32"
             with pytest.raises(RuntimeUnavailableError, match=said):
                 runtime.load(source, precision=missing)
@@ -179,6 +182,20 @@ class OnnxRuntimeContract(RuntimeContract):
         else:
             assert session.precision in ("fp16", "fp32")  # what it computes in
         np.testing.assert_allclose(session.run(images), _expected(module, images), atol=5e-3)
+
+    def test_bfloat16_runs_or_is_refused(
+        self, runtime: Runtime, network: onnx.ModelProto, module: nn.Module, images: np.ndarray
+    ) -> None:
+        if "bf16" not in runtime.precisions:
+            pytest.skip("it does not run at bf16")
+        try:
+            session = runtime.load(network, precision="bf16")
+        except RuntimeUnavailableError as error:
+            assert "on this processor, not in bf16: " in error.message  # noqa: PT017
+            assert "precision='fp32'" in error.hint  # noqa: PT017
+        else:
+            assert session.precision == "bf16"
+            np.testing.assert_allclose(session.run(images), _expected(module, images), atol=4e-2)
 
     def test_int8_runs_a_graph_that_holds_it(
         self, runtime: Runtime, network: onnx.ModelProto, module: nn.Module, images: np.ndarray

@@ -48,9 +48,10 @@ def benchmark(
         runtime: 'openvino', 'onnxruntime', 'pytorch', ...; None for the best installed: TensorRT, else OpenVINO, else
             ONNX Runtime. All but 'pytorch' are given the network as ONNX.
         batch_size: images a run; a file may fix it.
-        precision: to compute in: 'fp32' or 'fp16' (half weights and activations); of a file, its own or, for one in
-            fp16, 'fp32'. None for 'fp32'; of a file for its own, and for 'fp32' where a half one cannot be computed in
-            half here. The figure is called by what was computed.
+        precision: to compute in: 'fp32', 'fp16' (half weights and activations) or 'bf16' (OpenVINO, on processors that
+            have it); of a file, its own, 'fp32' for one in fp16 or bf16, 'bf16' for one in fp32. None for 'fp32'; of a
+            file for its own, and for 'fp32' where that cannot be computed here. The figure is called by what was
+            computed.
         threads: threads that compute; None for all available to this process.
         input_px: side of the square input; None for the model's own.
         warmup_s: least seconds of untimed runs.
@@ -114,7 +115,7 @@ def check_network_precision(precision: str) -> None:
     """Raise where a network cannot be measured at this precision without a file that holds it."""
     if precision == "int8":
         raise RuntimeUnavailableError(
-            "a network that is exported for measuring runs at fp32 or fp16, but got precision 'int8'.",
+            "a network that is exported for measuring runs at fp32, fp16 or bf16, but got precision 'int8'.",
             "INT8 needs calibration: gpunet-export MODEL -o FILE --precision int8 --calibration FOLDER, then measure "
             "the file: 'gpunet bench FILE'.",
         )

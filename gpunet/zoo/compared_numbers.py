@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpunet.core.files import sha256_of
 from gpunet.errors import ExportError
+from gpunet.exporters.graph.bfloat16 import bfloat16_from_float
 from gpunet.exporters.graph.half import half_from_float
 from gpunet.exporters.graph.opset import DEFAULT_OPSET
 from gpunet.exporters.graph.types import opset_of
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from gpunet.runtime import Session
+
+_IN_PRECISION: dict[str, Callable[[ModelProto], ModelProto]] = {"fp16": half_from_float, "bf16": bfloat16_from_float}
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def compare_numbers(
     try:
         sound = reference.graph()
         if model is None and precision != "int8":
-            model = half_from_float(sound) if precision == "fp16" else sound
+            model = _IN_PRECISION.get(precision, lambda graph: graph)(sound)
         layers = None
         if model is not None:
             layers = insides(sound, model, path, session.runtime, precision, compared_on, batch)

@@ -12,6 +12,9 @@ from gpunet.errors import GpunetError, InvalidArgumentError, RuntimeUnavailableE
 from gpunet.runtime import Runtime, Session
 from gpunet.runtime.base import not_computed_in
 
+_OTHERWISE = {"fp16": ["fp32"], "bf16": ["fp32"]}  # what a file is computed in, by what it holds, where that cannot be
+_BY_NAME = {"fp32": ["bf16"]}  # and what it can be computed in besides, where that is asked for
+
 
 def file_named(model: object) -> Path | None:
     """The path that a model is given by; None for one that is no file: a module, or the name of an entry."""
@@ -25,13 +28,14 @@ def session_from_file(
 ) -> Session:
     """A file made ready to run.
 
-    `session.precision` is what it computes in, `session.conditions['file_precision']` what it holds. Half is
-    computed in half where a runtime can, else in float32, which every processor has.
+    `session.precision` is what it computes in, `session.conditions['file_precision']` what it holds. Half and
+    bfloat16 are computed so where a runtime can, else in float32, which every processor has.
 
     Args:
         path: .onnx; .xml (OpenVINO IR); or .engine or .plan, with its sidecar beside it.
         runtime: that is to run it; None for the best that can.
-        precision: to compute in: the file's own, or of one in fp16 'fp32'; None for the file's own where it can be had.
+        precision: to compute in: the file's own, of one in fp16 or bf16 'fp32', of one in fp32 'bf16'; None for the
+            file's own where it can be had.
         threads: see `Runtime.load`; of no effect on a GPU.
 
     Raises:
@@ -51,9 +55,11 @@ def session_from_file(
     if not path.is_file():
         raise not_a("file", path, InvalidArgumentError, "Write one: gpunet-export MODEL -o FILE.")
     found = chosen_format.precision_of(path)
-    if precision not in (None, found, "fp32" if found == "fp16" else found):
-        raise _other_precision(path, found, precision)
-    wanted = [precision] if precision is not None else [found, "fp32"] if found == "fp16" else [found]
+    wanted = [found, *_OTHERWISE.get(found, ())]
+    if precision is not None:
+        if precision not in (*wanted, *_BY_NAME.get(found, ())):
+            raise _other_precision(path, found, precision)
+        wanted = [precision]
     session = _first_that_runs(path, chosen, wanted, threads)
     session.conditions = {**session.conditions, "file_precision": found}
     return session

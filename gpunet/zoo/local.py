@@ -72,7 +72,7 @@ def local_records(
         entries: the networks; those of which only figures are known are left out.
         runtime: its name; None for the best installed.
         batch_size: images a run.
-        precision: 'fp32' or 'fp16'.
+        precision: 'fp32', 'fp16' or 'bf16'.
         threads: threads that compute; None for all available.
         progress: show a bar on stderr that names the network being measured.
         refresh: measure all of them anew, whatever is kept; the new figures replace the old.

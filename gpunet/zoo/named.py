@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from gpunet.core.arguments import checked_number
 from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError, UnknownModelError, WeightsError
 from gpunet.model.origin import DRAWN, NOT_STATED, TRAINED, UNTRAINED, WeightsOrigin, say_file, say_origin
-from gpunet.zoo.catalog import Zoo, entry_named
+from gpunet.zoo.catalog import entry_named
+from gpunet.zoo.timm_zoo.names import entry_of_timm
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from gpunet.model.entry import Entry
 
 
 def network_named(
@@ -28,7 +31,8 @@ def network_named(
     """A network in evaluation mode.
 
     Args:
-        name: an entry of the zoo, the folder of one, the path of a spec, or with `timm_too` a model of timm's.
+        name: an entry of the zoo, the folder of one, the path of a spec, or with `timm_too` a model of timm's: TAG or
+            TAG@PX of the catalogue, with all that it says of it, or whatever else timm builds.
         zoo: folders of one's own entries.
         pretrained: load its weights.
         weights: a file to take them from.
@@ -54,10 +58,13 @@ def network_named(
             )  # fmt: skip
         return _from_spec(path, pretrained, weights, model_kwargs)
     try:
-        return _from_zoo(name, zoo, chosen)
+        return _from_zoo(entry_named(name, zoo), chosen)
     except UnknownModelError as error:
         if not timm_too or path.is_dir():
             raise
+        entry = entry_of_timm(name)
+        if entry is not None:
+            return _from_zoo(entry, chosen)
         if not _is_timm(name):
             raise UnknownModelError(
                 f"{name!r} is no model of the zoo or of timm's, no folder of an entry, and no spec's JSON file.",
@@ -66,10 +73,10 @@ def network_named(
     return _from_timm(name, pretrained, weights, bounds, model_kwargs)
 
 
-def _from_zoo(name: str, zoo: Zoo, chosen: dict[str, Any]) -> nn.Module:
+def _from_zoo(entry: Entry, chosen: dict[str, Any]) -> nn.Module:
     from gpunet.zoo.models import model_from_entry
 
-    return model_from_entry(entry_named(name, zoo), **chosen)
+    return model_from_entry(entry, **chosen)
 
 
 def _is_timm(name: str) -> bool:

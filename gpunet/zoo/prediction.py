@@ -169,7 +169,7 @@ def load_exported(
     Args:
         path: .onnx, OpenVINO's .xml, or an engine (.engine, .plan) with its sidecar beside it.
         runtime: that is to run it, for ONNX; None for the best that can.
-        precision: to compute in: the file's own, or of one in fp16 'fp32'; None for the file's own where it can be had.
+        precision: to compute in; see `gpunet.zoo.file_session.session_from_file`.
         threads: threads that compute; None for all available. Of no effect on a GPU.
 
     Raises:

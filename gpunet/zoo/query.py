@@ -54,7 +54,7 @@ def find(
         runtime: e.g. 'tensorrt', 'openvino', 'pytorch', or with a version 'tensorrt-8'. Default: the TensorRT
             family on a GPU; on 'local' the best one installed. 'tensorrt' stands for the family: TensorRT,
             TensorRT inside ONNX Runtime, TensorRT-RTX.
-        precision: 'fp32', 'fp16' or 'int8'. Default: all that are recorded; on 'local' fp32.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8'. Default: all that are recorded; on 'local' fp32.
         include_nominal: let nominal figures (a tier's label) count too.
         include_baselines: the paper's baselines that timm can build, too.
         dataset: the images whose accuracies are ranked, such as 'digits (validation)', or its beginning, 'digits'.

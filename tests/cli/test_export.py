@@ -71,7 +71,7 @@ def test_without_weights_the_hint_says_what_to_do(tmp_path: Path, monkeypatch):
 
 
 def test_an_unknown_model_is_an_error(tmp_path: Path):
-    with pytest.raises(UnknownModelError, match="no model 'gpunet_9'"):
+    with pytest.raises(UnknownModelError, match="'gpunet_9' is no model of the zoo or of timm's"):
         main(["gpunet_9", "-o", str(tmp_path / "x.onnx")])
 
 

@@ -78,7 +78,7 @@ def test_version(name: str, capsys: pytest.CaptureFixture[str]):
         (["list", "--zoo", "a", " "], "--zoo must not be empty, but got ' '"),
         (["fnd"], "No such command 'fnd'. Did you mean 'find'?"),
         (["list", "--nothing"], "No such option: --nothing"),
-        (["find", "-d", "gv100", "-p", "fp8"], "--precision must be one of fp32, fp16, int8, but got 'fp8'"),
+        (["find", "-d", "gv100", "-p", "fp8"], "--precision must be one of fp32, fp16, bf16, int8, but got 'fp8'"),
     ],
 )
 def test_a_wrong_command_line_is_a_usage_error(arguments: list[str], said: str):

@@ -42,6 +42,13 @@ def test_fingerprint_is_of_this_machine() -> None:
     assert processor_name()
 
 
+def test_a_processor_that_is_held_to_less_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "DEFAULT")
+    whole = processor_name.__wrapped__()
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert processor_name.__wrapped__() == f"{whole}, held to AVX2"
+
+
 XEON = """processor	: 0
 cpu family	: 6
 model		: 85

@@ -12,6 +12,7 @@ from damages import damaged
 from onnx import numpy_helper
 
 from gpunet.exporters import layers
+from gpunet.exporters.graph.bfloat16 import bfloat16_from_float
 from gpunet.exporters.graph.half import half_from_float
 from gpunet.exporters.images import image_set
 from gpunet.exporters.int8.calibration import calibration_images
@@ -37,16 +38,17 @@ def graphs(images) -> dict[str, onnx.ModelProto]:
     return {
         "fp32": floats,
         "fp16": half_from_float(floats),
+        "bf16": bfloat16_from_float(floats),
         **{layout: int8_from_float(floats, calibration, layout=layout)[0] for layout in ("tensorrt", "onnxruntime")},
     }
 
 
 def precision_of(kind: str) -> str:
-    return kind if kind.startswith("fp") else "int8"
+    return kind if kind in OPERATOR_ERRORS else "int8"
 
 
 @pytest.mark.parametrize("pieces", [OnnxPieces, OpenVINO().pieces])
-@pytest.mark.parametrize("kind", ["fp32", "fp16", "tensorrt", "onnxruntime"])
+@pytest.mark.parametrize("kind", ["fp32", "fp16", "bf16", "tensorrt", "onnxruntime"])
 def test_what_is_sound_passes_with_room(graphs, images, kind, pieces) -> None:
     found = compare_layers(graphs["fp32"], graphs[kind], pieces(graphs[kind]), images, precision_of(kind))
     assert found.passed
@@ -57,7 +59,7 @@ def test_what_is_sound_passes_with_room(graphs, images, kind, pieces) -> None:
     assert json.loads(json.dumps(found.to_dict()))["faults"] == []
 
 
-@pytest.mark.parametrize("kind", ["fp32", "fp16", "tensorrt"])
+@pytest.mark.parametrize("kind", ["fp32", "fp16", "bf16", "tensorrt"])
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -69,8 +71,9 @@ def test_what_is_sound_passes_with_room(graphs, images, kind, pieces) -> None:
     ],
 )
 def test_a_fault_is_named(graphs, images, kind, damage, said) -> None:
-    wrong = damaged(graphs[kind], damage, 0)
+    wrong = damaged(graphs["fp32" if kind == "bf16" else kind], damage, 0)  # which stays where weights are cast
     assert wrong is not None
+    wrong = bfloat16_from_float(wrong) if kind == "bf16" else wrong
     found = compare_layers(graphs["fp32"], wrong, OnnxPieces(wrong), images, precision_of(kind))
     assert not found.passed
     assert any(re.search(said, each) for each in found.faults)

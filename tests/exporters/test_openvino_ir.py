@@ -14,13 +14,15 @@ from onnx import numpy_helper
 from gpunet import runtime as runtimes
 from gpunet.errors import ExportError, InvalidArgumentError, VerificationError
 from gpunet.exporters.artefact import export_graph
+from gpunet.exporters.graph.bfloat16 import bfloat16_from_float
 from gpunet.exporters.graph.half import half_from_float
 from gpunet.exporters.images import ImageSet, image_set
 from gpunet.exporters.int8.calibration import calibration_images
 from gpunet.exporters.int8.quantize import int8_from_float
 from gpunet.exporters.onnx import onnx_from_network
 from gpunet.runtime.batch import BatchProfile
-from gpunet.runtime.openvino.format import execution_types, metadata_of, openvino_from_onnx
+from gpunet.runtime.openvino.format import computes_bfloat16, execution_types, metadata_of, openvino_from_onnx
+from gpunet.runtime.openvino.runtime import network_precision, read_network
 from gpunet.runtime.sidecar import read_sidecar
 
 ov = pytest.importorskip("openvino", reason="the openvino extra is not installed")
@@ -42,14 +44,15 @@ def images(digits):
 def in_precision(digits, precision):
     network, graph, pictures = digits
     if precision != "int8":
-        return {"fp32": graph, "fp16": half_from_float(graph)}[precision], ()
+        made = {"fp32": lambda x: x, "fp16": half_from_float, "bf16": bfloat16_from_float}
+        return made[precision](graph), ()
     quantized, report = int8_from_float(
         graph, calibration_images(network, (3, 16, 16), pictures, limit=40), layout="openvino"
     )
     return quantized, report.float_layers
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
 def test_each_precision(digits, images, tmp_path, precision):
     graph, float_layers = in_precision(digits, precision)
     path = tmp_path / "new folder" / "net.xml"
@@ -65,19 +68,23 @@ def test_each_precision(digits, images, tmp_path, precision):
     assert report.sidecar.artefact_bytes == path.stat().st_size + path.with_suffix(".bin").stat().st_size
     assert (report.sidecar.precision, report.sidecar.batch) == (precision, RANGE.sizes)
     assert sum(report.sidecar.builder_flags["executed"].values()) == 13
+    if precision == "bf16":
+        assert report.verification.arithmetic == ("bfloat16" if computes_bfloat16() else "float32")
+        assert network_precision(read_network(path)) == "bf16"
     session = runtimes.get("openvino").load(path)
     assert session.run(digits[2][:5]).shape == (5, 10)
 
 
 def test_sizes_are_those_of_the_precision(digits, images, tmp_path):
     sizes = {}
-    for precision in ("fp32", "fp16", "int8"):
+    for precision in ("fp32", "fp16", "bf16", "int8"):
         graph, float_layers = in_precision(digits, precision)
         path = tmp_path / f"{precision}.xml"
         export_openvino(graph, path, precision=precision, images=images, reference=digits[1], batch=RANGE,
                         float_layers=float_layers)  # fmt: skip
         sizes[precision] = path.with_suffix(".bin").stat().st_size
     assert sizes["fp16"] < 0.55 * sizes["fp32"]
+    assert sizes["bf16"] < 0.55 * sizes["fp32"]
     assert sizes["int8"] < 0.45 * sizes["fp32"]
 
 
@@ -162,8 +169,8 @@ def test_what_is_not_valid(digits, images, tmp_path):
         export_openvino(graph, tmp_path / "net.bin", precision="fp32", images=images)
     with pytest.raises(ExportError, match="is a folder"):
         export_openvino(graph, tmp_path, precision="fp32", images=images)
-    with pytest.raises(InvalidArgumentError, match="precision must be one of fp32, fp16, int8, but got 'bf16'"):
-        export_openvino(graph, tmp_path / "net.xml", precision="bf16", images=images)
+    with pytest.raises(InvalidArgumentError, match="precision must be one of fp32, fp16, bf16, int8, but got 'fp8'"):
+        export_openvino(graph, tmp_path / "net.xml", precision="fp8", images=images)
 
 
 def test_a_folder_that_cannot_be_written(digits, images, tmp_path):

@@ -113,9 +113,9 @@ def test_each_precision_has_its_tolerance():
         return logits + 1e-2 * np.abs(logits).max() * np.sin(np.arange(7))
 
     outcomes = {name: compare(reference(), Computed(coarse, precision=name), IMAGES).outcome for name in TOLERANCES}
-    assert outcomes == {"fp32": "failed", "fp16": "failed", "int8": "verified"}
+    assert outcomes == {"fp32": "failed", "fp16": "failed", "bf16": "verified", "int8": "verified"}
     with pytest.raises(
-        InvalidArgumentError, match="must be one of fp32, fp16, int8, but the candidate's is 'int4'"
+        InvalidArgumentError, match="must be one of fp32, fp16, bf16, int8, but the candidate's is 'int4'"
     ) as caught:
         compare(reference(), Computed(precision="int4"), IMAGES)
     assert "Pass a tolerance" in caught.value.hint

@@ -57,7 +57,7 @@ def test_pictures_alone():
 
 
 def test_an_unknown_precision(model, network):
-    with pytest.raises(InvalidArgumentError, match="precision must be one of fp32, fp16, int8, but got 'bf16'"):
+    with pytest.raises(InvalidArgumentError, match="precision must be one of fp32, fp16, bf16, int8, but got 'bf16'"):
         verify_graph(network, network, runtime="onnxruntime", precision="bf16", images=image_set(model, (3, 32, 32)))
 
 

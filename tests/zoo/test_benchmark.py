@@ -203,7 +203,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"batch_size": 0}, "batch_size must be an integer of 1 or more, but got 0"),
         ({"batch_size": True}, "batch_size must be an integer of 1 or more, but got True"),
         ({"batch_size": (1, 2, 4)}, r"batch_size must be an integer of 1 or more, but got \(1, 2, 4\)"),
-        ({"precision": "half"}, "precision must be one of fp32, fp16, int8, but got 'half'"),
+        ({"precision": "half"}, "precision must be one of fp32, fp16, bf16, int8, but got 'half'"),
         ({"threads": 0}, "threads must be an integer of 1 or more, but got 0"),
         ({"input_px": 0}, "input_px must be an integer of 1 or more, but got 0"),
         ({"input_px": 22.5}, "input_px must be an integer of 1 or more, but got 22.5"),
@@ -229,7 +229,7 @@ def test_a_network_is_measured_in_half_too(model: GPUNet) -> None:
 
 def test_int8_needs_a_file(model: GPUNet) -> None:
     with pytest.raises(
-        RuntimeUnavailableError, match=r"runs at fp32 or fp16, but got precision 'int8'\.\nINT8 needs calibration"
+        RuntimeUnavailableError, match=r"runs at fp32, fp16 or bf16, but got precision 'int8'\.\nINT8 needs calibration"
     ):
         benchmark(model, precision="int8")
     with pytest.raises(RuntimeUnavailableError, match="'pytorch' cannot run at fp16 here"):

@@ -400,6 +400,18 @@ def test_progress_names_the_networks_on_stderr(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err == ""
 
 
+def test_bfloat16_is_a_precision_of_its_own_or_refused() -> None:
+    try:
+        (lower,) = _measure([ONE], runtime="openvino", precision="bf16")
+    except RuntimeUnavailableError as error:
+        assert "on this processor, not in bf16: it has no instructions" in error.message  # noqa: PT017
+        return
+    (wide,) = _measure([ONE], runtime="openvino")
+    assert (lower.precision, wide.precision) == ("bf16", "fp32")
+    assert lower.conditions["arithmetic"] == "bf16"
+    assert _measure([ONE], runtime="openvino", precision="bf16") == [lower]
+
+
 # ------------------------------------------------------------ wrong arguments
 
 
@@ -409,12 +421,12 @@ def test_progress_names_the_networks_on_stderr(capsys: pytest.CaptureFixture[str
         ({"runtime": "tflite"}, InvalidArgumentError, "runtime must be one of tensorrt, .*, but got 'tflite'"),
         ({"batch_size": 0}, InvalidArgumentError, "batch_size must be an integer of 1 or more, but got 0"),
         ({"threads": 0}, InvalidArgumentError, "threads must be an integer of 1 or more, but got 0"),
-        ({"precision": "x"}, InvalidArgumentError, "precision must be one of fp32, fp16, int8, but got 'x'"),
+        ({"precision": "x"}, InvalidArgumentError, "precision must be one of fp32, fp16, bf16, int8, but got 'x'"),
         ({"precision": "fp16"}, RuntimeUnavailableError, "'pytorch' cannot run at fp16 here"),
         (
             {"precision": "int8", "runtime": "onnxruntime"},
             RuntimeUnavailableError,
-            "a network that is exported for measuring runs at fp32 or fp16, but got precision 'int8'",
+            "a network that is exported for measuring runs at fp32, fp16 or bf16, but got precision 'int8'",
         ),
     ],
 )

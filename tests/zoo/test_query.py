@@ -120,7 +120,7 @@ def test_a_chip_without_figures_is_not_an_empty_answer() -> None:
         ({"max_params": 12}, "max_params counts single parameters, but got 12.\nFor 12 million, pass 12e6."),
         ({"batch_size": 0}, "batch_size must be an integer of 1 or more, but got 0"),
         ({"batch_size": 1.5}, "batch_size must be an integer of 1 or more, but got 1.5"),
-        ({"precision": "fp8"}, "precision must be one of fp32, fp16, int8, but got 'fp8'"),
+        ({"precision": "fp8"}, "precision must be one of fp32, fp16, bf16, int8, but got 'fp8'"),
         ({"dataset": " "}, "dataset must be a name such as 'imagenet-1k', but got ' '"),
         ({"runtime": ""}, "runtime must be a name such as 'tensorrt', but got ''"),
     ],

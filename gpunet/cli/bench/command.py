@@ -13,7 +13,7 @@ from gpunet.cli.bench import trtexec
 from gpunet.cli.bench.comparison import Verdict, swapped, verdicts
 from gpunet.cli.bench.conditions import conditions
 from gpunet.cli.bench.since import read_earlier, since
-from gpunet.cli.bench.subjects import RUNS_PER_ROUND, RunsBy, Subject, measured, subjects
+from gpunet.cli.bench.subjects import RUNS_PER_ROUND, RunsBy, Subject, in_bfloat16, measured, subjects
 from gpunet.cli.command import command
 from gpunet.cli.options import opt
 from gpunet.core import console
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from gpunet.runtime.measurement import Measurement
 
 PUBLISHED = "gv100"
+_WORTH_SAYING = 1.05
 _TRTEXEC = "trtexec: measure on a machine that has TensorRT but not gpunet"
 _NAMES_HELP = "models or files to measure (default: the released and your own)"
-_PRECISION_HELP = "to compute in (default: fp32; of a file, what it holds; half in fp32 where it must be)"
+_PRECISION_HELP = "to compute in (default: fp32; of a file, what it holds, in fp32 where it must be)"
 _AGAINST_HELP = "compare with what -o wrote earlier (default: with what this machine's own records hold)"
 _OUT_HELP = "write what was measured as JSON; with --import-trtexec, a zoo's latency CSV that gets the record too"
 
@@ -99,8 +100,9 @@ def bench(
     the paper's claim holds here: that some GPUNet at least as accurate is faster. The networks are untrained (latency
     does not depend on the weights), nothing is kept, and accuracies are the published ones. A reference of two fixed
     networks is timed beside them: what the machine's speed did is taken out of comparisons, and of a difference from
-    an earlier figure it is said how much is the machine's. A NAME may be a file: ONNX,
-    OpenVINO's .xml, or an engine with its sidecar; it is measured as it is, by what can run it.
+    an earlier figure it is said how much is the machine's. A NAME may be a file: ONNX, OpenVINO's .xml, or an engine
+    with its sidecar; it is measured as it is, by what can run it. Where OpenVINO and the processor have bf16, the first
+    network is measured in it too, and it is said where that is faster.
     """
     by = RunsBy(runtime, precision, 1 if batch_size is None else batch_size, threads)
     if print_trtexec and import_trtexec is not None:
@@ -127,7 +129,11 @@ def bench(
     earlier = None if against is None else read_earlier(against, [each.name for each in chosen])
     if out is not None:
         check_writable(out)
-    benched = measured(chosen, by, rounds)
+    lower = in_bfloat16(chosen, by, zoo)
+    benched = measured([*chosen, *([lower] if lower else [])], by, rounds)
+    in_bf16 = None if lower is None else benched.ratio(lower.name, chosen[0].name)
+    faster = None if in_bf16 is None else 1.0 / in_bf16.times
+    benched = benched.of([each.name for each in chosen])
     figures, ratios = benched.figures, benched.ratios()
     points = [_point(each, benched.low_ms(each.name)) for each in chosen if each.top1_percent is not None]
     published = _published(zoo)
@@ -140,7 +146,8 @@ def bench(
         "ratios": [each.to_dict() for each in ratios],
         "since": [each.to_dict() for each in changes],
         "claims": [_claim(verdict, claimed.get(verdict.baseline.name)) for verdict in found],
-        "swapped": [[faster.name, slower.name] for faster, slower in swaps],
+        "swapped": [[first.name, second.name] for first, second in swaps],
+        "speedup_in_bf16": None if faster is None else {chosen[0].name: faster},
     }
     if out is not None:
         write_text(out, console.json_text(told) + "\n")
@@ -149,6 +156,8 @@ def bench(
         return
     print(_latencies(chosen, figures, ratios))
     print(f"\n{conditions(figures)}")
+    if faster is not None and faster >= _WORTH_SAYING:
+        print(f"In bf16, {chosen[0].name} is {faster:.2f} times as fast here: -p bf16.")
     for each in changes:
         print(f"\n{console.wrapped(printable(str(each)))}")
     if found:

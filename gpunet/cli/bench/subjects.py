@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from gpunet.cli.bench.turns import Ratio, Turns
 from gpunet.cli.options import PrecisionName
 from gpunet.core import console
 from gpunet.core.progress import ProgressBar
-from gpunet.errors import InvalidArgumentError
+from gpunet.errors import GpunetError, InvalidArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,9 +83,14 @@ class Benched:
     def ratios(self) -> list[Ratio]:
         """Each network beside the first."""
         base, *others = self.figures
-        return [self._ratio(name, base) for name in others]
+        return [self.ratio(name, base) for name in others]
 
-    def _ratio(self, name: str, base: str) -> Ratio:
+    def of(self, names: Sequence[str]) -> Benched:
+        """Some of them alone."""
+        return Benched({name: self.figures[name] for name in names}, self.turns)
+
+    def ratio(self, name: str, base: str) -> Ratio:
+        """One network beside another."""
         if self.turns is None or name not in self.turns or base not in self.turns:
             return Ratio(name, base, self.figures[name].p25_ms / self.figures[base].p25_ms)
         return self.turns.ratio(name, base)
@@ -120,9 +126,10 @@ def subjects(
 
 def _entries(names: Sequence[str], *, baselines: bool, all_others: bool, zoo: Sequence[str] | None) -> list[Entry]:
     from gpunet.model.entry import TIMM
-    from gpunet.zoo.catalog import catalog, entry_named
+    from gpunet.zoo.catalog import catalog
+    from gpunet.zoo.timm_zoo.names import entry_by_name
 
-    chosen = {name: entry_named(name, zoo) for name in names}
+    chosen = {entry.name: entry for name in names for entry in [entry_by_name(name, zoo)]}
     for entry in catalog(zoo).values():
         if entry.buildable and (baselines if entry.role == "baseline" else all_others and entry.role != TIMM):
             chosen.setdefault(entry.name, entry)
@@ -133,6 +140,28 @@ def _entries(names: Sequence[str], *, baselines: bool, all_others: bool, zoo: Se
                 "'gpunet list --baselines' says which can be built.",
             )
     return sorted(chosen.values(), key=lambda entry: entry.role == "baseline")
+
+
+def in_bfloat16(chosen: Sequence[Subject], by: RunsBy, zoo: Sequence[str] | None) -> Subject | None:
+    """The first of what is measured, in bf16 as well: where that is faster it is offered, and nobody asked for another.
+
+    None where a precision is asked for, where OpenVINO or the processor's own bfloat16 is not there, and for a file
+    that holds another precision.
+    """
+    from gpunet.runtime import available as available_runtime
+
+    if by.precision is not None or not chosen or available_runtime(by.runtime).name != "openvino":
+        return None
+    from gpunet.runtime.openvino.format import computes_bfloat16
+
+    first = chosen[0]
+    if not computes_bfloat16():
+        return None
+    try:
+        loaded = subjects([first.name], dataclasses.replace(by, precision="bf16"), zoo=zoo)[0].load()
+    except GpunetError:
+        return None
+    return Subject(f"{first.name} in bf16", first.role, lambda: loaded)
 
 
 def measured(chosen: Sequence[Subject], by: RunsBy, rounds: int) -> Benched:

@@ -28,7 +28,8 @@ def check_precision(
     Args:
         model: the graph.
         precision: 'fp32': no float16, no Q/DQ nodes. 'fp16': float32 in the casts at the graph's inputs and outputs
-            only. 'int8': every convolution and linear layer reads 8-bit integers on both sides.
+            only. 'bf16': weights of convolutions and linear layers in bfloat16, all else as for 'fp32'. 'int8': every
+            convolution and linear layer reads 8-bit integers on both sides.
         io_fp16: for 'fp16': not even there.
         left_float: for 'int8': names of layers that may compute in float.
 
@@ -39,6 +40,7 @@ def check_precision(
     checks: dict[str, Callable[[], list[str]]] = {
         "fp32": lambda: _not_float(model),
         "fp16": lambda: _not_half(model, io_fp16),
+        "bf16": lambda: _not_bfloat16(model),
         "int8": lambda: [name for name in _not_quantized(model) if name not in set(left_float)],
     }
     checked_choice("precision", precision, checks)
@@ -74,14 +76,28 @@ def _label(node: NodeProto) -> str:
     return f"{node.op_type} {node.name or node.output[0]}"
 
 
-def _not_float(model: ModelProto) -> list[str]:
+def _not_float(model: ModelProto, low: Sequence[int] = (TensorProto.FLOAT16, TensorProto.BFLOAT16)) -> list[str]:
     types = element_types(model)
-    low = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
     return [
         _label(node)
         for node in model.graph.node
         if node.op_type in _QDQ or any(types.get(name) in low for name in (*node.input, *node.output))
     ]
+
+
+def _not_bfloat16(model: ModelProto) -> list[str]:
+    makers = {name: node for node in model.graph.node for name in node.output}
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+
+    def kind(name: str) -> int | None:
+        """Of the constant that a tensor is made of; None for what is no constant's."""
+        node = makers.get(name)
+        return kinds.get(name) if node is None else kind(node.input[0]) if len(node.input) == 1 else None
+
+    layers = [node for node in model.graph.node if node.op_type in _WEIGHTED]
+    wide = [_label(node) for node in layers if any(kind(name) == TensorProto.FLOAT for name in node.input[:2])]
+    found = _not_float(model, (TensorProto.FLOAT16,)) + wide
+    return found if found or TensorProto.BFLOAT16 in kinds.values() else ["it holds no bfloat16 at all"]
 
 
 def _not_half(model: ModelProto, io_fp16: bool) -> list[str]:

@@ -94,7 +94,7 @@ def export_triton(
         artefact: the network: .onnx, .engine or .plan, or .xml with its .bin beside it; decides the backend.
         model: the ONNX graph that it was made of: names, shapes and types of input and output are read from it.
         name: of the model in the repository.
-        precision: 'fp32', 'fp16' or 'int8': what the graph is in.
+        precision: 'fp32', 'fp16', 'bf16' or 'int8': what the graph is in.
         batch: the batch sizes that the artefact takes.
         labels: of the classes, in order; None for 'class 0', 'class 1', ...
         device: 'gpu' or 'cpu' for an .onnx; None for the backend's own ('gpu' for .onnx).

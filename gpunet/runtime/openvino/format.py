@@ -1,7 +1,7 @@
 """OpenVINO IR (NAME.xml and NAME.bin) from an ONNX graph: converted, and what the processor makes of it inspected.
 
-The IR has the precision of the graph: float32, half weights and activations, or integers between Q/DQ nodes. 8-bit
-layers must run in 8 bits: that is read back from the compiled network.
+The IR has the precision of the graph: float32, half weights and activations, weights in bfloat16, or integers between
+Q/DQ nodes. 8-bit layers must run in 8 bits: that is read back from the compiled network.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from gpunet.core.files import require
 from gpunet.errors import ExportError
 from gpunet.runtime.batch import BatchProfile
 from gpunet.runtime.formats import RunRequest, TritonBackend, TritonRequest, WriteRequest, Written
+from gpunet.runtime.openvino.bfloat16 import lacks_bfloat16
 from gpunet.runtime.openvino.runtime import OpenVINO, core, network_precision, read_network
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _METADATA = "gpunet"
 def tuning(request: TritonRequest) -> dict[str, Any]:
     """One stream, for latency; Triton fills a batch where the server gathers some."""
     values = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
+    if request.precision == "bf16":
+        values["HINT_BF16"] = "YES"
     if request.batch.dynamic:
         values["ENABLE_BATCH_PADDING"] = "YES"
     return {"parameters": [{"key": key, "value": {"string_value": value}} for key, value in values.items()]}
@@ -66,7 +69,7 @@ class OpenVINOFormat:
         ov = require("openvino", "openvino", purpose=_PURPOSE)
         network = openvino_from_onnx(model, precision=request.precision, batch=request.batch)
         ov.save_model(network, str(path), compress_to_fp16=False)
-        executed = execution_types(path)
+        executed = execution_types(path, "bf16" if request.precision == "bf16" and computes_bfloat16() else "f32")
         if request.precision == "int8":
             _check_executed(executed, request.float_layers)
         types = sorted(executed.values())
@@ -83,8 +86,8 @@ class OpenVINOFormat:
         return network_precision(read_network(path))
 
     def open_for_proof(self, path: Path, precision: str) -> Session:
-        """See `Format.open_for_proof`: few processors compute in half."""
-        return OpenVINO().load(path)
+        """See `Format.open_for_proof`: few processors compute in half; in bfloat16 it is run as it will be."""
+        return OpenVINO().load(path, precision="bf16" if precision == "bf16" and computes_bfloat16() else "fp32")
 
     def how_to_run(self, request: RunRequest) -> Mapping[str, str | Sequence[str]]:
         """See `Format.how_to_run`."""
@@ -93,10 +96,11 @@ class OpenVINOFormat:
 
 def python_lines(request: RunRequest) -> list[str]:
     """Lines of Python that run a file, IR or ONNX, on the processor."""
+    kind = "bf16" if request.precision == "bf16" else "f32"
     return [
         "import numpy, openvino",
         request.images_line,
-        f"network = openvino.Core().compile_model({request.file!r}, 'CPU', {{'INFERENCE_PRECISION_HINT': 'f32'}})",
+        f"network = openvino.Core().compile_model({request.file!r}, 'CPU', {{'INFERENCE_PRECISION_HINT': {kind!r}}})",
         "logits = network(images)[0]",
     ]
 
@@ -138,17 +142,23 @@ def metadata_of(path: str | Path) -> dict[str, str]:
     return {key: str(network.get_rt_info([_METADATA, key]).value) for key in network.get_rt_info([_METADATA]).value}
 
 
-def execution_types(path: str | Path) -> dict[str, str]:
+def computes_bfloat16() -> bool:
+    """Whether this processor has instructions for bfloat16, and OpenVINO uses them."""
+    return not lacks_bfloat16(core())
+
+
+def execution_types(path: str | Path, arithmetic: str = "f32") -> dict[str, str]:
     """The type in which the processor runs each convolution and linear layer of a network, by the layer's name.
 
     Args:
         path: an .xml or .onnx file.
+        arithmetic: that OpenVINO is asked for, by its own name: 'f32' or 'bf16'.
 
     Raises:
         InvalidArgumentError: (a ValueError) there is no such file, or it cannot be read.
         MissingDependencyError: (an ImportError) OpenVINO is not installed.
     """
-    compiled = core().compile_model(read_network(Path(path)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(read_network(Path(path)), "CPU", {"INFERENCE_PRECISION_HINT": arithmetic})
     found = {}
     for node in compiled.get_runtime_model().get_ordered_ops():
         said = node.get_rt_info()

@@ -21,13 +21,14 @@ from gpunet.runtime.base import (
 )
 from gpunet.runtime.formats import Int8Layout
 from gpunet.runtime.onnx_precision import not_int8
+from gpunet.runtime.openvino.bfloat16 import lacks_bfloat16
 
 if TYPE_CHECKING:
     import numpy as np
 
     from gpunet.runtime.openvino.pieces import OpenVINOPieces
 
-_ARITHMETIC = {"fp32": "f32", "fp16": "f16", "int8": "f32"}  # of int8: what stays in float
+_ARITHMETIC = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "int8": "f32"}  # of int8: what stays in float
 _LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 _PURPOSE = "to run a network on OpenVINO"
 
@@ -42,12 +43,13 @@ class OpenVINO:
     """See `gpunet.runtime.base.Runtime`.
 
     Tuned for latency: one stream, one request. The arithmetic is always asked for by name, since the default turns a
-    float32 network silently into bfloat16 on processors that have it; and it is read back, so that 'fp16' is refused
-    on a processor where OpenVINO would compute in float32. 'int8' is for a graph that holds Q/DQ nodes.
+    float32 network silently into bfloat16 on processors that have it; and it is read back, so that 'fp16' and 'bf16'
+    are refused on a processor where OpenVINO would compute in float32, or imitate bfloat16. 'bf16' computes any float
+    network so; 'int8' is for a graph that holds Q/DQ nodes.
     """
 
     name = "openvino"
-    precisions: tuple[str, ...] = ("fp32", "fp16", "int8")
+    precisions: tuple[str, ...] = ("fp32", "fp16", "bf16", "int8")
     device = "cpu"
     int8_layout = Int8Layout("openvino", signed=False, every_map=False, integer_bias=False)
 
@@ -65,6 +67,8 @@ class OpenVINO:
         threads = check_threads(threads)
         network = onnx_source(self.name, source)
         shared = core()
+        if precision == "bf16" and (reason := lacks_bfloat16(shared)):
+            raise not_computed_in(self, "fp32", precision, f": {reason}")
         settings = {
             "INFERENCE_PRECISION_HINT": _ARITHMETIC[precision],
             "PERFORMANCE_HINT": "LATENCY",
@@ -127,15 +131,17 @@ def read_network(path: Path) -> Any:
 
 
 def network_precision(network: Any) -> str:
-    """'fp32', 'fp16' or 'int8': the least precise type that the layers of an openvino.Model compute in.
+    """'fp32', 'fp16', 'bf16' or 'int8': the least precise type that the layers of an openvino.Model compute in.
 
-    Q/DQ nodes are FakeQuantize there.
+    Q/DQ nodes are FakeQuantize there, and weights in bfloat16 are constants behind a Convert.
     """
     layers = [op for op in network.get_ops() if op.get_type_name() in _LAYERS]
     if any(op.get_type_name() == "FakeQuantize" for op in network.get_ops()):
         return "int8"
-    half = any(op.get_output_element_type(0).get_type_name() == "f16" for op in layers)
-    return "fp16" if half else "fp32"
+    if any(op.get_output_element_type(0).get_type_name() == "f16" for op in layers):
+        return "fp16"
+    constants = (op for op in network.get_ops() if op.get_type_name() == "Constant")
+    return "bf16" if any(op.get_element_type().get_type_name() == "bf16" for op in constants) else "fp32"
 
 
 class OpenVINOSession:

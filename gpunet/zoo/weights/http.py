@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from gpunet.core.hub import CONNECT_S
+from gpunet.core.hub import CONNECT_S, is_offline
 from gpunet.errors import DownloadError
 
 SILENCE_S = 30.0
@@ -119,8 +119,10 @@ def opened(
     never leave https for http, and take an authorisation to no other host.
 
     Raises:
-        DownloadError: no network, no such host, refused, timed out, or an HTTP error.
+        DownloadError: no network, no such host, refused, timed out, or an HTTP error; or `working_offline`.
     """
+    if is_offline():
+        raise DownloadError(f"{url} is not asked: offline nobody is.", "Leave offline out, or pass weights=FILE.")
     patience.asks()
     try:
         parts = urlsplit(url)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpunet.core.files import home, sha256_of, write_text
-from gpunet.core.hub import CONNECT_S
+from gpunet.core.hub import CONNECT_S, is_offline
 from gpunet.errors import DownloadError
 from gpunet.zoo.weights.cache import check_sha256, download_path, keep, tidied, verify, writing
 from gpunet.zoo.weights.download import fetched
@@ -147,6 +147,9 @@ def _known(repository: str, filename: str, revision: str | None, timeout_s: floa
     from huggingface_hub import constants, hf_hub_url
 
     try:
+        if is_offline():
+            hint = f"Leave offline out, pass weights=FILE, or fetch it beforehand: hf download {repository}."
+            raise DownloadError("offline nobody is asked.", hint)
         if constants.HF_HUB_OFFLINE:
             raise DownloadError("the hub's client is offline (HF_HUB_OFFLINE).")
         url = hf_hub_url(repository, filename, revision=revision, endpoint=os.environ.get("HF_ENDPOINT") or None)

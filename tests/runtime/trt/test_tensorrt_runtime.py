@@ -65,7 +65,7 @@ def test_without_a_gpu_nothing_loads(runtime: Runtime) -> None:
 
 @BOTH
 def test_an_unknown_precision_is_refused(runtime: Runtime) -> None:
-    with pytest.raises(InvalidArgumentError, match="precision must be one of fp32, fp16, int8"):
+    with pytest.raises(InvalidArgumentError, match="precision must be one of fp32, fp16, bf16, int8"):
         runtime.load(b"anything", precision="half")
 
 

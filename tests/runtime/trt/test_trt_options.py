@@ -28,7 +28,7 @@ def test_the_defaults_are_the_papers_workspace_and_no_compatibility() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"precision": "half"}, "precision must be one of fp32, fp16, int8, but got 'half'"),
+        ({"precision": "half"}, "precision must be one of fp32, fp16, bf16, int8, but got 'half'"),
         ({"batch": 0}, "batch_size must be an integer of 1 or more, but got 0"),
         ({"batch": (8, 4, 2)}, "min <= opt <= max must hold for batch_size, but got 8, 4, 2"),
         ({"batch": True}, "batch_size must be an integer of 1 or more, but got True"),
