@@ -19,7 +19,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpunet.zoo.timm_zoo.budget import Work, most_accurate_within
+from gpunet.zoo.timm_zoo.budget import MostAccurate
+from gpunet.zoo.timm_zoo.predicted import Work
+from gpunet.zoo.timm_zoo.searching import carry_out
 from gpunet.zoo.timm_zoo.tables import network_rows
 
 BUDGETS_MS = (5, 10, 20, 50, 100)
@@ -59,7 +61,9 @@ def draws(path: Path, budget_ms: float, count: int) -> Iterator[tuple[float, int
             asked.append(name)
             return measured_ms[name]
 
-        found = most_accurate_within(some, budget_ms, measure)
+        search = MostAccurate(some, budget_ms)
+        carry_out(search, measure, shown=False)
+        found = search.best
         best = max((each.top1_percent for each in some if measured_ms[each.name] <= budget_ms), default=0.0)
         reached = 0.0 if found is None else able[found].top1_percent
         yield best - reached, len(asked), sum(measured_ms[name] for name in asked) / 1000
