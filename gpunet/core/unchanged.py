@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,8 +47,8 @@ class Unchanged(Generic[_Made]):
 
 def _stamp(path: Path) -> _Stamp | None:
     try:
-        own = path.lstat()
-        behind = os.stat(path)
+        own = os.lstat(path)
+        behind = os.stat(path) if stat.S_ISLNK(own.st_mode) else own
     except OSError:  # the reader says so
         return None
     times = (behind.st_mtime_ns, behind.st_ctime_ns, own.st_ctime_ns)

@@ -11,6 +11,7 @@ Asked for by name it is an error.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import fnmatch
 import functools
@@ -32,7 +33,6 @@ from gpunet.zoo.reading import check_weights_link, names_in, read_entry, read_ro
 
 DATA = Path(__file__).parent / "data"
 Zoo = str | Path | Iterable[str | Path] | None
-_COUNTED = ("spec", "parameters", "multiply_adds")
 _told: set[str] = set()
 _entry_of = Unchanged(lambda path, folder: read_entry(path, within=folder))
 _rows_of = Unchanged(lambda path, folder: read_rows(path, within=folder))
@@ -133,7 +133,7 @@ def _entry_folders(folder: Path, found: _Found) -> list[Path]:
 
 def _children(place: Path, found: _Found, suffix: str) -> list[Path]:
     try:
-        return sorted(each for each in place.iterdir() if each.name.endswith(suffix))
+        return [place / name for name in sorted(os.listdir(place)) if name.endswith(suffix)]
     except OSError as error:
         found.faults.append(_unreadable(place, error))
         return []
@@ -243,9 +243,12 @@ def _complete(entry: Entry, entries: dict[str, Entry], records: list[LatencyReco
     named = entries.get(entry.architecture or "")
     if spec_data is None and named is not None:
         spec_data = named.spec_data
-    made = dataclasses.replace(entry, spec_data=spec_data, records=tuple(records))
-    if spec_data is entry.spec_data:  # what was counted when it was read is not counted again
-        vars(made).update({name: vars(entry)[name] for name in _COUNTED if name in vars(entry)})
+    if spec_data is not entry.spec_data:
+        return dataclasses.replace(entry, spec_data=spec_data, records=tuple(records))
+    if not records:
+        return entry
+    made = copy.copy(entry)  # with what was counted when it was read, and checked
+    vars(made)["records"] = tuple(records)
     return made
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from gpunet.zoo.timm_zoo.predicted import ANCHORS, THOROUGH, USUAL, Prediction, Work, anchors
 
 MOST, MOST_THOROUGH = 64, 400  # measurements
+_EAGER, _LEAST_CHANCE = 40, 0.02  # until so many have been measured, errors yet say little: a small chance is tried
 _HOPELESS = 4.0  # an anchor this many times over the budget: larger ones are not measured
 
 
@@ -20,8 +21,8 @@ class MostAccurate:
 
     Ten anchors, spread over multiply-adds; then, of the networks more accurate than the best found, the most accurate
     that is predicted to fit, with what is known of its family's error; then such as fit if the prediction is as wrong
-    as the worst of the family yet, or of all, and somewhat more; last those of families not seen yet. It ends where
-    none is left, or after 64 measurements.
+    as the worst of the family yet, or of all, and somewhat more; then those of families not seen yet; last, until 40
+    have been measured, those that fit with a chance of 2 %. It ends where none is left, or after 64 measurements.
 
     Args:
         networks: to choose from.
@@ -88,8 +89,12 @@ class MostAccurate:
 
     def may_fit(self) -> int:
         """How many of those are not ruled out."""
-        prediction = self._prediction()
-        return sum(self._may_fit(prediction, each, last=not prediction.knows(each)) for each in self._better())
+        prediction, eager = self._prediction(), self._told < _EAGER
+        return sum(
+            self._may_fit(prediction, each, last=not prediction.knows(each))
+            or (eager and prediction.chance_within(each, self.max_ms) >= _LEAST_CHANCE)
+            for each in self._better()
+        )
 
     def _better(self) -> list[Work]:
         best = self.best
@@ -127,7 +132,14 @@ class MostAccurate:
             return max(likely, key=lambda each: (each.top1_percent, -prediction.plain_ms(each), each.name))
         unknown = [each for each in better
                    if not prediction.knows(each) and self._may_fit(prediction, each, last=True)]  # fmt: skip
-        return min(unknown, key=lambda each: (prediction.plain_ms(each), each.name), default=None)
+        if unknown:
+            return min(unknown, key=lambda each: (prediction.plain_ms(each), each.name))
+        return self._by_chance(better, prediction) if self._told < _EAGER else None
+
+    def _by_chance(self, better: list[Work], prediction: Prediction) -> Work | None:
+        chances = [(prediction.chance_within(each, self.max_ms), each.top1_percent, each.name, each) for each in better]
+        chance, _, _, likeliest = max(chances)
+        return likeliest if chance >= _LEAST_CHANCE else None
 
     def _may_fit(self, prediction: Prediction, work: Work, *, last: bool = False) -> bool:
         return prediction.plain_ms(work) * prediction.floor(work, self.floors, last=last) <= self.max_ms
