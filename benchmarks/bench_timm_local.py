@@ -130,12 +130,12 @@ def table(truth: dict[str, Any], answers: Sequence[dict[str, Any]], *, follow: b
         kept &= not over and measured <= MOST_MEASURED and each["minutes"] <= MOST_MINUTES
         rows.append(
             (
-                f"{each['budget_ms']:g}", "yes" if not over else f"NO: {over[0]}", each["found"],
+                f"{each['budget_ms']:g}", over[0] if over else "nothing", each["found"],
                 console.milliseconds(each["latency_ms"]), console.milliseconds(truth["latency_ms"].get(each["found"])),
                 best_of(truth, each["budget_ms"]), measured, search["kept"], f"{each['minutes']:.1f}",
             )
         )  # fmt: skip
-    columns = ("budget ms>", "best found", "answer", "ms>", "ms by the truth>", "best by the truth", "measured>",
+    columns = ("budget ms>", "missed", "answer", "ms>", "ms by the truth>", "best by the truth", "measured>",
                "kept before>", "minutes>")  # fmt: skip
     return console.table(columns, rows), kept
 

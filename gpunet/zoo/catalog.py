@@ -28,14 +28,15 @@ from gpunet.core.unchanged import Unchanged
 from gpunet.errors import ABSENT_EXIT_CODE, EntryError, InvalidArgumentError, UnknownModelError
 from gpunet.model.entry import TIMM, Entry, LatencyRecord
 from gpunet.zoo.choice.unknown import unknown_model_error
+from gpunet.zoo.kept.index import index_of_entries, index_of_rows
 from gpunet.zoo.publishing.layout import ENTRY, STATE, STATE_ZOO
 from gpunet.zoo.reading import check_weights_link, names_in, read_entry, read_rows
 
 DATA = Path(__file__).parent / "data"
 Zoo = str | Path | Iterable[str | Path] | None
 _told: set[str] = set()
-_entry_of = Unchanged(lambda path, folder: read_entry(path, within=folder))
-_rows_of = Unchanged(lambda path, folder: read_rows(path, within=folder))
+_entry_of = Unchanged(lambda path, folder: read_entry(path, within=folder), index=index_of_entries)
+_rows_of = Unchanged(lambda path, folder: read_rows(path, within=folder), index=index_of_rows)
 
 
 class EntryWarning(UserWarning):
@@ -77,6 +78,12 @@ def _scan(folder: Path) -> _Found:
                 "Run the same command again: it goes on to the end.",
             )
     found = _Found()
+    with _entry_of.indexed(folder), _rows_of.indexed(folder):
+        _read_all(folder, found)
+    return found
+
+
+def _read_all(folder: Path, found: _Found) -> None:
     for place in [folder, *_entry_folders(folder, found)]:
         for path in _children(place, found, ".json"):
             try:
@@ -91,7 +98,6 @@ def _scan(folder: Path) -> _Found:
             records, errors = _rows_of(path, folder)
             found.records += records
             found.faults += map(_Fault, errors)
-    return found
 
 
 def _check_folder(folder: Path) -> None:

@@ -27,7 +27,7 @@ from gpunet.runtime import available as available_runtime
 from gpunet.runtime.base import check_precision, check_threads
 from gpunet.runtime.timing import Measurement, NoisyMachineWarning, measure
 from gpunet.zoo.benchmark import check_batch_size, check_network_precision, session_from_network
-from gpunet.zoo.local_failures import Failures
+from gpunet.zoo.kept.failures import Failures
 from gpunet.zoo.local_file import (
     DamagedRecordsWarning,
     accessible,

@@ -13,7 +13,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ ROLES = ("released", "baseline", "own")
 MOST_JSON_BYTES, MOST_CSV_BYTES = 8 << 20, 64 << 20
 _TEXTS = ("model", "chip", "board", "precision", "runtime", "runtime_version", "statistic", "kind", "source")
 _NEEDED = (*_TEXTS, "batch_size", "latency_ms")
+_NOT_SAID = ("folder", "records", "spec_data")  # in an entry's file
 _KNOWN = {each.name for each in fields(Entry)} - {"records", "folder"}
 _DEFAULTS: Mapping[str, Any] = {
     "role": "own", "licence": "not stated", "architecture": None, "accuracy": None, "preprocessing": None
@@ -113,6 +114,32 @@ def _entry(data: Mapping[str, Any], folder: Path) -> Entry:
         if body.get(name) is not None:
             body[name] = _part(name, part_type, body[name])
     return Entry(**body, folder=folder)
+
+
+def entry_body(entry: Entry) -> dict[str, Any]:
+    """An entry as its file says it: what `read_entry` reads again."""
+    body: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    for each in fields(Entry):
+        value = getattr(entry, each.name)
+        if each.name in _NOT_SAID or value is None or value == each.default:
+            continue
+        if is_dataclass(value) and not isinstance(value, type):
+            value = {name: part for name, part in asdict(value).items() if part not in (None, "")}
+        body[each.name] = value
+    return body if entry.spec_data is None else {**body, "spec": dict(entry.spec_data)}
+
+
+def checked_before(body: Mapping[str, Any], folder: Path, counts: Mapping[str, int]) -> Entry:
+    """The entry that `entry_body` said, and that was checked when it was read.
+
+    Args:
+        body: as `entry_body` gives it.
+        folder: that its file is in.
+        counts: its `parameters` and `multiply_adds`, which are not counted again.
+    """
+    entry = _entry(body, folder)
+    vars(entry).update(counts)  # where cached properties keep them
+    return entry
 
 
 def _part(name: str, part_type: type[_Part], data: Any) -> _Part:

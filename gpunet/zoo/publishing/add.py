@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from gpunet.core.files import sha256_of, write_text
 from gpunet.core.folders import staging
@@ -18,9 +16,7 @@ from gpunet.zoo.catalog import Zoo, catalog, entry_named
 from gpunet.zoo.entry_rules import check_entry
 from gpunet.zoo.publishing.layout import ENTRY, LATENCY
 from gpunet.zoo.publishing.measured_accuracy import accuracy_from_file
-from gpunet.zoo.reading import FORMAT, FORMAT_VERSION, write_records
-
-_NOT_SAID = ("role", "folder", "records", "spec_data")  # of an entry, in its file
+from gpunet.zoo.reading import entry_body, write_records
 
 
 def add_entry(
@@ -125,14 +121,7 @@ def _added(source: Entry, accuracy: Accuracy, name: str) -> Entry:
 
 
 def _write(folder: Path, entry: Entry, source: Entry) -> None:
-    body: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION}
-    for each in dataclasses.fields(Entry):
-        value = getattr(entry, each.name)
-        if each.name in _NOT_SAID or value is None or value == each.default:
-            continue
-        body[each.name] = _without_blanks(value) if dataclasses.is_dataclass(value) else value
-    if entry.spec_data is not None:
-        body["spec"] = dict(entry.spec_data)
+    body = {key: value for key, value in entry_body(entry).items() if key != "role"}
     if entry.weights is not None and entry.weights.file is not None and source.folder is not None:
         weights = source.folder / entry.weights.file
         if not weights.is_file():
@@ -142,10 +131,6 @@ def _write(folder: Path, entry: Entry, source: Entry) -> None:
     write_text(folder / ENTRY, json.dumps(body, indent=2, ensure_ascii=False) + "\n")
     if entry.records:
         write_records(folder / LATENCY, entry.records)
-
-
-def _without_blanks(value: Any) -> dict[str, Any]:
-    return {name: each for name, each in asdict(value).items() if each not in (None, "")}
 
 
 def _check_free(name: str, zoo: Path, folder: Path) -> None:
