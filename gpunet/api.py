@@ -36,6 +36,8 @@ def create(
     licence: str | None = None,
     extra_data: bool | None = None,
     family: str | Sequence[str] | None = None,
+    thorough: bool = False,
+    budget_minutes: float | None = None,
     zoo: Zoo = None,
     pretrained: bool = True,
     weights: str | Path | None = None,
@@ -53,6 +55,8 @@ def create(
         device, max_ms, min_top1, max_params, batch_size, runtime, precision, include_nominal, include_baselines,
         dataset, min_ips, licence, extra_data, family, zoo: the conditions of `gpunet.find`; max_ms in milliseconds for
             the whole batch, None for no budget.
+        thorough: of timm's networks on 'local', trust predictions less: more are measured.
+        budget_minutes: the most minutes that those measurements may take; then the best yet is the answer.
         pretrained: load the network's weights; False leaves it freshly initialised.
         weights: a file to load them from: safetensors, or NVIDIA's `.pth.tar` or zip.
         timeout_s: the most that downloading them may take, see `load`.
@@ -72,7 +76,8 @@ def create(
     query = Query(
         device=device, max_ms=max_ms, min_top1=min_top1, max_params=max_params, batch_size=batch_size, runtime=runtime,
         precision=precision, include_nominal=include_nominal, include_baselines=include_baselines, dataset=dataset,
-        min_ips=min_ips, licence=licence, extra_data=extra_data, family=family,
+        min_ips=min_ips, licence=licence, extra_data=extra_data, family=family, thorough=thorough,
+        budget_minutes=budget_minutes,
     )  # fmt: skip
     match = best(query, zoo)
     from gpunet.zoo.models import model_from_entry

@@ -13,6 +13,7 @@ from gpunet.core import console
 @command(
     "find", panel="Ask",
     examples=["gpunet find -d gv100 --max-ms 0.8", "gpunet find -d rtx4090 --min-ips 5000 --zoo timm",
+              "gpunet find -d local --max-ms 10 --zoo timm --budget-minutes 3",
               "gpunet find -d local --min-top1 80 --json"],
     renamed={"--include-baselines": "--baselines"},
 )  # fmt: skip
@@ -31,6 +32,8 @@ def find(
     licence: options.Licence = None,
     extra_data: options.ExtraData = None,
     family: options.Family = None,
+    thorough: options.Thorough = False,
+    budget_minutes: options.BudgetMinutes = None,
     refresh: Annotated[
         bool, opt("--refresh", help="on 'local': measure all anew, in place of the figures that are kept")
     ] = False,
@@ -41,11 +44,12 @@ def find(
 
     Where several records of a network apply, the slowest decides. Accuracies of other images than --dataset's are left
     out, and counted. Nothing fits: the nearest networks are named, and the exit code is 3. On 'local' with --zoo timm
-    those are listed that have been measured; where none of them fits, some tens are measured, which takes minutes once.
+    those are listed that have been measured; where none of them fits, or with --thorough or --budget-minutes, some tens
+    are measured, which takes minutes once.
     """
     from gpunet.zoo.choice.conditions import Query
     from gpunet.zoo.choice.scope import left_out_text, unlicensed_text
-    from gpunet.zoo.query import best, fitting
+    from gpunet.zoo.query import fitting, nothing_fits
 
     query = Query(
         device=device,
@@ -62,15 +66,17 @@ def find(
         licence=licence,
         extra_data=extra_data,
         family=family,
+        thorough=thorough,
+        budget_minutes=budget_minutes,
     )
-    matches = fitting(query, zoo, refresh=refresh)
+    matches = fitting(query, zoo, refresh=refresh, measuring=True)
     if not matches:
-        best(query, zoo)  # of timm's networks on this machine it measures; else it raises NothingFitsError
-        matches = fitting(query, zoo)
+        raise nothing_fits(query, zoo)
     if as_json:
         found = [match.to_dict() for match in matches]
         about = {"device": device, "batch_size": batch_size, "dataset": matches.dataset, "left_out": matches.left_out,
-                 "left_out_licences": matches.left_out_licences}  # fmt: skip
+                 "left_out_licences": matches.left_out_licences,
+                 "search": matches.search and matches.search.to_dict()}  # fmt: skip
         console.print_json({**about, "matches": found})
         return
     by_ips = min_ips is not None

@@ -30,6 +30,7 @@ class Gpunet(Group):
         "search": "search.group:SEARCH",
         "populate": "populate:populate",
         "report": "report:report",
+        "zoo": "zoo.group:ZOO",
         "publish": "publish:publish",
     }
 

@@ -150,6 +150,13 @@ Family = Annotated[
     list[str] | None,
     opt("--family", metavar="PATTERN...", help="names or architectures, with * and ? for any letters: 'mobilenet*'"),
 ]
+Thorough = Annotated[
+    bool, opt("--thorough", help="of timm's networks on 'local': trust predictions less, and measure more")
+]
+BudgetMinutes = Annotated[
+    float | None,
+    opt("--budget-minutes", metavar="N", help="of timm's networks on 'local': the most that measuring may take"),
+]
 Baselines = Annotated[bool, opt("--baselines", help="the paper's baselines that timm can build, too")]
 Weights = Annotated[
     Path | None, opt("--weights", metavar="FILE", help="safetensors, or NVIDIA's .pth.tar or zip, in place of its own")

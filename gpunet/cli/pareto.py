@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @command(
     "pareto", panel="Ask",
-    examples=["gpunet pareto -d gv100 --baselines --plot pareto.png", "gpunet pareto -d local"],
+    examples=["gpunet pareto -d gv100 --baselines --plot pareto.png",
+              "gpunet pareto -d local --zoo timm --max-ms 50 --licence any"],
 )  # fmt: skip
 def pareto(
     device: options.Device,
@@ -30,11 +31,17 @@ def pareto(
     plot: Annotated[
         Path | None, opt("--plot", metavar="FILE", help="draw it as .png, .svg or .pdf (needs the extra 'plots')")
     ] = None,
+    max_ms: Annotated[float | None, opt(metavar="MS", help="where the frontier ends (default: nowhere)")] = None,
     batch_size: options.BatchSize = 1,
     runtime: options.Runtime = None,
     precision: options.Precision = None,
     include_nominal: options.IncludeNominal = False,
     dataset: options.Dataset = None,
+    licence: options.Licence = None,
+    extra_data: options.ExtraData = None,
+    family: options.Family = None,
+    thorough: options.Thorough = False,
+    budget_minutes: options.BudgetMinutes = None,
     zoo: options.Zoo = None,
     as_json: options.Json = False,
 ) -> None:
@@ -44,30 +51,40 @@ def pareto(
     latencies give them. Where several records of a network apply, the slowest counts: the released networks are shown
     at no better than their published figures. Networks trained with and without distillation have frontiers of their
     own too.
+
+    On 'local' with --zoo timm what the frontier needs is measured: those of timm's networks that predictions place near
+    it. That takes minutes once; stopped, the same command goes on.
     """
     from gpunet.zoo.choice.conditions import Query
     from gpunet.zoo.choice.scope import left_out_text, unlicensed_text
     from gpunet.zoo.published import reproduced_table_3
-    from gpunet.zoo.query import candidates, device_named, nothing_fits
+    from gpunet.zoo.query import device_named, front, nothing_fits
 
     if plot is not None:
         checked_picture(plot, "--plot")
     query = Query(
         device=device,
+        max_ms=max_ms,
         batch_size=batch_size,
         runtime=runtime,
         precision=precision,
         include_nominal=include_nominal,
         include_baselines=baselines,
         dataset=dataset,
+        licence=licence,
+        extra_data=extra_data,
+        family=family,
+        thorough=thorough,
+        budget_minutes=budget_minutes,
     )
-    found = candidates(query, zoo, figures_only=baselines)
-    matches = [match for match in found if match.top1_percent is not None]
-    if not found:
+    found = front(query, zoo, figures_only=baselines)
+    within = [match for match in found if max_ms is None or match.latency_ms <= max_ms]
+    matches = [match for match in within if match.top1_percent is not None]
+    if not within:
         raise nothing_fits(query, zoo)
     if not matches:
         raise NothingFitsError(
-            f"no network with a latency on {device} ({len(found)}) has an accuracy on {found.dataset}.",
+            f"no network with a latency on {device} ({len(within)}) has an accuracy on {found.dataset}.",
             "Say it in their entries, or see their latencies: gpunet find.",
         )
     matches.sort(key=lambda match: (match.latency_ms, match.name))
@@ -76,7 +93,8 @@ def pareto(
     if as_json:
         facts = [_facts(match, point, points) for match, point in zip(matches, points, strict=True)]
         about = {"device": device, "batch_size": batch_size, "dataset": found.dataset, "left_out": found.left_out,
-                 "left_out_licences": found.left_out_licences}  # fmt: skip
+                 "left_out_licences": found.left_out_licences,
+                 "search": found.search and found.search.to_dict()}  # fmt: skip
         fronts = {kind: [each.name for each in frontier(some)] for kind, some in _kinds(matches, points).items()}
         console.print_json({**about, "frontiers": fronts, "points": facts, "table_3": list(map(_row_facts, compared))})
     else:

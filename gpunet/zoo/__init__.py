@@ -10,6 +10,7 @@ from gpunet.core.lazy import lazily
 _LAZY = {
     "Publication": "gpunet.zoo.publishing.publication",
     "Query": "gpunet.zoo.choice.conditions",
+    "add_entry": "gpunet.zoo.publishing.add",
     "publish_entry": "gpunet.zoo.publishing.publish",
     "push_to_hub": "gpunet.zoo.publishing.hub",
     "record_from_measurement": "gpunet.zoo.measured",

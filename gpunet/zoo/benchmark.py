@@ -147,14 +147,17 @@ def session_from_network(
         )
     check_network_precision(precision)
     check_precision(runtime.name, precision, runtime.precisions)
+    from gpunet.exporters.metadata import REPARAMETERIZED
     from gpunet.exporters.onnx import image_shape, onnx_from_network
     from gpunet.model.reparameterized import reparameterized
 
     shape = (batch_size, *image_shape(model, input_px))
     source: Any
-    source, fused = reparameterized(model)
-    if runtime.name != "pytorch":
-        source = onnx_from_network(source, batch_size=batch_size, input_px=shape[2:])
+    if runtime.name == "pytorch":
+        source, fused = reparameterized(model)
+    else:  # the export fuses, and some networks cannot be fused twice
+        source = onnx_from_network(model, batch_size=batch_size, input_px=shape[2:])
+        fused = any(each.key == REPARAMETERIZED for each in source.metadata_props)
         if precision == "fp16":
             from gpunet.exporters.graph.half import half_from_float
 

@@ -11,6 +11,7 @@ Asked for by name it is an error.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import fnmatch
 import functools
@@ -27,15 +28,15 @@ from gpunet.core.unchanged import Unchanged
 from gpunet.errors import ABSENT_EXIT_CODE, EntryError, InvalidArgumentError, UnknownModelError
 from gpunet.model.entry import TIMM, Entry, LatencyRecord
 from gpunet.zoo.choice.unknown import unknown_model_error
+from gpunet.zoo.kept.index import index_of_entries, index_of_rows
 from gpunet.zoo.publishing.layout import ENTRY, STATE, STATE_ZOO
 from gpunet.zoo.reading import check_weights_link, names_in, read_entry, read_rows
 
 DATA = Path(__file__).parent / "data"
 Zoo = str | Path | Iterable[str | Path] | None
-_COUNTED = ("spec", "parameters", "multiply_adds")
 _told: set[str] = set()
-_entry_of = Unchanged(lambda path, folder: read_entry(path, within=folder))
-_rows_of = Unchanged(lambda path, folder: read_rows(path, within=folder))
+_entry_of = Unchanged(lambda path, folder: read_entry(path, within=folder), index=index_of_entries)
+_rows_of = Unchanged(lambda path, folder: read_rows(path, within=folder), index=index_of_rows)
 
 
 class EntryWarning(UserWarning):
@@ -77,6 +78,12 @@ def _scan(folder: Path) -> _Found:
                 "Run the same command again: it goes on to the end.",
             )
     found = _Found()
+    with _entry_of.indexed(folder), _rows_of.indexed(folder):
+        _read_all(folder, found)
+    return found
+
+
+def _read_all(folder: Path, found: _Found) -> None:
     for place in [folder, *_entry_folders(folder, found)]:
         for path in _children(place, found, ".json"):
             try:
@@ -91,7 +98,6 @@ def _scan(folder: Path) -> _Found:
             records, errors = _rows_of(path, folder)
             found.records += records
             found.faults += map(_Fault, errors)
-    return found
 
 
 def _check_folder(folder: Path) -> None:
@@ -133,7 +139,7 @@ def _entry_folders(folder: Path, found: _Found) -> list[Path]:
 
 def _children(place: Path, found: _Found, suffix: str) -> list[Path]:
     try:
-        return sorted(each for each in place.iterdir() if each.name.endswith(suffix))
+        return [place / name for name in sorted(os.listdir(place)) if name.endswith(suffix)]
     except OSError as error:
         found.faults.append(_unreadable(place, error))
         return []
@@ -243,9 +249,12 @@ def _complete(entry: Entry, entries: dict[str, Entry], records: list[LatencyReco
     named = entries.get(entry.architecture or "")
     if spec_data is None and named is not None:
         spec_data = named.spec_data
-    made = dataclasses.replace(entry, spec_data=spec_data, records=tuple(records))
-    if spec_data is entry.spec_data:  # what was counted when it was read is not counted again
-        vars(made).update({name: vars(entry)[name] for name in _COUNTED if name in vars(entry)})
+    if spec_data is not entry.spec_data:
+        return dataclasses.replace(entry, spec_data=spec_data, records=tuple(records))
+    if not records:
+        return entry
+    made = copy.copy(entry)  # with what was counted when it was read, and checked
+    vars(made)["records"] = tuple(records)
     return made
 
 

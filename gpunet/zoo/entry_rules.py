@@ -186,6 +186,8 @@ def _check_plain_json(name: str, value: Mapping[str, Any]) -> None:
 
 def _check_line(name: str, value: object, *, empty: bool = False) -> None:
     """Raise unless it is a line of plain words."""
+    if type(value) is str and len(value) <= _WORDS and value.isascii() and value.isprintable() and value.strip():
+        return  # most are
     _check_text(name, value, _WORDS)
     text = str(value)
     if not empty and not text.strip():
@@ -195,6 +197,8 @@ def _check_line(name: str, value: object, *, empty: bool = False) -> None:
 
 
 def _check_text(name: str, value: object, most: int = _TEXT) -> None:
+    if type(value) is str and len(value) <= most and value.isascii():
+        return  # most are
     if not isinstance(value, str):
         raise EntryError(f"{name} must be a text, but is {_shown(value)}.", "Put it in quotation marks.")
     if len(value) > most:

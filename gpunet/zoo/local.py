@@ -12,13 +12,14 @@ from __future__ import annotations
 import functools
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from gpunet.core import files
 from gpunet.core.machine import Fingerprint, fingerprint
 from gpunet.core.progress import ProgressBar
+from gpunet.errors import GpunetError, MissingDependencyError, RuntimeUnavailableError
 from gpunet.exporters.reference import reference_for
 from gpunet.model.entry import TIMM, Entry, LatencyRecord
 from gpunet.runtime import Runtime
@@ -28,6 +29,7 @@ from gpunet.runtime.beside import measure_beside
 from gpunet.runtime.reference import Reference
 from gpunet.runtime.timing import Measurement, NoisyMachineWarning
 from gpunet.zoo.benchmark import check_batch_size, check_network_precision, session_from_network
+from gpunet.zoo.kept.failures import Failures
 from gpunet.zoo.local_file import (
     DamagedRecordsWarning,
     accessible,
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DamagedRecordsWarning", "local_records", "records_path"]
 
+_MOST_SAID = 300  # letters of a reason
+
 
 def local_records(
     entries: Iterable[Entry],
@@ -54,6 +58,7 @@ def local_records(
     progress: bool = True,
     refresh: bool = False,
     kept_only: bool = False,
+    on_failure: Callable[[Entry, str], None] | None = None,
     build: Callable[[Entry], nn.Module] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[LatencyRecord]:
@@ -77,13 +82,15 @@ def local_records(
         progress: show a bar on stderr that names the network being measured.
         refresh: measure all of them anew, whatever is kept; the new figures replace the old.
         kept_only: records of those alone that have been measured; with `refresh` they are measured anew, no others.
+        on_failure: told of each network that cannot be built, exported or run, and why: it is passed over, now and by
+            later calls, until `refresh` or other versions. None raises.
         build: makes an entry's module in evaluation mode; None for the untrained network (latency does not depend on
             the weights' values).
         clock: seconds, monotonic; tests pass their own.
 
     Returns:
         A record an entry, in their order: chip 'local', the processor's or GPU's name as board, the median; or the
-        record that the entry brings, as it stands there.
+        record that the entry brings, as it stands there. None of what is passed over.
 
     Warns:
         NoisyMachineWarning: some figures are uncertain, whether measured now or kept; names the networks.
@@ -110,8 +117,13 @@ def local_records(
     brought = _brought(wanted, here, batch_size)
     path = records_path(here)
     found = read_or_empty(path, here)
+    failures = None if on_failure is None else Failures(path)
+    if refresh and failures is not None:
+        failures.forget(wanted)
     if kept_only:
         wanted = {key: entry for key, entry in wanted.items() if key in found or key in brought}
+    elif failures is not None:
+        wanted = _able(wanted, found.keys() | brought.keys(), failures, on_failure)
     if refresh:
         brought = {}
     if refresh or not found.keys() | brought.keys() >= wanted.keys():
@@ -136,7 +148,11 @@ def local_records(
 
             known = set() if refresh else found.keys() | brought.keys()
             missing = {key: entry for key, entry in wanted.items() if key not in known}
-            _measure_all(missing, measure_one, keep, progress=progress)
+            failed = _measure_all(missing, measure_one, keep, failures, progress=progress)
+        for key, reason in failed.items():
+            entry = wanted.pop(key)
+            if on_failure is not None:
+                on_failure(entry, reason)
     own = {
         key: record_from_measurement(entry.name, found[key], board=here.processor)
         for key, entry in wanted.items()
@@ -184,19 +200,55 @@ def key_of(entry: Entry, batch_size: int) -> str:
 # ------------------------------------------------------------------ measuring
 
 
+def _able(
+    wanted: Mapping[str, Entry], known: Set[str], failures: Failures, on_failure: Callable[[Entry, str], None] | None
+) -> dict[str, Entry]:
+    """Those of the networks that have figures, or have not failed before; the others are told of."""
+    reasons = failures.reasons()
+    able = {key: entry for key, entry in wanted.items() if key in known or key not in reasons}
+    for key in wanted.keys() - able.keys() if on_failure is not None else ():
+        on_failure(wanted[key], reasons[key])
+    return able
+
+
 def _measure_all(
     missing: Mapping[str, Entry],
     measure_one: Callable[[Entry], Measurement],
     keep: Callable[[str, Measurement], None],
+    failures: Failures | None,
     *,
     progress: bool,
-) -> None:
-    """Measure one after the other and keep each at once."""
+) -> dict[str, str]:
+    """Measure one after the other and keep each at once; returns what failed and why, where failures are kept."""
+    failed = {}
     with ProgressBar("measuring", len(missing), shown=progress and bool(missing), line_every_s=0) as bar:
         for done, (key, entry) in enumerate(missing.items()):
             bar.update(done, description=f"measuring {entry.name}")
-            keep(key, measure_one(entry))
+            if failures is None:
+                keep(key, measure_one(entry))
+            elif (reason := _failing(key, entry, measure_one, keep, failures)) is not None:
+                failed[key] = reason
             bar.update(done + 1, description=f"measured {entry.name}")
+    return failed
+
+
+def _failing(
+    key: str, entry: Entry, measure_one: Callable[[Entry], Measurement], keep: Callable[[str, Measurement], None],
+    failures: Failures,
+) -> str | None:  # fmt: skip
+    """Measure and keep one network; why it cannot be, which is kept too, or None."""
+    with failures.trying(key):
+        try:
+            measured = measure_one(entry)
+        except (MissingDependencyError, RuntimeUnavailableError):
+            raise  # that is of the machine, and of every network
+        except Exception as error:  # timm, torch and the runtimes raise classes of many kinds; the reason says which
+            reason = error.message if isinstance(error, GpunetError) else f"{type(error).__name__}: {error}"
+            reason = " ".join(reason.split())[:_MOST_SAID]
+            failures.add(key, reason)
+            return reason
+    keep(key, measured)
+    return None
 
 
 def _warn_of_noise(records: Iterable[LatencyRecord]) -> None:

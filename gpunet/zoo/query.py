@@ -8,20 +8,17 @@ architecture and input size, and so a latency, the most accurate is the answer.
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import logging
-import math
 from collections.abc import Iterable, Sequence
 
 from gpunet.core.device import THIS_MACHINE, Device, resolve
-from gpunet.errors import ExportError, InvalidArgumentError, NothingFitsError, UnknownDeviceError, UnknownModelError
-from gpunet.model.entry import TIMM, Entry, LatencyRecord, Match
+from gpunet.errors import InvalidArgumentError, NothingFitsError, UnknownDeviceError
+from gpunet.model.entry import TIMM, Entry, Match
 from gpunet.zoo.catalog import Zoo, catalog
-from gpunet.zoo.choice.conditions import Query, cost_of, match_of, may_satisfy, satisfies, without_version
+from gpunet.zoo.choice.conditions import Query, match_of, may_satisfy, satisfies
+from gpunet.zoo.choice.here import best_here, front_here, records_here
 from gpunet.zoo.choice.nothing import nothing_fits_error
+from gpunet.zoo.choice.ranking import best_of_each, rank
 from gpunet.zoo.choice.scope import Matches, Scope, counted, licensed, scope_of
-
-_logger = logging.getLogger("gpunet")
 
 
 def find(
@@ -40,6 +37,8 @@ def find(
     licence: str | None = None,
     extra_data: bool | None = None,
     family: str | Sequence[str] | None = None,
+    thorough: bool = False,
+    budget_minutes: float | None = None,
     zoo: Zoo = None,
 ) -> Matches:
     """The networks that satisfy all conditions on a device, the most accurate first, ties to the faster.
@@ -65,8 +64,11 @@ def find(
         extra_data: True for networks that have seen more images than ImageNet-1k's, themselves or by the teacher that
             they were distilled from; False for those known to have seen no others. Default: all.
         family: names or architectures, with * and ? for any letters, such as 'mobilenet*'; or several.
+        thorough: of timm's networks on 'local', search as `create` does before the answer, and trust predictions less:
+            more are measured.
+        budget_minutes: the most minutes of such a search, which is carried out before the answer.
         zoo: folders of one's own entries; 'timm' for timm's networks with published accuracies. On 'local' those of
-            them count that have been measured; `create` measures more.
+            them count that have been measured; `create`, `thorough` and `budget_minutes` measure more.
 
     Returns:
         A list of matches, empty where nothing fits; its `dataset` is the one ranked by, its `left_out` how many
@@ -82,13 +84,33 @@ def find(
     query = Query(
         device=device, max_ms=max_ms, min_top1=min_top1, max_params=max_params, batch_size=batch_size, runtime=runtime,
         precision=precision, include_nominal=include_nominal, include_baselines=include_baselines, dataset=dataset,
-        min_ips=min_ips, licence=licence, extra_data=extra_data, family=family,
+        min_ips=min_ips, licence=licence, extra_data=extra_data, family=family, thorough=thorough,
+        budget_minutes=budget_minutes,
     )  # fmt: skip
     return fitting(query, zoo)
 
 
-def fitting(query: Query, zoo: Zoo = None, *, refresh: bool = False) -> Matches:
-    """What `find` returns; `refresh` as `candidates` takes it."""
+def fitting(query: Query, zoo: Zoo = None, *, refresh: bool = False, measuring: bool = False) -> Matches:
+    """What `find` returns.
+
+    Args:
+        query: what is asked for.
+        zoo: see `find`.
+        refresh: as `candidates` takes it.
+        measuring: search among timm's networks on this machine where nothing that is kept fits, too.
+    """
+    found = _fitting(query, zoo, refresh=refresh)
+    if query.searches or (measuring and not found):
+        entries = catalog(zoo).values()
+        able = [each for each in scope_of(entries, query).entries if each.role == TIMM and may_satisfy(each, query)]
+        if able and _device_in(entries, query.device) == THIS_MACHINE:
+            _, searched = best_here(able, query)
+            found = _fitting(query, zoo)
+            found.search = searched
+    return found
+
+
+def _fitting(query: Query, zoo: Zoo, *, refresh: bool = False) -> Matches:
     found = candidates(query, zoo, refresh=refresh)
     fits = (match for match in found if satisfies(match, query))
     return Matches(fits, dataset=found.dataset, left_out=found.left_out, left_out_licences=found.left_out_licences)
@@ -105,13 +127,38 @@ def best(query: Query, zoo: Zoo = None) -> Match:
     """
     zoo_entries = catalog(zoo).values()
     device, scope = _device_in(zoo_entries, query.device), scope_of(zoo_entries, query)
+    _check_search(query, device, zoo_entries)
     if device == THIS_MACHINE:
-        found = _best_here([entry for entry in scope.entries if may_satisfy(entry, query)], query)
+        found, _ = best_here([entry for entry in scope.entries if may_satisfy(entry, query)], query)
     else:
         found = next((each for each in _matches(scope.entries, device, query) if satisfies(each, query)), None)
     if found is None:
         raise nothing_fits(query, zoo)
     return found
+
+
+def front(query: Query, zoo: Zoo = None, *, figures_only: bool = False) -> Matches:
+    """As `candidates`, after what the front of timm's networks on this machine needs has been measured.
+
+    Of the query, `max_ms` is where the front ends; the others of its bounds do not count.
+    """
+    entries = catalog(zoo).values()
+    searched = None
+    if _device_in(entries, query.device) == THIS_MACHINE:
+        searched = front_here(scope_of(entries, query).entries, query)
+    found = candidates(query, zoo, figures_only=figures_only)
+    found.search = searched
+    return found
+
+
+def _check_search(query: Query, device: Device, entries: Iterable[Entry]) -> None:
+    """Raise where a search is asked for that nothing would carry out."""
+    if query.searches and (device != THIS_MACHINE or not any(each.role == TIMM for each in entries)):
+        given = "thorough" if query.thorough else "budget_minutes"
+        raise InvalidArgumentError(
+            f"{given} is of a search among timm's networks on this machine, and this query makes none.",
+            "Ask device 'local' with zoo='timm', or leave it out.",
+        )
 
 
 def nothing_fits(query: Query, zoo: Zoo = None) -> NothingFitsError:
@@ -131,57 +178,6 @@ def nothing_fits(query: Query, zoo: Zoo = None) -> NothingFitsError:
     return nothing_fits_error(query, recorded, records, able if device == THIS_MACHINE else None)
 
 
-def _best_here(entries: list[Entry], query: Query) -> Match | None:
-    """Of the networks of a zoo, from the most accurate down, the first that fits; or one of timm's that is better."""
-    found = _best_of_timm(_best_of_each([entry for entry in entries if entry.role == TIMM]), query)
-    able = sorted((entry for entry in entries if entry.role != TIMM), key=_inaccuracy)
-    for inaccuracy, group in itertools.groupby(able, key=_inaccuracy):
-        if found is not None and inaccuracy > _inaccuracy(found.entry):
-            break
-        fits = [match for match in _matches(list(group), THIS_MACHINE, query) if satisfies(match, query)]
-        if fits:
-            return min([*fits[:1], *([found] if found else [])], key=lambda each: _rank(each, query))
-    return found
-
-
-def _best_of_timm(entries: list[Entry], query: Query) -> Match | None:
-    """Of timm's networks the most accurate that fits here, by a few measurements (`gpunet.zoo.timm_zoo.budget`)."""
-    if not entries:
-        return None
-    from gpunet.zoo.timm_zoo.budget import Work, most_accurate_within
-
-    by_name = {entry.name: entry for entry in entries}
-    found = {match.name: match for match in _matches(entries, THIS_MACHINE, query)}
-
-    def measure(name: str) -> float | None:
-        try:
-            records = _measured_here([by_name[name]], query)
-        # What the installed timm lacks, or cannot be exported or run, is no candidate; the query itself was checked.
-        except (ExportError, InvalidArgumentError, UnknownModelError) as error:
-            _logger.warning("%s is passed over: %s", name, error.message)
-            return None
-        match = match_of(by_name[name], records, query)
-        if match is None:
-            return None
-        found[name] = match
-        return cost_of(match.record, query)
-
-    budget_ms = query.max_ms if query.min_ips is None else 1000 / query.min_ips
-    works = [
-        Work(each.name, each.top1_percent or 0.0, each.multiply_adds_billions or 0.0, each.activations_millions or 0.0,
-             each.parameters_millions or 0.0)
-        for each in entries
-    ]  # fmt: skip
-    known = {name: cost_of(match.record, query) for name, match in found.items()}
-    chosen = most_accurate_within(works, math.inf if budget_ms is None else budget_ms, measure, known)
-    return None if chosen is None else found[chosen]
-
-
-def _inaccuracy(entry: Entry) -> float:
-    """Sorts the most accurate first; a network whose accuracy nobody measured comes last."""
-    return -(entry.top1_percent or 0.0)
-
-
 def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False, refresh: bool = False) -> Matches:
     """Every network with records that apply to the query's device and conditions, whatever its bounds.
 
@@ -199,6 +195,7 @@ def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False, ref
             f"refresh measures this machine anew, but the device is {query.device!r}.",
             "Leave it out, or ask for 'local'.",
         )
+    _check_search(query, device, entries)
     scope = scope_of(entries, query, figures_only=figures_only)
     found = _matches(scope.entries, device, query, refresh=refresh)
     return Matches(
@@ -231,28 +228,14 @@ def _matches(
     entries: list[Entry], device: Device, query: Query, *, refresh: bool = False, kept_only: bool = False
 ) -> list[Match]:
     """A Match for each network with records that apply, the most accurate first, ties to the faster."""
-    entries = _best_of_each(entries)
+    entries = best_of_each(entries)
     if device == THIS_MACHINE:
-        records = _local_records(entries, query, refresh=refresh, kept_only=kept_only)
+        records = records_here(entries, query, refresh=refresh, kept_only=kept_only)
     else:
         records = {entry.name: [r for r in entry.records if device.covers(r.chip, r.board)] for entry in entries}
     found = (match_of(entry, records.get(entry.name, ()), query) for entry in entries)
     matches = [match for match in found if match is not None]
-    return sorted(matches, key=lambda match: _rank(match, query))
-
-
-def _rank(match: Match, query: Query) -> tuple[float, float, str]:
-    return _inaccuracy(match.entry), cost_of(match.record, query), match.name
-
-
-def _best_of_each(entries: list[Entry]) -> list[Entry]:
-    """Of timm's tags of one architecture and input size the most accurate; all others as they are."""
-    found: dict[str, Entry] = {}
-    for entry in entries:
-        key = entry.identity if entry.role == TIMM else f"name {entry.name}"
-        if key not in found or _inaccuracy(entry) < _inaccuracy(found[key]):
-            found[key] = entry
-    return list(found.values())
+    return sorted(matches, key=lambda match: rank(match, query))
 
 
 def device_named(name: str, zoo: Zoo = None) -> Device:
@@ -280,29 +263,3 @@ def _device_in(entries: Iterable[Entry], name: str) -> Device:
 def recorded_devices(entries: Iterable[Entry]) -> list[tuple[str, str]]:
     """The (chip, board) pairs of all records."""
     return sorted({(record.chip, record.board) for entry in entries for record in entry.records})
-
-
-def _local_records(
-    entries: list[Entry], query: Query, *, refresh: bool, kept_only: bool
-) -> dict[str, list[LatencyRecord]]:
-    """Records of this machine by name; those of timm's networks that have been measured, of the others all."""
-    found: dict[str, list[LatencyRecord]] = {}
-    several = [entry for entry in entries if entry.role == TIMM]
-    others = [entry for entry in entries if entry.role != TIMM]
-    measured = _measured_here(others, query, refresh=refresh, kept_only=kept_only) if others or not several else []
-    measured += _measured_here(several, query, refresh=refresh, kept_only=True) if several else []
-    for record in measured:
-        found.setdefault(record.model, []).append(record)
-    return found
-
-
-def _measured_here(
-    entries: list[Entry], query: Query, *, refresh: bool = False, kept_only: bool = False
-) -> list[LatencyRecord]:
-    from gpunet.zoo.local import local_records
-
-    runtime = query.runtime and without_version(query.runtime)  # which is for `applies` to look at
-    return local_records(
-        entries, runtime=runtime, batch_size=query.batch_size, precision=query.precision or "fp32", refresh=refresh,
-        kept_only=kept_only,
-    )  # fmt: skip

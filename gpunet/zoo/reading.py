@@ -11,8 +11,9 @@ import csv
 import io
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +31,11 @@ ROLES = ("released", "baseline", "own")
 MOST_JSON_BYTES, MOST_CSV_BYTES = 8 << 20, 64 << 20
 _TEXTS = ("model", "chip", "board", "precision", "runtime", "runtime_version", "statistic", "kind", "source")
 _NEEDED = (*_TEXTS, "batch_size", "latency_ms")
+_NOT_SAID = ("folder", "records", "spec_data")  # in an entry's file
+_KNOWN = {each.name for each in fields(Entry)} - {"records", "folder"}
+_DEFAULTS: Mapping[str, Any] = {
+    "role": "own", "licence": "not stated", "architecture": None, "accuracy": None, "preprocessing": None
+}  # fmt: skip
 _MOST_SAID = 400  # letters of a fault
 _Part = TypeVar("_Part")
 
@@ -88,13 +94,10 @@ def _entry(data: Mapping[str, Any], folder: Path) -> Entry:
     for name in ("sources", "classes"):
         if isinstance(body.get(name), list):
             body[name] = tuple(body[name])
-    for name, default in {"role": "own", "licence": "not stated", "architecture": None, "accuracy": None,
-                          "preprocessing": None}.items():  # fmt: skip
-        body.setdefault(name, default)
-    known = {f.name for f in fields(Entry)} - {"records", "folder"}
-    unknown = sorted(set(body) - known)
+    body = {**_DEFAULTS, **body}
+    unknown = sorted(body.keys() - _KNOWN)
     if unknown:
-        shown = ", ".join(sorted((known - {"spec_data"}) | {"spec"}))
+        shown = ", ".join(sorted((_KNOWN - {"spec_data"}) | {"spec"}))
         raise EntryError(f"unknown key {unknown[0]!r:.80}.", f"Known keys: {shown}.")
     if not isinstance(body.get("name"), str) or not body["name"]:
         raise EntryError("name is missing.", "Give the entry a name.")
@@ -111,6 +114,32 @@ def _entry(data: Mapping[str, Any], folder: Path) -> Entry:
         if body.get(name) is not None:
             body[name] = _part(name, part_type, body[name])
     return Entry(**body, folder=folder)
+
+
+def entry_body(entry: Entry) -> dict[str, Any]:
+    """An entry as its file says it: what `read_entry` reads again."""
+    body: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    for each in fields(Entry):
+        value = getattr(entry, each.name)
+        if each.name in _NOT_SAID or value is None or value == each.default:
+            continue
+        if is_dataclass(value) and not isinstance(value, type):
+            value = {name: part for name, part in asdict(value).items() if part not in (None, "")}
+        body[each.name] = value
+    return body if entry.spec_data is None else {**body, "spec": dict(entry.spec_data)}
+
+
+def checked_before(body: Mapping[str, Any], folder: Path, counts: Mapping[str, int]) -> Entry:
+    """The entry that `entry_body` said, and that was checked when it was read.
+
+    Args:
+        body: as `entry_body` gives it.
+        folder: that its file is in.
+        counts: its `parameters` and `multiply_adds`, which are not counted again.
+    """
+    entry = _entry(body, folder)
+    vars(entry).update(counts)  # where cached properties keep them
+    return entry
 
 
 def _part(name: str, part_type: type[_Part], data: Any) -> _Part:
@@ -226,9 +255,10 @@ def _record(row: dict[str, Any]) -> LatencyRecord:
 
 def _content(path: Path, most_bytes: int, within: Path | None) -> bytes:
     """A file's bytes, without a byte order mark."""
-    _check_link(path, within or path.parent)
     try:
-        if not path.is_file():
+        plain = stat.S_ISREG(os.lstat(path).st_mode)
+        _check_link(path, within or path.parent, itself=not plain)
+        if not plain and not path.is_file():
             raise EntryError(
                 f"{path}: is no file.", "Move it out of the zoo's folder, or give it another ending.",
                 exit_code=FAILED_EXIT_CODE,
@@ -249,9 +279,15 @@ def _content(path: Path, most_bytes: int, within: Path | None) -> bytes:
     return content.removeprefix(codecs.BOM_UTF8)
 
 
-def _check_link(path: Path, within: Path) -> None:
-    """Raise where a path leads out of the zoo's folder; from the hub's cache it may lead to the files behind it."""
-    if not (os.path.islink(path) or os.path.islink(path.parent)):
+def _check_link(path: Path, within: Path, *, itself: bool = True) -> None:
+    """Raise where a path leads out of the zoo's folder; from the hub's cache it may lead to the files behind it.
+
+    Args:
+        path: in the folder, or in a folder of it.
+        within: the folder that was named, which may be a link itself.
+        itself: False where the path itself is known to be none.
+    """
+    if not ((itself and os.path.islink(path)) or (path.parent != within and os.path.islink(path.parent))):
         return
     real, folder = (Path(os.path.realpath(each)) for each in (path, within))
     behind = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder

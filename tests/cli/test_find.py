@@ -28,7 +28,7 @@ def test_find_json_is_json_and_nothing_else(capsys):
     said = capsys.readouterr()
     found = json.loads(said.out)
     first, second = found.pop("matches")
-    assert (found.pop("left_out"), found.pop("left_out_licences")) == ({}, {})
+    assert (found.pop("left_out"), found.pop("left_out_licences"), found.pop("search")) == ({}, {}, None)
     assert found == {"device": "Tesla V100", "batch_size": 1, "dataset": "ImageNet-1k validation"}
     assert (first["name"], first["latency_ms"], first["top1_percent"]) == ("gpunet_p0", 0.63, 80.3)
     assert first["record"]["kind"] == "measured"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpunet.core.unchanged import Unchanged
+from gpunet.core.unchanged import Index, Unchanged
 
 
 @pytest.fixture
@@ -99,3 +99,63 @@ def test_what_was_just_written_or_cannot_be_read_is_not_kept(tmp_path: Path):
     reader(path, tmp_path)
     reader(path, tmp_path)
     assert texts == ["one", "one"]
+
+
+def _indexed(place: Path, made_by: str = "code") -> tuple[Unchanged[str], list[str]]:
+    """A reader in a process of its own, as far as it knows, and the names of the files that it read."""
+    names: list[str] = []
+
+    def make(path: Path, folder: Path) -> str:
+        names.append(path.name)
+        return path.read_text()
+
+    index = Index(lambda: place, lambda: made_by, lambda text: {"text": text}, lambda said, path: said["text"])
+    return Unchanged(make, clock_ns=lambda: 2**62, index=index), names
+
+
+def _read_all(reader: Unchanged[str], folder: Path) -> dict[str, str]:
+    with reader.indexed(folder):
+        return {path.name: reader(path, folder) for path in sorted(folder.iterdir())}
+
+
+def test_another_process_reads_what_has_changed(tmp_path: Path):
+    folder, place = tmp_path / "zoo", tmp_path / "home"
+    folder.mkdir()
+    for number in range(80):
+        (folder / f"{number}").write_text(f"text {number}")
+    reader, names = _indexed(place)
+    before = _read_all(reader, folder)
+    assert len(names) == 80
+    again, names = _indexed(place)
+    assert (_read_all(again, folder), names) == (before, [])
+    (folder / "7").write_text("other!")
+    (folder / "8").unlink()
+    (folder / "9").unlink()
+    (folder / "9").symlink_to("10")
+    (folder / "new").write_text("new")
+    third, names = _indexed(place)
+    found = _read_all(third, folder)
+    assert sorted(names) == ["7", "9", "new"]
+    assert (found["7"], found["9"], found["new"], "8" in found) == ("other!", "text 10", "new", False)
+    os.rename(folder, tmp_path / "elsewhere")
+    for reader, of in ((_indexed(place), "elsewhere"), (_indexed(place, made_by="other code"), "elsewhere")):
+        _read_all(reader[0], tmp_path / of)
+        assert len(reader[1]) == 80  # of another folder, of other code
+
+
+def test_an_index_that_is_damaged_or_cannot_be_written_is_none(tmp_path: Path):
+    folder, place = tmp_path / "zoo", tmp_path / "home"
+    folder.mkdir()
+    for number in range(80):
+        (folder / f"{number}").write_text(f"text {number}")
+    _read_all(_indexed(place)[0], folder)
+    (path,) = place.iterdir()
+    whole = path.read_text()
+    for damaged in (whole[:50], "[]", whole.replace('"files":{', '"files":{"x":3,'), whole.replace(str(folder), "/")):
+        path.write_text(damaged)
+        reader, names = _indexed(place)
+        _read_all(reader, folder)
+        assert len(names) == 80
+    (tmp_path / "file").write_text("no folder")
+    reader, names = _indexed(tmp_path / "file")
+    assert len(_read_all(reader, folder)) == len(names) == 80

@@ -20,7 +20,7 @@ from gpunet.model.parts import HeadSpec, StageSpec, StemSpec
 from gpunet.model.spec import NetworkSpec
 from gpunet.runtime.onnxruntime.arithmetic import computes_half
 from gpunet.runtime.timing import Measurement, NoisyMachineWarning, noise
-from gpunet.zoo.benchmark import benchmark, images_for
+from gpunet.zoo.benchmark import benchmark, images_for, session_from_network
 
 SPEC = NetworkSpec(32, StemSpec(8), (StageSpec("fused_irb", 8, stride=2, expansion=2),), HeadSpec(16))
 
@@ -242,3 +242,12 @@ def test_what_is_no_model_is_refused(model: Any) -> None:
         InvalidArgumentError, match=f"model must be an nn.Module, the path of an .onnx .*, but got {model!r}"
     ):
         benchmark(model)
+
+
+@pytest.mark.slow
+def test_a_network_that_cannot_be_fused_twice_is_fused_once() -> None:
+    model = timm.create_model("fastvit_t8").eval()
+    for name in ("onnxruntime", "pytorch"):
+        session, images = session_from_network(model, runtimes.get(name), batch_size=1, input_px=64)
+        assert session.conditions["reparameterized"] is True
+        assert session.run(images).shape == (1, 1000)

@@ -8,8 +8,11 @@ import pytest
 from helpers.entries import ENTRY, RECORD, write_zoo
 from helpers.unprivileged import refused_in_a_read_only_folder
 
+from gpunet.core.unchanged import Unchanged
 from gpunet.errors import EntryError, InvalidArgumentError, UnknownModelError
-from gpunet.zoo.catalog import DATA, catalog, entry_named
+from gpunet.zoo.catalog import DATA, EntryWarning, catalog, entry_named
+from gpunet.zoo.kept.index import index_of_entries, index_of_rows
+from gpunet.zoo.reading import read_entry, read_rows
 
 
 def test_the_package_holds_the_seven_with_all_138_published_rows() -> None:
@@ -176,3 +179,49 @@ def test_a_zoos_files_are_read_once_a_process_as_long_as_they_stay(tmp_path, mon
     path = folder / "latency.csv"
     path.write_text(path.read_text().replace("0.4", "0.75"))
     assert catalog(folder)["tiny"].records[0].latency_ms == 0.75
+
+
+def test_a_large_zoo_is_read_once_for_all_processes(tmp_path, monkeypatch):
+    monkeypatch.setenv("GPUNET_HOME", str(tmp_path / "home"))
+    zoo, read = tmp_path / "zoo", []
+    accuracy = {"top1_percent": 70.0, "dataset": "imagenet", "source": "me", "precision": "int8"}
+    kept = {
+        **ENTRY,
+        "accuracy": accuracy,
+        "classes": ["a", "b"],
+        "num_classes": 2,
+        "extra_data": False,
+        "sources": ["x"],
+    }
+    for number in range(70):
+        name = f"net_{number}"
+        write_zoo(zoo / name, entry={**kept, "name": name}, name="entry.json", records=[{**RECORD, "model": name}])
+
+    def another_process():
+        read.clear()
+        for name, reader, index in (
+            ("_entry_of", read_entry, index_of_entries), ("_rows_of", read_rows, index_of_rows),
+        ):  # fmt: skip
+
+            def make(path, of, reader=reader):
+                read.append(path)
+                return reader(path, within=of)
+
+            new = Unchanged(make, lambda: 2**62, index=index)  # all files have lain there for long
+            monkeypatch.setattr(f"gpunet.zoo.catalog.{name}", new)
+        return catalog(zoo)
+
+    first = another_process()
+    assert len(read) == 140
+    second = another_process()
+    assert (second, read) == (first, [])
+    assert [entry.parameters for entry in second.values()] == [entry.parameters for entry in first.values()]
+    assert second["net_3"].spec == first["net_3"].spec
+    assert (second["net_3"].folder, second["net_3"].records) == (zoo / "net_3", first["net_3"].records)
+    changed = zoo / "net_3" / "entry.json"
+    changed.write_text(json.dumps({**kept, "name": "net_3", "num_classes": 3}))
+    write_zoo(zoo / "net_4", entry="{", name="entry.json", records=[RECORD])
+    with pytest.warns(EntryWarning):
+        third = another_process()
+    assert (third["net_3"].num_classes, "net_4" in third) == (3, False)
+    assert len(read) == 3

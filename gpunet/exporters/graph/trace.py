@@ -120,16 +120,20 @@ def in_float64(twin: nn.Module, images: np.ndarray) -> np.ndarray:
 
 def _torchscript(twin: nn.Module, images: Tensor, batch: BatchProfile, opset: int) -> onnx.ModelProto:
     buffer = io.BytesIO()
-    torch.onnx.export(
-        twin,
-        (images,),
-        cast(Any, buffer),  # the tracing exporter writes to any file object, whatever torch's types say
-        dynamo=False,
-        opset_version=min(opset, TRACED_OPSETS[-1]),
-        input_names=[INPUT],
-        output_names=[OUTPUT],
-        dynamic_axes={INPUT: {0: BATCH_AXIS}, OUTPUT: {0: BATCH_AXIS}} if batch.dynamic else None,
-    )
+    unlogged = twin.register_forward_hook(_without_log)
+    try:
+        torch.onnx.export(
+            twin,
+            (images,),
+            cast(Any, buffer),  # the tracing exporter writes to any file object, whatever torch's types say
+            dynamo=False,
+            opset_version=min(opset, TRACED_OPSETS[-1]),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes={INPUT: {0: BATCH_AXIS}, OUTPUT: {0: BATCH_AXIS}} if batch.dynamic else None,
+        )
+    finally:
+        unlogged.remove()
     return _at_opset(onnx.load_from_string(buffer.getvalue()), opset)
 
 
@@ -174,6 +178,16 @@ def _one_tensor(module: nn.Module, inputs: Any, output: Any) -> None:
             f"a {type(output).__name__}.",
             "Build it without features_only=True (and without forward_intermediates).",
         )
+
+
+def _without_log(module: nn.Module, inputs: Any, output: Any) -> None:
+    """Forward hook: torch turns its log on for every such export, and prints the graph of one that fails whole.
+
+    On standard output, from C++: nothing but its own switch keeps it from there, once the export has begun.
+    """
+    switch = getattr(torch._C, "_jit_set_onnx_log_enabled", None)
+    if switch is not None:
+        switch(False)
 
 
 def _check_runs(twin: nn.Module, images: Tensor) -> None:

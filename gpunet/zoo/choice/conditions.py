@@ -39,6 +39,8 @@ class Query:
     licence: str | None = None
     extra_data: bool | None = None
     family: str | Sequence[str] | None = None
+    thorough: bool = False
+    budget_minutes: float | None = None
 
     def __post_init__(self) -> None:
         _check_number("max_ms", self.max_ms, "a latency in milliseconds above 0")
@@ -72,6 +74,14 @@ class Query:
             raise InvalidArgumentError(f"extra_data must be True, False or None, but got {self.extra_data!r}.")
         if self.family is not None:
             checked_patterns("family", self.family)
+        if not isinstance(self.thorough, bool):
+            raise InvalidArgumentError(f"thorough must be True or False, but got {self.thorough!r}.")
+        _check_number("budget_minutes", self.budget_minutes, "minutes above 0")
+
+    @property
+    def searches(self) -> bool:
+        """Whether it says how to search among timm's networks, and so asks for it."""
+        return self.thorough or self.budget_minutes is not None
 
 
 def _check_number(name: str, value: object, what: str, at_most: float = math.inf) -> None:

@@ -13,11 +13,15 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from gpunet.core.arguments import checked_patterns
 from gpunet.model.dataset_names import dataset_key, dataset_named
 from gpunet.model.entry import TIMM, Entry, Match
 from gpunet.zoo.choice.conditions import Query
+
+if TYPE_CHECKING:
+    from gpunet.zoo.timm_zoo.searching import Searched
 
 _PERMISSIVE = re.compile(
     r"apache(-(licen[cs]e-)?2(\.0)?)?|mit(-licen[cs]e)?|bsd(-[23]-clause)?|cc-by(-[1-4](\.0)?)?", re.IGNORECASE
@@ -48,7 +52,10 @@ class Matches(list[Match]):
         dataset: that they are ranked by.
         left_out: how many networks have the latency asked for and an accuracy of another data set, by its name.
         left_out_licences: how many keep all conditions but that on the licence, by their licence.
+        search: what was measured of timm's networks for the answer; None where nothing had to be.
     """
+
+    search: Searched | None = None
 
     def __init__(
         self, matches: Iterable[Match], *, dataset: str, left_out: Mapping[str, int],

@@ -1,177 +1,145 @@
-"""The most accurate of many networks within a latency budget, by measuring few of them.
+"""The most accurate of many networks within a latency budget, by measuring few of them: ask what to measure, and tell.
 
-A latency is predicted as a sum, with weights that are never negative, of what is known of a network before it runs:
-multiply-adds, activations, parameters and a constant. The weights are fitted to what has been measured, in relative
-errors, anew after each measurement. Predictions are off by a factor of two and more, so that networks predicted to be
-too slow are measured too, as far as the worst prediction yet says that they might fit.
+Predictions (`gpunet.zoo.timm_zoo.predicted`) are off by a factor of two and more, so that networks predicted to be too
+slow are measured too, as far as the worst prediction yet says that they might fit.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
-ANCHORS = 10
-_MOST = 64  # measurements
-_FAMILY_FLOOR = 0.8  # of the lowest measured/predicted of a family
-_FLOOR, _LAST_FLOOR = 0.7, 0.5  # of the lowest of all, for families of which none is measured
-_FAMILY = re.compile(r"(?:tf_)?([a-z]+?(?:v\d)?)(?=[_\d@.]|$)")
+from gpunet.zoo.timm_zoo.predicted import ANCHORS, THOROUGH, USUAL, Prediction, Work, anchors
+
+MOST, MOST_THOROUGH = 64, 400  # measurements
+_EAGER, _LEAST_CHANCE = 40, 0.02  # until so many have been measured, errors yet say little: a small chance is tried
 _HOPELESS = 4.0  # an anchor this many times over the budget: larger ones are not measured
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is known of a network that has not run.
-
-    Args:
-        name: of the network.
-        top1_percent: its accuracy.
-        multiply_adds_billions, activations_millions, parameters_millions: for one image.
-    """
-
-    name: str
-    top1_percent: float
-    multiply_adds_billions: float
-    activations_millions: float
-    parameters_millions: float
-
-    @property
-    def family(self) -> str:
-        """Networks of one kind, which a prediction is wrong about alike: 'resnet' of 'resnet50', of 'resnet101', ..."""
-        found = _FAMILY.match(self.name)
-        return found[1] if found else self.name
-
-    @property
-    def terms(self) -> tuple[float, ...]:
-        """What a prediction is a weighted sum of."""
-        return self.multiply_adds_billions, self.activations_millions, self.parameters_millions, 1.0
-
-
-def most_accurate_within(
-    networks: Iterable[Work],
-    max_ms: float,
-    measure: Callable[[str], float | None],
-    known_ms: Mapping[str, float] | None = None,
-) -> str | None:
-    """The name of the most accurate network found to keep a budget; ties go to the faster. None where none does.
+class MostAccurate:
+    """The most accurate network within a budget; ties go to the faster.
 
     Ten anchors, spread over multiply-adds; then, of the networks more accurate than the best found, the most accurate
     that is predicted to fit, with what is known of its family's error; then such as fit if the prediction is as wrong
-    as the worst of the family yet, or of all, and somewhat more; last those of families not seen yet. It ends where
-    none is left, or after 64 measurements.
+    as the worst of the family yet, or of all, and somewhat more; then those of families not seen yet; last, until 40
+    have been measured, those that fit with a chance of 2 %. It ends where none is left, or after 64 measurements.
 
     Args:
         networks: to choose from.
         max_ms: the budget; infinite for none, where the most accurate that runs is the answer.
-        measure: the latency of a network in ms, None where it does not run.
-        known_ms: what has been measured before.
+        known_ms: what has been measured before, by name.
+        thorough: predictions are trusted less, and 400 measurements are the most.
     """
-    left = {each.name: each for each in networks}
-    measured: dict[str, tuple[Work, float]] = {}
 
-    def take(each: Work, latency_ms: float | None) -> None:
-        del left[each.name]
-        if latency_ms is not None:
-            measured[each.name] = each, latency_ms
+    def __init__(
+        self, networks: Iterable[Work], max_ms: float, known_ms: Mapping[str, float] | None = None, *,
+        thorough: bool = False,
+    ) -> None:  # fmt: skip
+        self.max_ms, self.floors = max_ms, THOROUGH if thorough else USUAL
+        self.most = MOST_THOROUGH if thorough else MOST
+        self._left = {each.name: each for each in networks}
+        self._measured: dict[str, tuple[Work, float]] = {}
+        self._told = 0
+        known = {name: latency_ms for name, latency_ms in (known_ms or {}).items() if name in self._left}
+        for name, latency_ms in known.items():
+            self._take(name, latency_ms)
+        count = 0 if max_ms == math.inf else ANCHORS - len(known)  # without a budget there is none to learn
+        self._anchors = [each.name for each in anchors(list(self._left.values()), count)]
 
-    known = dict(known_ms or {})
-    for name in [each for each in known if each in left]:
-        take(left[name], known[name])
-    count, anchors = 0, 0 if max_ms == math.inf else ANCHORS - len(measured)  # without a budget there is none to learn
-    for each in _anchors(list(left.values()), anchors):
-        count += 1
-        take(each, latency_ms := measure(each.name))
-        if latency_ms is not None and latency_ms > _HOPELESS * max_ms:
-            break
-    while True:
-        fits = [(-each.top1_percent, latency_ms, name) for name, (each, latency_ms) in measured.items()
-                if latency_ms <= max_ms]  # fmt: skip
-        found = min(fits, default=None)
-        better = [each for each in left.values() if found is None or each.top1_percent > -found[0]]
-        chosen = _next(better, list(measured.values()), max_ms) if count < _MOST else None
-        if chosen is None:
-            return None if found is None else found[2]
-        take(chosen, measure(chosen.name))
-        count += 1
-
-
-def _anchors(networks: Sequence[Work], count: int) -> list[Work]:
-    """Networks spread evenly over the ranks of their multiply-adds, the smallest first."""
-    by_size = sorted(networks, key=lambda each: (each.multiply_adds_billions, each.name))
-    if count < 2 or len(by_size) <= count:
-        return by_size[: max(count, 0)]
-    return [by_size[round(place * (len(by_size) - 1) / (count - 1))] for place in range(count)]
-
-
-def _next(networks: Sequence[Work], measured: Sequence[tuple[Work, float]], max_ms: float) -> Work | None:
-    """The network to measure next; None where none could fit."""
-    weights = fitted([each.terms for each, _ in measured], [latency_ms for _, latency_ms in measured])
-    predicted = {each.name: _sum(weights, each.terms) for each in networks}
-    errors: dict[str, list[float]] = {}  # measured/predicted, by family
-    for each, latency_ms in measured:
-        errors.setdefault(each.family, []).append(latency_ms / (_sum(weights, each.terms) or latency_ms))
-    lowest = min((min(some) for some in errors.values()), default=1.0)
-    means = {family: math.exp(sum(map(math.log, some)) / len(some)) for family, some in errors.items()}
-    floors = {family: _FAMILY_FLOOR * min(some) for family, some in errors.items()}
-
-    def fitting(of_family: Mapping[str, float], otherwise: float) -> list[Work]:
-        return [each for each in networks
-                if predicted[each.name] * of_family.get(each.family, otherwise) <= max_ms]  # fmt: skip
-
-    likely = fitting(means, 1.0) or fitting(floors, _FLOOR * lowest)
-    if likely:
-        return max(likely, key=lambda each: (each.top1_percent, -predicted[each.name], each.name))
-    unknown = [each for each in fitting({}, _LAST_FLOOR * lowest) if each.family not in errors]
-    return min(unknown, key=lambda each: (predicted[each.name], each.name), default=None)
-
-
-def _sum(weights: Sequence[float], terms: Sequence[float]) -> float:
-    return sum(weight * term for weight, term in zip(weights, terms, strict=True))
-
-
-def fitted(rows: Sequence[Sequence[float]], latencies_ms: Sequence[float]) -> list[float]:
-    """Weights of the terms, none below 0, with the least sum of squared relative errors.
-
-    Four terms have fifteen subsets: the least squares of each are solved, and the best without a negative weight is it.
-
-    Args:
-        rows: terms of each network.
-        latencies_ms: of each.
-    """
-    scaled = [[term / latency_ms for term in row] for row, latency_ms in zip(rows, latencies_ms, strict=True)]
-    count = len(scaled[0]) if scaled else 4
-    best, least = [0.0] * count, float(len(scaled))
-    products = [[sum(row[i] * row[j] for row in scaled) for j in range(count)] for i in range(count)]
-    totals = [sum(row[i] for row in scaled) for i in range(count)]
-    for size in range(1, count + 1):
-        for chosen in itertools.combinations(range(count), size):
-            solution = _solved([[products[i][j] for j in chosen] for i in chosen], [totals[i] for i in chosen])
-            if solution is None or min(solution) < 0:
-                continue
-            weights = [0.0] * count
-            for place, value in zip(chosen, solution, strict=True):
-                weights[place] = value
-            error = sum((_sum(weights, row) - 1) ** 2 for row in scaled)
-            if error < least:
-                best, least = weights, error
-    return best
-
-
-def _solved(matrix: list[list[float]], right: list[float]) -> list[float] | None:
-    """The solution of a small system by elimination with pivots; None where it has none."""
-    rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
-    size = len(rows)
-    for column in range(size):
-        pivot = max(range(column, size), key=lambda row: abs(rows[row][column]))
-        if abs(rows[pivot][column]) < 1e-12 * (1 + abs(matrix[column][column])):
+    def ask(self) -> str | None:
+        """The network to measure next; None where none is left that could be the answer."""
+        if self._told >= self.most:
             return None
-        rows[column], rows[pivot] = rows[pivot], rows[column]
-        rows[column] = [value / rows[column][column] for value in rows[column]]
-        for row in range(size):
-            if row != column:
-                factor = rows[row][column]
-                rows[row] = [value - factor * own for value, own in zip(rows[row], rows[column], strict=True)]
-    return [row[size] for row in rows]
+        if self._anchors:
+            return self._anchors[0]
+        chosen = self._next()
+        return None if chosen is None else chosen.name
+
+    def tell(self, name: str, latency_ms: float | None) -> None:
+        """What was measured of a network; None where it does not run."""
+        self._told += 1
+        self._take(name, latency_ms)
+        if name in self._anchors:
+            hopeless = latency_ms is not None and latency_ms > _HOPELESS * self.max_ms
+            self._anchors = [] if hopeless else [each for each in self._anchors if each != name]
+
+    @property
+    def best(self) -> str | None:
+        """The most accurate that was measured and keeps the budget."""
+        fits = [(-each.top1_percent, latency_ms, name) for name, (each, latency_ms) in self._measured.items()
+                if latency_ms <= self.max_ms]  # fmt: skip
+        return min(fits, default=(0, 0, None))[2]
+
+    def expected(self) -> tuple[int, int]:
+        """How many will be measured, by experience, and at most."""
+        left = len(self._better())
+        return min(left, 2 * self.most // 5 if self.floors is THOROUGH else self.most // 2), min(left, self.most)
+
+    def standing(self) -> str:
+        """The best yet, in words."""
+        best = self.best
+        if best is None:
+            return "none fits yet"
+        each, latency_ms = self._measured[best]
+        return f"best yet {best}, {each.top1_percent:g} %, {latency_ms:.3g} ms"
+
+    def left(self) -> int:
+        """How many networks are more accurate than the best, and not measured."""
+        return len(self._better())
+
+    def may_fit(self) -> int:
+        """How many of those are not ruled out."""
+        prediction, eager = self._prediction(), self._told < _EAGER
+        return sum(
+            self._may_fit(prediction, each, last=not prediction.knows(each))
+            or (eager and prediction.chance_within(each, self.max_ms) >= _LEAST_CHANCE)
+            for each in self._better()
+        )
+
+    def _better(self) -> list[Work]:
+        best = self.best
+        least = -math.inf if best is None else self._measured[best][0].top1_percent
+        return [each for each in self._left.values() if each.top1_percent > least]
+
+    def lowest_floor(self) -> float:
+        """Of the networks that were ruled out by estimate, the least share of its prediction that one was held to."""
+        prediction = self._prediction()
+        return min((prediction.floor(each, self.floors, last=not prediction.knows(each)) for each in self._better()),
+                   default=1.0)  # fmt: skip
+
+    def sureness(self) -> float:
+        """How likely the best is the best of all, by the errors of predictions yet; 1 where none better is left."""
+        prediction = self._prediction()
+        return math.prod(1 - prediction.chance_within(each, self.max_ms) for each in self._better())
+
+    def _take(self, name: str, latency_ms: float | None) -> None:
+        each = self._left.pop(name)
+        if latency_ms is not None:
+            self._measured[name] = each, latency_ms
+
+    def _prediction(self) -> Prediction:
+        return Prediction(self._measured.values())
+
+    def _next(self) -> Work | None:
+        better = self._better()
+        if not better:
+            return None
+        prediction = self._prediction()
+        likely = [each for each in better if prediction.likely_ms(each) <= self.max_ms]
+        if not likely:
+            likely = [each for each in better if self._may_fit(prediction, each)]
+        if likely:
+            return max(likely, key=lambda each: (each.top1_percent, -prediction.plain_ms(each), each.name))
+        unknown = [each for each in better
+                   if not prediction.knows(each) and self._may_fit(prediction, each, last=True)]  # fmt: skip
+        if unknown:
+            return min(unknown, key=lambda each: (prediction.plain_ms(each), each.name))
+        return self._by_chance(better, prediction) if self._told < _EAGER else None
+
+    def _by_chance(self, better: list[Work], prediction: Prediction) -> Work | None:
+        chances = [(prediction.chance_within(each, self.max_ms), each.top1_percent, each.name, each) for each in better]
+        chance, _, _, likeliest = max(chances)
+        return likeliest if chance >= _LEAST_CHANCE else None
+
+    def _may_fit(self, prediction: Prediction, work: Work, *, last: bool = False) -> bool:
+        return prediction.plain_ms(work) * prediction.floor(work, self.floors, last=last) <= self.max_ms

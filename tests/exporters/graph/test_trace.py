@@ -196,6 +196,19 @@ def test_a_model_that_both_refuse_names_both_reasons():
     assert "no tracing here" in str(caught.value.__cause__)
 
 
+class Unwritable(nn.Module):
+    """Traced, but of no ONNX operator."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.special.bessel_j0(x).mean((2, 3))
+
+
+def test_a_graph_that_cannot_be_written_is_not_printed(capfd):
+    with pytest.raises(ExportError, match="torchscript: "):
+        trace(detached_copy(Unwritable()), (3, 8, 8), ONE, 17, exporter="torchscript")
+    assert capfd.readouterr().out == ""
+
+
 @pytest.mark.parametrize("exporter", ["torchscript", pytest.param("dynamo", marks=pytest.mark.slow)])
 def test_models_that_return_features_are_refused(exporter):
     features = timm.create_model("test_efficientnet", features_only=True)

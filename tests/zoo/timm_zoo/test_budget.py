@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import logging
 import math
@@ -15,9 +16,13 @@ from hypothesis import strategies as st
 
 import gpunet
 from gpunet.cli.main import main
-from gpunet.errors import NothingFitsError
-from gpunet.zoo.timm_zoo.budget import Work, fitted, most_accurate_within
+from gpunet.core.frontier import Point, frontier
+from gpunet.errors import InvalidArgumentError, NothingFitsError
+from gpunet.zoo.timm_zoo.budget import MostAccurate
 from gpunet.zoo.timm_zoo.entries import timm_entries
+from gpunet.zoo.timm_zoo.front import Front
+from gpunet.zoo.timm_zoo.predicted import Work, fitted
+from gpunet.zoo.timm_zoo.searching import carry_out
 
 
 def _networks(seed: int, count: int = 300) -> tuple[list[Work], dict[str, float]]:
@@ -34,40 +39,94 @@ def _networks(seed: int, count: int = 300) -> tuple[list[Work], dict[str, float]
     return works, latencies_ms
 
 
-@settings(max_examples=15)
-@given(seed=st.integers(0, 10**6), budget_ms=st.sampled_from((4.0, 10.0, 40.0)))
-def test_the_best_is_found_by_few_measurements_and_always_fits(seed, budget_ms):
-    works, latencies_ms = _networks(seed)
+def _search(kind, works, budget_ms, latencies_ms, known_ms=None, **how):
+    """A search to its end: itself, what it asked for, and what it did."""
     asked = []
-    found = most_accurate_within(works, budget_ms, lambda name: asked.append(name) or latencies_ms[name])
+    search = kind(works, budget_ms, known_ms, **how)
+    done = carry_out(search, lambda name: asked.append(name) or latencies_ms.get(name), shown=False)
+    assert len(asked) == len(set(asked))
+    return search, asked, done
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10**6), budget_ms=st.sampled_from((4.0, 10.0, 40.0)), thorough=st.booleans())
+def test_what_is_found_fits_and_what_was_done_adds_up(seed, budget_ms, thorough):
+    works, latencies_ms = _networks(seed, count=120)
+    search, asked, done = _search(MostAccurate, works, budget_ms, latencies_ms, thorough=thorough)
+    fits = {name for name in asked if latencies_ms[name] <= budget_ms}
     accuracy = {work.name: work.top1_percent for work in works}
-    able = [accuracy[name] for name, latency_ms in latencies_ms.items() if latency_ms <= budget_ms]
-    assert (found is None) == (not able)
-    if found is not None:
-        assert latencies_ms[found] <= budget_ms
-        assert max(able) - accuracy[found] < 1.0
-    assert len(asked) == len(set(asked)) <= 64
+    assert search.best == max(fits, key=accuracy.__getitem__, default=None)
+    better = {name for name in accuracy if name not in asked and accuracy[name] > accuracy.get(search.best, 0)}
+    assert done.ruled_out + done.may_fit == search.left() == len(better)
+    assert (done.ended, done.may_fit) == ("done", 0) or (done.ended, len(asked)) == ("count", 64)
+
+
+def test_the_best_is_found_by_few_measurements():
+    found, counts = {False: 0, True: 0}, {False: 0, True: 0}
+    for seed, budget_ms, thorough in itertools.product(range(4), (4.0, 10.0, 40.0), (False, True)):
+        works, latencies_ms = _networks(seed)
+        search, asked, _ = _search(MostAccurate, works, budget_ms, latencies_ms, thorough=thorough)
+        able = [work for work in works if latencies_ms[work.name] <= budget_ms]
+        found[thorough] += search.best == max(able, key=lambda each: each.top1_percent).name
+        counts[thorough] += len(asked)
+    assert found[False] >= 11
+    assert found[True] == 12
+    assert counts[False] < counts[True] < 12 * 150
 
 
 def test_what_is_known_is_not_measured_and_what_does_not_run_is_passed_over():
     works, latencies_ms = _networks(0, count=20)
-    assert (
-        most_accurate_within(works, 1e9, lambda name: pytest.fail(name), latencies_ms)
-        == max(works, key=lambda each: each.top1_percent).name
-    )
-    assert most_accurate_within(works, 1e-9, latencies_ms.get) is None
-    assert most_accurate_within(works, 1e9, lambda name: None) is None
-    assert most_accurate_within([], 1.0, latencies_ms.get) is None
+    most = max(works, key=lambda each: each.top1_percent).name
+    search, asked, done = _search(MostAccurate, works, 1e9, {}, latencies_ms)
+    assert (search.best, asked, done.ended, done.sureness) == (most, [], "done", 1.0)
+    assert _search(MostAccurate, works, 1e-9, latencies_ms)[0].best is None
+    assert _search(MostAccurate, works, 1e9, {})[0].best is None
+    assert _search(MostAccurate, [], 1.0, {})[0].best is None
+    assert _search(Front, [], 1.0, {})[1] == []
+    assert len(_search(Front, works, 1e9, {})[1]) == len(works)
 
 
 def test_without_a_budget_the_most_accurate_is_the_answer():
-    works, _ = _networks(1)
+    works, latencies_ms = _networks(1)
     first, second = sorted(works, key=lambda each: -each.top1_percent)[:2]
-    asked = []
-    assert most_accurate_within(works, math.inf, lambda name: asked.append(name) or 1e6) == first.name
-    assert asked == [first.name]
-    found = most_accurate_within(works, math.inf, lambda name: None if name == first.name else 1e6)  # it does not run
-    assert found == second.name
+    search, asked, _ = _search(MostAccurate, works, math.inf, latencies_ms)
+    assert (search.best, asked) == (first.name, [first.name])
+    del latencies_ms[first.name]  # it does not run
+    assert _search(MostAccurate, works, math.inf, latencies_ms)[0].best == second.name
+
+
+@pytest.mark.parametrize(("seed", "end_ms"), [(0, 20.0), (1, math.inf)])
+def test_the_front_stands_by_a_part_of_the_measurements(seed, end_ms):
+    works, latencies_ms = _networks(seed)
+    _, asked, done = _search(Front, works, end_ms, latencies_ms)
+    points = [Point(work.name, latencies_ms[work.name], work.top1_percent) for work in works]
+    true = [point for point in frontier(points) if point.latency_ms <= end_ms]
+    found = [point for point in true if point.name in asked]
+    assert len(found) >= 0.8 * len(true)
+    assert len(asked) < 0.8 * len(works)
+    assert (done.ended, done.may_fit, done.sureness) == ("done", 0, None)
+    again = _search(Front, works, end_ms, {}, {name: latencies_ms[name] for name in asked})
+    assert again[1] == []  # killed or not, it ends where it would have
+
+
+def test_a_search_ends_in_time_and_says_how_sure_it_is(capsys):
+    works, latencies_ms = _networks(3)
+    clock = itertools.count(0, 6).__next__  # s between two looks: a measurement takes so long
+    search = MostAccurate(works, 10.0)
+    done = carry_out(search, latencies_ms.get, budget_minutes=2, clock=clock)
+    assert (done.ended, len(done.measured)) == ("time", 18)
+    whole = _search(MostAccurate, works, 10.0, latencies_ms)[1]
+    assert done.measured == tuple(whole[:18])
+    assert done.may_fit > 0
+    assert 0 <= done.sureness < 1
+    said = capsys.readouterr().err
+    assert said.startswith("Some ")
+    assert "and no longer than 2.0 min" in said
+    assert f"The time is up: {done.may_fit} more accurate may fit and are not measured." in said
+    assert "ruled out by estimate, not measured" in said
+    known = {name: latencies_ms[name] for name in done.measured}
+    assert [*done.measured, *_search(MostAccurate, works, 10.0, latencies_ms, known)[1]] == whole
+    assert json.loads(json.dumps(done.to_dict()))["measured"] == list(done.measured)
 
 
 @given(weights=st.tuples(*[st.floats(0, 10)] * 3, st.floats(0.1, 10)))
@@ -110,10 +169,6 @@ def test_the_command_measures_where_nothing_kept_fits_and_lists_that(monkeypatch
     monkeypatch.setenv("GPUNET_HOME", str(tmp_path))
     only = tuple(entry for entry in timm_entries() if entry.name == "test_vit.r160_in1k")
     monkeypatch.setattr("gpunet.zoo.timm_zoo.entries.timm_entries", lambda: only)  # all are read anew for each command
-    with pytest.raises(NothingFitsError, match="no network fits local at batch 1 with these conditions") as caught:
-        main(["pareto", "-d", "local", "--runtime", "pytorch", "--zoo", "timm", "--plot", str(tmp_path / "a.svg")])
-    assert "'gpunet find --device local --max-ms N' measure those that come into question" in caught.value.hint
-    assert list(tmp_path.iterdir()) == []  # it measures nothing
     first = _found(capsys, "--max-ms", "10000")
     assert [name for name, _ in first] == ["test_vit.r160_in1k"]
     assert _found(capsys, "--max-ms", "10000") == first
@@ -122,6 +177,25 @@ def test_the_command_measures_where_nothing_kept_fits_and_lists_that(monkeypatch
     assert caught.value.nearest == ("test_vit.r160_in1k",)
     ((name, latency_ms),) = _found(capsys, "--refresh")
     assert (name, latency_ms) != first[0]  # measured anew
+
+
+@pytest.mark.slow
+def test_pareto_measures_what_the_front_needs_and_draws_it(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("GPUNET_HOME", str(tmp_path / "home"))
+    names = ("test_vit.r160_in1k", "test_efficientnet.r160_in1k")
+    only = tuple(entry for entry in timm_entries() if entry.name in names)
+    monkeypatch.setattr("gpunet.zoo.timm_zoo.entries.timm_entries", lambda: only)
+    command = ["pareto", "-d", "local", "--runtime", "pytorch", "--zoo", "timm"]
+    main([*command, "--json"])
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert {point["name"] for point in found["points"]} == set(names) == set(found["search"]["measured"])
+    assert "Some 2 networks are to be measured" in said.err
+    main([*command, "--plot", str(tmp_path / "a.svg"), "--budget-minutes", "1"])
+    assert (tmp_path / "a.svg").stat().st_size > 1000
+    assert "measured" not in capsys.readouterr().err.lower()  # nothing is left to be
+    with pytest.raises(NothingFitsError):
+        main([*command, "--max-ms", "1e-6"])
 
 
 @pytest.mark.slow
@@ -138,6 +212,22 @@ def test_what_timm_lacks_or_does_not_run_is_passed_over_and_named(monkeypatch, t
     how = {"runtime": "pytorch", "zoo": "timm", "pretrained": False}
     with caplog.at_level(logging.WARNING, "gpunet"):
         assert gpunet.create("local", max_ms=10_000, **how).entry.name == able.name
-    said = "\n".join(caplog.messages)
+        caplog.clear()
+        assert gpunet.create("local", max_ms=10_000, **how).entry.name == able.name
+        assert gpunet.find("local", max_ms=10_000, thorough=True, runtime="pytorch", zoo="timm").search.measured == ()
+    said = "\n".join(caplog.messages)  # of the second time: they are not tried again
     assert "lacking is passed over: entry lacking names the architecture 'no_such_network.in1k', which timm" in said
     assert "failing is passed over: the model cannot run on images of 1 x 3 x 2 x 2" in said
+
+
+@pytest.mark.parametrize("how", [{"thorough": True}, {"budget_minutes": 3}])
+def test_a_search_is_asked_for_where_there_is_one(how):
+    for device, zoo in (("gv100", "timm"), ("local", None)):
+        with pytest.raises(
+            InvalidArgumentError, match=r"(thorough|budget_minutes) is of a search among timm's networks"
+        ):
+            gpunet.create(device, max_ms=1, zoo=zoo, **how)
+    with pytest.raises(InvalidArgumentError, match="budget_minutes must be minutes above 0, but got 0"):
+        gpunet.find("local", budget_minutes=0, zoo="timm")
+    with pytest.raises(InvalidArgumentError, match="thorough must be True or False, but got 'yes'"):
+        gpunet.find("local", thorough="yes", zoo="timm")

@@ -1,0 +1,1 @@
+"""`gpunet zoo ...`, an action a file."""
