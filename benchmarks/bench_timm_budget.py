@@ -136,9 +136,9 @@ def main(arguments: list[str] | None = None) -> int:
     for name, times_ms in image_times_ms().items():
         ordered = sorted(times_ms.values())
         for share in SHARES:
-            budget_ms = ordered[int(share * len(ordered))]
-            found = list(draws(times_ms, budget_ms, given.draws, f"{name} {share}"))
-            print(_said(f"{name}, {budget_ms:.3g} ms an image", found), flush=True)
+            image_ms = ordered[int(share * len(ordered))]
+            found = list(draws(times_ms, image_ms, given.draws, f"{name} {share}"))
+            print(_said(f"{name}, {image_ms:.3g} ms an image", found), flush=True)
             unseen += found
     print(_said("in all, on processors", on_processors))
     print(_said("in all, on figures that nothing was chosen by", unseen))

@@ -91,11 +91,11 @@ def chosen(names: Sequence[str] | None, count: int) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     while len(found) < count and turns:
         for turn in list(turns):
-            name = next(turn, None)
-            if name is None:
+            following = next(turn, None)
+            if following is None:
                 turns.remove(turn)
             elif len(found) < count:
-                found[name] = least[name]
+                found[following] = least[following]
     return found
 
 

@@ -7,7 +7,7 @@ network's, but which class is first is then chance.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from side_by_side.ratios import compared
 
 BASE = "fp32"
 PRECISIONS = (BASE, "fp16", "int8")
+_LOWER: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {"fp16": half_from_float, "bf16": bfloat16_from_float}
 CROPS = 32
 COLUMNS = ("network", "runtime", "fp32 ms>", "fp16 ms>", "int8 ms>", "fp16 ratio>", "int8 ratio>", "int8 cosine>",
            "verified")  # fmt: skip
@@ -95,10 +96,9 @@ def exported(
     facts: dict[str, Any] = {}
     for runtime in runtime_names:
         quantized, report = int8_from_float(single, images, layout=runtime)
-        made = {"fp32": lambda: single, "fp16": lambda: half_from_float(single),
-                "bf16": lambda: bfloat16_from_float(single), "int8": lambda quantized=quantized: quantized}  # fmt: skip
+        made = {"fp32": single, "int8": quantized}
         for precision in kinds:
-            graph = made[precision]()
+            graph = made[precision] if precision in made else _LOWER[precision](single)
             on = pictures_of(judged_on) if precision == "int8" else judged_on
             if runtime == "openvino":
                 path = folder / f"{precision}.xml"

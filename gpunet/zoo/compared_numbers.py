@@ -73,7 +73,7 @@ def compare_numbers(
     try:
         sound = reference.graph()
         if model is None and precision != "int8":
-            model = _IN_PRECISION.get(precision, lambda graph: graph)(sound)
+            model = _IN_PRECISION[precision](sound) if precision in _IN_PRECISION else sound
         layers = None
         if model is not None:
             layers = insides(sound, model, path, session.runtime, precision, compared_on, batch)

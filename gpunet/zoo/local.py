@@ -206,8 +206,9 @@ def _able(
     """Those of the networks that have figures, or have not failed before; the others are told of."""
     reasons = failures.reasons()
     able = {key: entry for key, entry in wanted.items() if key in known or key not in reasons}
-    for key in wanted.keys() - able.keys() if on_failure is not None else ():
-        on_failure(wanted[key], reasons[key])
+    if on_failure is not None:
+        for key in wanted.keys() - able.keys():
+            on_failure(wanted[key], reasons[key])
     return able
 
 

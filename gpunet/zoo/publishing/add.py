@@ -88,9 +88,9 @@ def _of_timm(name: str) -> Entry | None:
     import timm
     import torch
 
-    if not timm.is_model(name):
+    cfg = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    if cfg is None:
         return None
-    cfg = timm.get_pretrained_cfg(name)
     with torch.device("meta"):
         parameters = sum(each.numel() for each in timm.create_model(name).parameters())
     steps = Preprocessing(cfg.input_size[-1], cfg.crop_pct, cfg.interpolation, tuple(cfg.mean), tuple(cfg.std))
