@@ -14,7 +14,7 @@ import statistics
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gpunet import runtime as runtimes
@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 _BORDERS_KEPT = 64
 _GPU_TURNS = 2
-_REFERENCE_REPEATS = (12, 3)  # of the small network and of the large one
-_GPU_MINIMA: dict[str, Any] = {"warmup_s": 0.05, "min_repeats": 50, "min_time_s": 0.05}
+_REFERENCE_REPEATS = (40, 3)  # of the small network and of the large one
+_NETWORK_TIME_S = 0.05  # of timed runs of each: what all layers are compared with
+_GPU_WARMUP_S, _GPU_REPEATS, _GPU_TIME_S = 0.05, 50, 0.05
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 
@@ -49,12 +50,15 @@ class MeterSettings:
 
     Args:
         min_repeats: least timed runs of each graph.
+        min_time_s: least timed seconds of all its graphs together: to load a graph takes 5 to 60 ms, so that many
+            repeats of a layer of microseconds cost little.
         agreeing: how many of the lowest repeats must agree before they are trusted.
         within_percent: by how much they may differ.
         max_time_s: timed seconds after which they are taken as they are.
     """
 
     min_repeats: int = 5
+    min_time_s: float = 0.01
     agreeing: int = 3
     within_percent: float = 2.0
     max_time_s: float = 1.0
@@ -65,11 +69,18 @@ class MeterSettings:
                 f"1 <= agreeing <= min_repeats must hold, but got agreeing={self.agreeing}, "
                 f"min_repeats={self.min_repeats}."
             )
-        if not (self.within_percent >= 0 and self.max_time_s > 0):
+        if not (self.within_percent >= 0 and self.max_time_s > 0 and self.min_time_s >= 0):
             raise InvalidArgumentError(
-                f"within_percent must be 0 or more and max_time_s above 0, but got {self.within_percent!r} and "
-                f"{self.max_time_s!r}."
+                f"within_percent and min_time_s must be 0 or more and max_time_s above 0, but got "
+                f"{self.within_percent!r}, {self.min_time_s!r} and {self.max_time_s!r}."
             )
+
+    def times(self, effort: float) -> MeterSettings:
+        """These with times and repeats multiplied by `effort`; never fewer repeats than must agree."""
+        return replace(
+            self, min_repeats=max(self.agreeing, round(effort * self.min_repeats)),
+            min_time_s=effort * self.min_time_s, max_time_s=effort * self.max_time_s,
+        )  # fmt: skip
 
 
 _PROBE = ConvLayerKey("conv", 16, 8, 16)
@@ -120,12 +131,13 @@ class LayerMeter:
         self._reference: list[_Loaded] = []
         self._load(border_graph(_PROBE, batch_size=batch_size))  # what cannot run at all is refused here
 
-    def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+    def layer(self, key: LayerKey, *, lone: bool = False, effort: float = 1.0) -> LayerLatency:
         """Measure one layer.
 
         Args:
             key: the layer.
             lone: measure it by itself too.
+            effort: multiplies repeats and timed seconds; see `MeterSettings.times`.
 
         Raises:
             GpunetError: the runtime refuses its graph.
@@ -136,7 +148,8 @@ class LayerMeter:
         graphs = [context] if border is None else [context, border]
         if lone:
             graphs.append(self._load(lone_graph(key, batch_size=batch)))
-        found = self._on_gpu(graphs) if self._runtime.device == "gpu" else self._in_turn(graphs)
+        on_gpu = self._runtime.device == "gpu"
+        found = self._on_gpu(graphs, effort) if on_gpu else self._in_turn(graphs, self.settings.times(effort))
         context_ms = found[0].low_ms
         border_ms = 0.0 if border is None else found[1].low_ms
         return LayerLatency(
@@ -175,9 +188,10 @@ class LayerMeter:
 
         Args:
             networks: each as its keys, in network order.
-            rounds: timed runs of each; an untimed one precedes every timed one, to bring its weights into the caches
-                that others have used meanwhile. On a GPU each has two turns of many runs in place of them.
-            on_round: called after each with its number and how many there are.
+            rounds: least timed runs of each; of quick networks there are more, for 50 ms. An untimed run precedes every
+                timed one, to bring its weights into the caches that others have used meanwhile. On a GPU each has two
+                turns of many runs in place of them.
+            on_round: called after each round with its number and how many there are.
         """
         loaded = [self._load(network_graph(keys, batch_size=self.conditions.batch_size)) for keys in networks]
         if self._runtime.device == "gpu":
@@ -187,7 +201,10 @@ class LayerMeter:
             for number in range(rounds):
                 for own, each in zip(times, loaded, strict=True):
                     each.run()
-                    own.append(self._timed(each))
+                    until_ms = 1000.0 * _NETWORK_TIME_S / rounds
+                    while until_ms > 0:
+                        own.append(self._timed(each))
+                        until_ms -= own[-1]
                 if on_round is not None:
                     on_round(number + 1, rounds)
         found = [_timing(own) for own in times]
@@ -195,16 +212,19 @@ class LayerMeter:
 
     # ------------------------------------------------------------------ timing
 
-    def _in_turn(self, graphs: Sequence[_Loaded]) -> list[_Timing]:
+    def _in_turn(self, graphs: Sequence[_Loaded], rule: MeterSettings) -> list[_Timing]:
         """The graphs run in turn until the lowest repeats of each agree."""
-        rule = self.settings
         times: list[list[float]] = [[] for _ in graphs]
         lowest: list[list[float]] = [[] for _ in graphs]  # of each, those that must agree; a tiny layer has 100,000
         for each in graphs:
             each.run()
         spent_ms = 0.0
         with no_garbage_collection():
-            while len(times[0]) < rule.min_repeats or (spent_ms < 1000.0 * rule.max_time_s and not self._agree(lowest)):
+            while (
+                len(times[0]) < rule.min_repeats
+                or spent_ms < 1000.0 * rule.min_time_s
+                or (spent_ms < 1000.0 * rule.max_time_s and not self._agree(lowest))
+            ):
                 for own, least, each in zip(times, lowest, graphs, strict=True):
                     own.append(self._timed(each))
                     bisect.insort(least, own[-1])
@@ -226,12 +246,13 @@ class LayerMeter:
         loaded.run()
         return 1000.0 * (self._clock() - start)
 
-    def _on_gpu(self, graphs: Sequence[_Loaded]) -> list[_Timing]:
+    def _on_gpu(self, graphs: Sequence[_Loaded], effort: float = 1.0) -> list[_Timing]:
         """The graphs in two turns each, by CUDA events."""
+        minima = {"min_repeats": max(1, round(effort * _GPU_REPEATS)), "min_time_s": effort * _GPU_TIME_S}
         turns: list[list[Measurement]] = [[] for _ in graphs]
         for _ in range(_GPU_TURNS):
             for own, each in zip(turns, graphs, strict=True):
-                own.append(measure(each.session, each.images, **_GPU_MINIMA, warn=False))
+                own.append(measure(each.session, each.images, warmup_s=_GPU_WARMUP_S, warn=False, **minima))
         return [
             _Timing(min(m.min_ms for m in own), min(m.latency_ms for m in own), sum(m.repeats for m in own))
             for own in turns

@@ -84,11 +84,11 @@ class Course:
 
     def __init__(self, points: Iterable[ReferencePoint], median: Look | None = None) -> None:
         self.points = sorted(points, key=lambda point: (point.builder, point.at_s))
-        self._by_builder: dict[str, list[ReferencePoint]] = {}
+        self.by_builder: dict[str, list[ReferencePoint]] = {}
         for point in self.points:
-            self._by_builder.setdefault(point.builder, []).append(point)
+            self.by_builder.setdefault(point.builder, []).append(point)
         self.median = _median(self.points) if median is None else median
-        self._logs = {builder: _smoothed(own, self.median) for builder, own in self._by_builder.items()}
+        self._logs = {builder: _smoothed(own, self.median) for builder, own in self.by_builder.items()}
 
     def factor(self, at_s: float | None, builder: str, cost_ms: float) -> float:
         """By how much a graph of `cost_ms` was slowed, 1 for the machine's median speed, or where nobody looked."""
@@ -103,7 +103,7 @@ class Course:
 
     def moved(self, at_s: float | None, builder: str) -> bool:
         """Whether the reference moved between the looks before and after."""
-        own = self._by_builder.get(builder, [])
+        own = self.by_builder.get(builder, [])
         if at_s is None or not own:
             return False
         after = min(len(own) - 1, bisect.bisect_left(own, at_s, key=lambda point: point.at_s))

@@ -72,9 +72,13 @@ class Watch:
         return dataclasses.replace(figures, at_s=(began_s + self._table.now_s()) / 2, builder=self._builder)
 
     def note(self, what: Measured) -> list[Measured]:
-        """Something was measured; what is to be measured again, once, as the reference moved meanwhile."""
+        """Something was measured; what is to be measured again, once, as the reference moved meanwhile.
+
+        A stretch ends with a network: what all sums are compared with is to be known at the speed of its moment.
+        """
         self._stretch.append(what)
-        return self.end() if self._clock() - self._looked_s >= STRETCH_S else []
+        ends = isinstance(what, tuple) or self._clock() - self._looked_s >= STRETCH_S
+        return self.end() if ends else []
 
     def end(self) -> list[Measured]:
         """Look at the reference now; what is to be measured again."""

@@ -60,6 +60,9 @@ def run(context: Context) -> None:
     estimator = estimator_from_table(context.place.table, plan.space, context.num_classes)
     estimates_ms = _estimates(context, estimator)
     edges_ms = tier_edges_ms(context, estimates_ms)
+    context.say(f"[tiers] the table {context.worth}")
+    for low_ms, high_ms in itertools.pairwise(edges_ms):
+        context.worth.check_tier(low_ms or 0.0, high_ms, allow_narrow=plan.tiers.allow_narrow)
     inner = [edge for edge in edges_ms if edge is not None and edge > 0]
     strata = stratify(
         plan.space, estimator, bounds_ms=inner, count=plan.tiers.count, seed=plan.tiers.seed, reservoir=256

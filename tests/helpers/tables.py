@@ -36,7 +36,7 @@ class CountingMeter:
     def __init__(self) -> None:
         self.asked: list[LayerKey] = []
 
-    def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+    def layer(self, key: LayerKey, *, lone: bool = False, effort: float = 1.0) -> LayerLatency:
         self.asked.append(key)
         return figures(key.work().multiply_adds / 1e9)
 

@@ -107,7 +107,7 @@ class Refusing(CountingMeter):
         super().__init__()
         self.refused, self.error = refused, error
 
-    def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+    def layer(self, key: LayerKey, *, lone: bool = False, effort: float = 1.0) -> LayerLatency:
         found = super().layer(key, lone=lone)
         if key in self.refused:
             raise self.error
@@ -143,7 +143,7 @@ def test_claims_are_renewed_while_layers_take_long(path: Path):
     now_s = [1000.0]
 
     class Slow(CountingMeter):
-        def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+        def layer(self, key: LayerKey, *, lone: bool = False, effort: float = 1.0) -> LayerLatency:
             now_s[0] += 100.0
             with LatencyTable(path, CONDITIONS, clock=lambda: now_s[0]) as other:
                 assert other.claim(KEYS[:8], "other", 8) == []

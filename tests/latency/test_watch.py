@@ -34,7 +34,7 @@ class Drifting(CountingMeter):
         self.now_s += STRETCH_S / 10
         return 1.5 if self.now_s >= self.slow_from_s else 1.0
 
-    def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+    def layer(self, key: LayerKey, *, lone: bool = False, effort: float = 1.0) -> LayerLatency:
         self.asked.append(key)
         return figures(_true_ms(key) * self._speed())
 
