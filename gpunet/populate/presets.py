@@ -57,7 +57,7 @@ def demo() -> Plan:
             workers=2, heartbeat_s=2.0, grace_s=30.0, device="cpu",
         ),
         FineTunePlan(dataclasses.replace(recipe_named("quick"), epochs=8), candidates=12),
-        table=TablePlan(fraction=0.6, networks=8),
+        table=TablePlan(networks=12),
         tiers=TiersPlan(lowest=0.02, highest=0.98, count=100_000),
         publish=PublishPlan(licence="apache-2.0", note="A demonstration, on scikit-learn's digits: of no other use."),
     )  # fmt: skip

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from gpunet.errors import StudyError
 from gpunet.latency.table import LatencyTable
-from gpunet.latency.worth import worth_of
 from gpunet.populate.context import Context
 from gpunet.populate.search_stage import study_name, study_of
 from gpunet.populate.tier_stage import TierFound, is_done, tiers_of
@@ -47,18 +46,19 @@ def gathered(context: Context) -> Report:
     board, runtime, version = UNKNOWN, plan.device.runtime or UNKNOWN, ""
     if context.place.table.exists():
         with LatencyTable(context.place.table) as table:
-            machine, known = table.conditions.fingerprint, worth_of(table)
+            machine = table.conditions.fingerprint
             board, runtime, version = machine.processor, machine.runtime, machine.runtime_version
-            whole = tuple(WholePoint(each.layers, each.estimated_ms, each.measured_ms) for each in known.networks)
-            worth = f"The latency table {known}."
-            if known.disturbed:
-                doubts.append(f"the latency table {known}")
             if not is_done(context):
                 missing.append(f"tiers; the latency table has {len(table)} layers and {len(table.networks())} of "
                                f"{plan.table.networks} networks so far")  # fmt: skip
     else:
         missing.append("the latency table, and all that comes after it")
-    tiers = tiers_of(context) if is_done(context) else []
+    tiers, known = tiers_of(context) if is_done(context) else [], context.kept_worth
+    if known is not None:
+        whole = tuple(WholePoint(each.layers, each.estimated_ms, each.measured_ms) for each in known.networks)
+        worth = f"The latency table {known}."
+        if known.disturbed:
+            doubts.append(f"the latency table {known}")
     reports, networks = [], []
     for tier in tiers:
         reports.append(_tier(context, tier, missing))

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpunet.core.files import write_text
 from gpunet.errors import InvalidArgumentError
-from gpunet.populate.context import Context
+from gpunet.populate.context import WORTH, Context
 from gpunet.populate.place import damaged, read_state
 from gpunet.search.study.tables import estimator_from_table
 from gpunet.search.tiers.stratify import stratify
@@ -86,7 +86,10 @@ def run(context: Context) -> None:
              "count": count, "edges_ms": edges.tolist(), "counts": counts.tolist()}
         )  # fmt: skip
         context.say(f"[tiers] {number}: {TierFound(**tiers[-1]).label}, {tiers[-1]['count']:,} of {strata.count:,}")
-    write_text(context.place.tiers, json.dumps({"sampled": strata.count, "tiers": tiers}) + "\n")
+    write_text(
+        context.place.tiers,
+        json.dumps({"sampled": strata.count, "tiers": tiers, WORTH: context.worth.to_dict()}) + "\n",
+    )
 
 
 def tiers_of(context: Context) -> list[TierFound]:

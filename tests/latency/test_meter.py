@@ -49,6 +49,15 @@ def test_layers_are_measured_in_int8_too(runtime: str, batch_size: int):
         assert meter.layer(key, lone=True).latency_ms > 0
 
 
+def test_effort_multiplies_repeats_and_a_layer_of_microseconds_gets_many():
+    settings = MeterSettings()
+    assert settings.times(1.0) == settings
+    assert (settings.times(4.0).min_repeats, settings.times(4.0).min_time_s) == (20, 4 * settings.min_time_s)
+    assert settings.times(0.1).min_repeats == settings.agreeing
+    meter = LayerMeter(runtimes.get("onnxruntime"), threads=1)
+    assert meter.layer(ConvLayerKey("conv", 4, 4, 4)).repeats > settings.min_repeats
+
+
 def test_networks_are_measured_whole_in_turn():
     meter = LayerMeter(runtimes.get("onnxruntime"), threads=1, settings=QUICK)
     rounds: list[tuple[int, int]] = []
