@@ -86,10 +86,8 @@ def run(context: Context) -> None:
              "count": count, "edges_ms": edges.tolist(), "counts": counts.tolist()}
         )  # fmt: skip
         context.say(f"[tiers] {number}: {TierFound(**tiers[-1]).label}, {tiers[-1]['count']:,} of {strata.count:,}")
-    write_text(
-        context.place.tiers,
-        json.dumps({"sampled": strata.count, "tiers": tiers, WORTH: context.worth.to_dict()}) + "\n",
-    )
+    body = {"sampled": strata.count, "tiers": tiers, WORTH: context.worth.to_dict()}
+    write_text(context.place.tiers, json.dumps(body) + "\n")
 
 
 def tiers_of(context: Context) -> list[TierFound]:
