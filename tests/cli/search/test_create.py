@@ -92,7 +92,7 @@ def test_a_tier_narrower_than_the_table_is_exact_is_refused(
             table.add_network(keys, NetworkLatency(whole_ms, whole_ms, 5, "2026-11-24T10:00:00Z"))
     middle_ms = sum(map(roofline_ms, networks[0]))
     tier = ["--table", path, "--low-ms", 0.97 * middle_ms, "--high-ms", 1.03 * middle_ms]
-    with pytest.raises(InvalidArgumentError, match="6.2 % wide, but the table's estimates are exact to") as caught:
+    with pytest.raises(InvalidArgumentError, match=r"6\.2 % wide, but the table's estimates are exact to") as caught:
         search(*create, *tier)
     assert "take it as it is: --allow-narrow" in str(caught.value.hint)
     assert not (tmp_path / "digits.sqlite").exists()
