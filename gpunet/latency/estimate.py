@@ -163,7 +163,7 @@ def measured_networks(table: LatencyTable) -> list[Network]:
     """The networks that a table holds, with their latencies in ms at the machine's median speed."""
     course = table.course()
     return [
-        (keys, each.latency_ms / course.factor(each.at_s, each.builder, each.latency_ms))
+        (keys, each.latency_ms / course.factor(each.at_s, each.builder, each.latency_ms, each.beside_ms))
         for keys, each in table.networks()
     ]
 
@@ -176,11 +176,11 @@ def latencies(table: LatencyTable, method: str) -> dict[LayerKey, float]:
     layers, course = table.layers(), table.course()
     if method == "context":
         return {
-            key: each.latency_ms / course.factor(each.at_s, each.builder, each.context_ms)
+            key: each.latency_ms / course.factor(each.at_s, each.builder, each.context_ms, each.beside_ms)
             for key, each in layers.items()
         }
     lone = {
-        key: each.lone_ms / course.factor(each.at_s, each.builder, each.lone_ms)
+        key: each.lone_ms / course.factor(each.at_s, each.builder, each.lone_ms, each.beside_ms)
         for key, each in layers.items() if each.lone_ms is not None
     }  # fmt: skip
     if len(lone) < len(layers):

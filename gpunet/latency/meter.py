@@ -9,7 +9,6 @@ repeats, and repeats go on until several of the lowest agree: a quiet machine is
 
 from __future__ import annotations
 
-import bisect
 import statistics
 import time
 from collections import OrderedDict
@@ -39,7 +38,8 @@ if TYPE_CHECKING:
 _BORDERS_KEPT = 64
 _GPU_TURNS = 2
 _REFERENCE_REPEATS = (40, 3)  # of the small network and of the large one
-_NETWORK_TIME_S = 0.05  # of timed runs of each: what all layers are compared with
+_NETWORK_TIME_S = 0.1  # of timed runs of each: what all layers are compared with
+_BURST_MS = 0.3  # of runs of a small graph in its turn, so that they find their own code and weights in the caches
 _GPU_WARMUP_S, _GPU_REPEATS, _GPU_TIME_S = 0.05, 50, 0.05
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 
@@ -58,10 +58,10 @@ class MeterSettings:
     """
 
     min_repeats: int = 5
-    min_time_s: float = 0.01
+    min_time_s: float = 0.03
     agreeing: int = 3
     within_percent: float = 2.0
-    max_time_s: float = 1.0
+    max_time_s: float = 0.3
 
     def __post_init__(self) -> None:
         if not 1 <= self.agreeing <= self.min_repeats:
@@ -148,8 +148,11 @@ class LayerMeter:
         graphs = [context] if border is None else [context, border]
         if lone:
             graphs.append(self._load(lone_graph(key, batch_size=batch)))
-        on_gpu = self._runtime.device == "gpu"
-        found = self._on_gpu(graphs, effort) if on_gpu else self._in_turn(graphs, self.settings.times(effort))
+        if self._runtime.device == "gpu":
+            beside_ms, found = None, self._on_gpu(graphs, effort)
+        else:
+            beside, *found = self._in_turn([self._small(), *graphs], self.settings.times(effort))
+            beside_ms = beside.low_ms
         context_ms = found[0].low_ms
         border_ms = 0.0 if border is None else found[1].low_ms
         return LayerLatency(
@@ -160,13 +163,12 @@ class LayerMeter:
             spread_percent=100.0 * (found[0].median_ms / context_ms - 1.0),
             repeats=found[0].repeats,
             measured_at=now_utc(),
+            beside_ms=beside_ms,
         )
 
     def reference(self) -> Look:
         """Measure the two networks of the reference (`gpunet.latency.reference`)."""
-        if not self._reference:
-            batch = self.conditions.batch_size
-            self._reference = [self._load(network_graph(keys, batch_size=batch)) for keys in reference_networks()]
+        self._small()
         if self._runtime.device == "gpu":
             small, large = self._on_gpu(self._reference)
             return Look(small.low_ms, large.low_ms)
@@ -176,6 +178,13 @@ class LayerMeter:
                 each.run()
                 lows_ms.append(min(self._timed(each) for _ in range(repeats)))
         return Look(*lows_ms)
+
+    def _small(self) -> _Loaded:
+        """The reference's small network; both are loaded when one is first asked for."""
+        if not self._reference:
+            batch = self.conditions.batch_size
+            self._reference = [self._load(network_graph(keys, batch_size=batch)) for keys in reference_networks()]
+        return self._reference[0]
 
     def networks(
         self,
@@ -188,32 +197,34 @@ class LayerMeter:
 
         Args:
             networks: each as its keys, in network order.
-            rounds: least timed runs of each; of quick networks there are more, for 50 ms. An untimed run precedes every
-                timed one, to bring its weights into the caches that others have used meanwhile. On a GPU each has two
-                turns of many runs in place of them.
+            rounds: turns of each, beside the reference's small network. An untimed run begins every turn, to bring its
+                weights into the caches that others have used meanwhile; of quick networks a turn has several timed
+                runs, for 100 ms in all. On a GPU each has two turns of many runs in place of them.
             on_round: called after each round with its number and how many there are.
         """
         loaded = [self._load(network_graph(keys, batch_size=self.conditions.batch_size)) for keys in networks]
         if self._runtime.device == "gpu":
             return [NetworkLatency(t.low_ms, t.median_ms, t.repeats, now_utc()) for t in self._on_gpu(loaded)]
+        small = self._small()
         times: list[list[float]] = [[] for _ in loaded]
+        beside: list[list[float]] = [[] for _ in loaded]
         with no_garbage_collection():
             for number in range(rounds):
-                for own, each in zip(times, loaded, strict=True):
+                for own, reference, each in zip(times, beside, loaded, strict=True):
+                    self._burst(small, reference)
                     each.run()
-                    until_ms = 1000.0 * _NETWORK_TIME_S / rounds
-                    while until_ms > 0:
-                        own.append(self._timed(each))
-                        until_ms -= own[-1]
+                    self._burst(each, own, 1000.0 * _NETWORK_TIME_S / rounds)
                 if on_round is not None:
                     on_round(number + 1, rounds)
-        found = [_timing(own) for own in times]
-        return [NetworkLatency(each.low_ms, each.median_ms, each.repeats, now_utc()) for each in found]
+        return [
+            NetworkLatency(each.low_ms, each.median_ms, each.repeats, now_utc(), beside_ms=min(reference))
+            for each, reference in zip(map(_timing, times), beside, strict=True)
+        ]
 
     # ------------------------------------------------------------------ timing
 
     def _in_turn(self, graphs: Sequence[_Loaded], rule: MeterSettings) -> list[_Timing]:
-        """The graphs run in turn until the lowest repeats of each agree."""
+        """The graphs run in turn until the lowest repeats of each agree; the first is the reference."""
         times: list[list[float]] = [[] for _ in graphs]
         lowest: list[list[float]] = [[] for _ in graphs]  # of each, those that must agree; a tiny layer has 100,000
         for each in graphs:
@@ -221,16 +232,15 @@ class LayerMeter:
         spent_ms = 0.0
         with no_garbage_collection():
             while (
-                len(times[0]) < rule.min_repeats
+                len(times[1]) < rule.min_repeats
                 or spent_ms < 1000.0 * rule.min_time_s
                 or (spent_ms < 1000.0 * rule.max_time_s and not self._agree(lowest))
             ):
                 for own, least, each in zip(times, lowest, graphs, strict=True):
-                    own.append(self._timed(each))
-                    bisect.insort(least, own[-1])
-                    del least[rule.agreeing :]
-                    spent_ms += own[-1]
-                if spent_ms > 4000.0 * rule.max_time_s and len(times[0]) >= rule.agreeing:
+                    new = self._burst(each, own)
+                    least[:] = sorted([*least, *new])[: rule.agreeing]
+                    spent_ms += sum(new)
+                if spent_ms > 4000.0 * rule.max_time_s and len(times[1]) >= rule.agreeing:
                     break  # a layer of seconds: min_repeats would take minutes
         return [_timing(own) for own in times]
 
@@ -240,6 +250,14 @@ class LayerMeter:
         """
         allowed = self.settings.within_percent / 100.0 * max(own[0] for own in lowest)
         return all(own[-1] - own[0] <= allowed for own in lowest)
+
+    def _burst(self, loaded: _Loaded, times: list[float], burst_ms: float = _BURST_MS) -> list[float]:
+        """Run it until `burst_ms` have passed, once at least; the times, which are appended to `times` too."""
+        new: list[float] = []
+        while not new or sum(new) < burst_ms:
+            new.append(self._timed(loaded))
+        times += new
+        return new
 
     def _timed(self, loaded: _Loaded) -> float:
         start = self._clock()

@@ -5,6 +5,9 @@
     f(t, c)      (s / S)^(1 - w) (l / L)^w, by how much a graph of c ms is slowed at time t
     w            log(c / S) / log(L / S), held within 0 and 1: a graph is slowed as the network is that is like it
 
+    b, B         latency of the small one, timed in turn with a figure, and the median of those of all figures
+    f(b)         b / B, where there is a b: a machine may be slowed by a half for less than a second
+
 Clocks, heat and neighbours move a machine by a third within minutes. A figure counts as c / f: what it would have been
 at the machine's median speed. Raw figures and the course are kept, so that nothing is hidden by it.
 """
@@ -80,9 +83,13 @@ class Course:
     Args:
         points: of one builder or of several, in any order.
         median: S and L; None for those of these points.
+        beside_ms: b of all figures.
     """
 
-    def __init__(self, points: Iterable[ReferencePoint], median: Look | None = None) -> None:
+    def __init__(
+        self, points: Iterable[ReferencePoint], median: Look | None = None, *, beside_ms: Sequence[float] = ()
+    ) -> None:
+        self._beside_ms = statistics.median(beside_ms) if beside_ms else None
         self.points = sorted(points, key=lambda point: (point.builder, point.at_s))
         self.by_builder: dict[str, list[ReferencePoint]] = {}
         for point in self.points:
@@ -90,8 +97,15 @@ class Course:
         self.median = _median(self.points) if median is None else median
         self._logs = {builder: _smoothed(own, self.median) for builder, own in self.by_builder.items()}
 
-    def factor(self, at_s: float | None, builder: str, cost_ms: float) -> float:
+    def continued(self, points: Iterable[ReferencePoint]) -> Course:
+        """Other points, beside the medians of this course."""
+        beside_ms = () if self._beside_ms is None else (self._beside_ms,)
+        return Course(points, self.median if self.points else None, beside_ms=beside_ms)
+
+    def factor(self, at_s: float | None, builder: str, cost_ms: float, beside_ms: float | None = None) -> float:
         """By how much a graph of `cost_ms` was slowed, 1 for the machine's median speed, or where nobody looked."""
+        if beside_ms is not None and self._beside_ms is not None:
+            return beside_ms / self._beside_ms
         logs = self._logs.get(builder)
         if at_s is None or not logs:
             return 1.0

@@ -40,8 +40,8 @@ def at_median_speed(
     """
     before = ReferencePoint(0.0, "", meter.reference())
     found = meter.networks(networks, rounds=rounds)
-    both = Course((before, ReferencePoint(1.0, "", meter.reference())), course.median if course.points else None)
-    return [each.latency_ms / both.factor(0.5, "", each.latency_ms) for each in found]
+    both = course.continued((before, ReferencePoint(1.0, "", meter.reference())))
+    return [each.latency_ms / both.factor(0.5, "", each.latency_ms, each.beside_ms) for each in found]
 
 
 class Watch:
