@@ -6,7 +6,8 @@
     w            log(c / S) / log(L / S), held within 0 and 1: a graph is slowed as the network is that is like it
 
     b, B         latency of the small one, timed in turn with a figure, and the median of those of all figures
-    f(b)         b / B, where there is a b: a machine may be slowed by a half for less than a second
+    f(b, c)      (b / B)^(1 - w + w g), where there is a b: a machine may be slowed by a half for less than a second
+    g            slope of log l over log s in the course: how much the large one is slowed when the small one is
 
 Clocks, heat and neighbours move a machine by a third within minutes. A figure counts as c / f: what it would have been
 at the machine's median speed. Raw figures and the course are kept, so that nothing is hidden by it.
@@ -95,21 +96,25 @@ class Course:
         for point in self.points:
             self.by_builder.setdefault(point.builder, []).append(point)
         self.median = _median(self.points) if median is None else median
+        self._slope = _slope(self.points, self.median)
         self._logs = {builder: _smoothed(own, self.median) for builder, own in self.by_builder.items()}
 
     def continued(self, points: Iterable[ReferencePoint]) -> Course:
         """Other points, beside the medians of this course."""
         beside_ms = () if self._beside_ms is None else (self._beside_ms,)
-        return Course(points, self.median if self.points else None, beside_ms=beside_ms)
+        found = Course(points, self.median if self.points else None, beside_ms=beside_ms)
+        found._slope = self._slope
+        return found
 
     def factor(self, at_s: float | None, builder: str, cost_ms: float, beside_ms: float | None = None) -> float:
         """By how much a graph of `cost_ms` was slowed, 1 for the machine's median speed, or where nobody looked."""
         if beside_ms is not None and self._beside_ms is not None:
-            return beside_ms / self._beside_ms
-        logs = self._logs.get(builder)
-        if at_s is None or not logs:
+            small = math.log(beside_ms / self._beside_ms)
+            large = self._slope * small
+        elif at_s is None or not (logs := self._logs.get(builder)):
             return 1.0
-        small, large = _between(logs, at_s)
+        else:
+            small, large = _between(logs, at_s)
         low_ms, high_ms = sorted((self.median.small_ms, self.median.large_ms))
         span = math.log(high_ms / low_ms)
         weight = min(1.0, max(0.0, math.log(max(cost_ms, 1e-9) / low_ms) / span)) if span > 0 else 0.5
@@ -140,6 +145,18 @@ def _median(points: Sequence[ReferencePoint]) -> Look:
         statistics.median(each.look.small_ms for each in points),
         statistics.median(each.look.large_ms for each in points),
     )
+
+
+def _slope(points: Sequence[ReferencePoint], median: Look) -> float:
+    """g: of looks that lie apart by less than 3 % in the mean nothing can be said, and both are taken to slow alike."""
+    logs = [
+        (math.log(each.look.small_ms / median.small_ms), math.log(each.look.large_ms / median.large_ms))
+        for each in points
+    ]
+    square = math.fsum(small * small for small, _ in logs)
+    if square <= len(logs) * 0.03**2:
+        return 1.0
+    return min(1.5, max(0.5, math.fsum(small * large for small, large in logs) / square))
 
 
 _Logs = list[tuple[float, float, float]]

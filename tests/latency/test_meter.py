@@ -60,15 +60,12 @@ def test_effort_multiplies_repeats_and_a_layer_of_microseconds_gets_many():
 
 def test_networks_are_measured_whole_in_turn():
     meter = LayerMeter(runtimes.get("onnxruntime"), threads=1, settings=QUICK)
-    rounds: list[tuple[int, int]] = []
     keys = keys_from_spec(SPEC, num_classes=10)
-    found = meter.networks(
-        [keys, keys_from_spec(SPEC, resolution_px=96)], rounds=4, on_round=lambda *n: rounds.append(n)
-    )
+    found = meter.networks([keys, keys_from_spec(SPEC, resolution_px=96)], rounds=4)
     assert all(each.repeats >= 4 for each in found)
     assert 0 < found[0].latency_ms <= found[0].median_ms
     assert found[0].latency_ms < found[1].latency_ms
-    assert rounds == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert all(each.beside_ms is not None and each.beside_ms > 0 for each in found)
 
 
 def test_conditions_say_what_was_measured_how_and_survive_json():
