@@ -27,8 +27,8 @@ from gpunet.search.spaces.paper import PAPER_SPACE
 MOST_SAMPLING, MOST_BYTES = 8.0, 2e9
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
-    """Run the benchmark with these arguments (default: the process's); its figures."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark with these arguments (default: the process's)."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--count", type=int, default=10_000_000, help="networks to tier (default: 10 million)")
     parser.add_argument("--seed", type=int, default=0, help="of the points")
@@ -38,12 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
         if getattr(args, option) < least:
             raise InvalidArgumentError(f"--{option} must be {least} or more, but got {getattr(args, option)}.")
     missed: list[str] = []
-    found = sampling(args.count, args.seed, missed)
+    sampling(args.count, args.seed, missed)
     for each in missed:
         print(f"MISSED: {each}")
     if args.check and missed:
         raise SystemExit(1)
-    return found
 
 
 def sampling(count: int, seed: int, missed: list[str]) -> dict[str, float]:

@@ -258,7 +258,10 @@ class LayerMeter:
 
     def _on_gpu(self, graphs: Sequence[_Loaded], effort: float = 1.0) -> list[_Timing]:
         """The graphs in two turns each, by CUDA events."""
-        minima = {"min_repeats": max(1, round(effort * _GPU_REPEATS)), "min_time_s": effort * _GPU_TIME_S}
+        minima: dict[str, Any] = {
+            "min_repeats": max(1, round(effort * _GPU_REPEATS)),
+            "min_time_s": effort * _GPU_TIME_S,
+        }
         turns: list[list[Measurement]] = [[] for _ in graphs]
         for _ in range(_GPU_TURNS):
             for own, each in zip(turns, graphs, strict=True):

@@ -76,12 +76,12 @@ def draw(
 def _draw_course(axes: Any, course: Course) -> None:
     """Both networks of the reference over time, in percent above their medians; where they moved is shaded."""
     start_s = min(point.at_s for point in course.points)
-    networks = {"small network": (2, lambda look: look.small_ms), "large network": (1, lambda look: look.large_ms)}
-    for name, (colour, of) in networks.items():
-        label: str | None = f"the reference's {name}, {of(course.median):.3g} ms in the median"
+    for name, colour in (("small", 2), ("large", 1)):
+        median_ms = getattr(course.median, f"{name}_ms")
+        label: str | None = f"the reference's {name} network, {median_ms:.3g} ms in the median"
         for own in course.by_builder.values():
             minutes = [(point.at_s - start_s) / 60.0 for point in own]
-            percent = [100.0 * (of(point.look) / of(course.median) - 1.0) for point in own]
+            percent = [100.0 * (getattr(point.look, f"{name}_ms") / median_ms - 1.0) for point in own]
             axes.plot(minutes, percent, color=_COLOURS[colour], linewidth=1, marker=".", markersize=3, label=label)
             label = None
     for own in course.by_builder.values():

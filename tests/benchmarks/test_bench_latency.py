@@ -47,7 +47,8 @@ def test_a_table_is_made_and_judged_by_the_commands_that_users_have(
 
 @pytest.mark.slow
 def test_tiering_is_timed_against_sobol_points_alone(capsys: pytest.CaptureFixture[str]):
-    found = bench_tiering.main(["--count", "50000"])
+    missed: list[str] = []
+    found = bench_tiering.sampling(50_000, 0, missed)
     assert found["networks"] == 50_000
     assert found["sobol_s"] > 0
     assert 0 < found["peak_bytes"] < 2e9

@@ -62,7 +62,7 @@ def test_what_was_timed_in_turn_with_a_figure_says_more_than_any_look() -> None:
     assert beside.factor(None, "", 0.01, 0.12) == pytest.approx(1.0)
     assert beside.factor(3.0, "b", 100.0, 0.18) == pytest.approx(1.3)  # the large one is slowed by less
     assert beside.continued([]).factor(None, "", 100.0, 0.18) == pytest.approx(1.3)
-    assert beside.factor(2.0, "b", 100.0) != 1.0  # by the looks
+    assert beside.factor(3.0, "b", 100.0) == pytest.approx(1.3)  # by the looks
 
 
 def test_nobody_looked() -> None:
