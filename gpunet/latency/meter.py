@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _BORDERS_KEPT = 64
 _GPU_TURNS = 2
 _REFERENCE_REPEATS = (40, 3)  # of the small network and of the large one
-_NETWORK_TIMES = {"min_time_s": 0.1, "max_time_s": 0.5}  # of what all layers are compared with
+_NETWORK_TIMES: dict[str, Any] = {"min_time_s": 0.1, "max_time_s": 0.5}  # of what all layers are compared with
 MOVED = 0.2  # from the least to the median of the reference's runs beside a figure
 _BURST_MS = 0.3  # of runs of a small graph in its turn, so that they find their own code and weights in the caches
 _GPU_WARMUP_S, _GPU_REPEATS, _GPU_TIME_S = 0.05, 50, 0.05
@@ -228,6 +228,7 @@ class LayerMeter:
                 or spent_ms < 1000.0 * rule.min_time_s
                 or (spent_ms < 1000.0 * rule.max_time_s and not self._agree(lowest))
             ):
+                graphs[0].run()  # its weights back into the caches: cold, it would tell of the graphs before it
                 for own, least, each in zip(times, lowest, graphs, strict=True):
                     new = self._burst(each, own)
                     least[:] = sorted([*least, *new])[: rule.agreeing]
