@@ -1,17 +1,16 @@
-"""What a latency table is worth on this machine: errors of its estimates, rate of its builder, speed of tiering.
+"""What a latency table is worth on this machine, by the commands that users have: errors, and the builder's rate.
 
-    python benchmarks/bench_latency.py                          # everything, a quarter of an hour a runtime
-    python benchmarks/bench_latency.py --parts errors --runtimes openvino --networks 20
-    python benchmarks/bench_latency.py --parts sampling
+    python benchmarks/bench_latency.py                          # everything: hours
+    python benchmarks/bench_latency.py --parts builds --spaces demo
+    python benchmarks/bench_latency.py --parts builds --spaces paper --runtimes onnxruntime --loads none
 
-errors      fresh random networks of the paper's space (224 to 288 px) and the released ones that it can express, whole,
-            against their layers: the paper's plain sum of lone layers, layers in context, and these calibrated on other
-            networks measured whole. All in one table, whose layers and networks are measured in turn.
-completion  the same networks, estimated from a table that holds a tenth of the space's layers at these resolutions
-rate        layers a second of the builder that fills that table
-sampling    Sobol points, decoded, estimated and tiered, against torch's SobolEngine alone drawing the same points
+builds      five tables in a row, each made anew: of the demo preset's space by `gpunet populate --until table`, of the
+            paper's space (224 to 288 px, a part of its layers) by `gpunet table build`; then fresh random networks,
+            measured whole by `gpunet table report`, against each. Once on the machine as it is, once with a load of
+            half a core, coming and going, that starts half way through the build and ends with it.
+errors      the paper's plain sum of lone layers beside layers in context, of tables that hold every layer; Fig. 4
 
-Tables are kept in --out: a run that was stopped goes on, and a second run only prints.
+Tables are kept in --out and made anew by the next run.
 """
 
 from __future__ import annotations
@@ -20,40 +19,80 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import resource
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gpunet import runtime as runtimes
 from gpunet.core import console
 from gpunet.core.files import write_text
-from gpunet.errors import InvalidArgumentError
-from gpunet.latency.build import build, build_progress
-from gpunet.latency.estimate import LayerCosts
-from gpunet.latency.layers.convolutional import keys_from_spec
-from gpunet.latency.layers.keys import LayerKey
-from gpunet.latency.meter import LayerMeter
-from gpunet.latency.recheck import recheck
-from gpunet.latency.report import CALIBRATED, COMPLETED, WAYS, error_report, error_table
+from gpunet.errors import GpunetError, InvalidArgumentError
 from gpunet.latency.sampling import choose_keys
 from gpunet.latency.table import LatencyTable
-from gpunet.search.spaces.paper import PAPER_SPACE, RELEASE_SPACE
-from gpunet.zoo.catalog import catalog
+from gpunet.populate.presets import PRESETS
+from gpunet.search.spaces.paper import PAPER_SPACE
+from gpunet.search.spaces.space import SearchSpace
 
 RESOLUTIONS_PX = (224, 256, 288)
-SPACE = dataclasses.replace(PAPER_SPACE, resolutions_px=RESOLUTIONS_PX)
-PARTS = ("errors", "completion", "rate", "sampling")
-LIMITS = {"onnxruntime": 3.0, "openvino": 5.0}  # MAPE, percent
-LEAST_TAU = 0.97
-COMPLETION_POINTS = 1.0
+PARTS = ("builds", "errors")
+SPACES = ("demo", "paper")
+LOADS = ("none", "half")
+LIMITS = {"demo": (4.0, 0.93), "paper": (3.0, 0.97)}  # MAPE in percent, Kendall's tau
+MOST_BIAS_PERCENT = 1.5
+LOADED = 2.0  # times the limits under a load
 LEAST_RATE = 4.0
-MOST_SAMPLING, MOST_BYTES = 8.0, 2e9
+JUDGED_SEED = 1001
+LOAD = "--load-half-a-core"
+LOAD_S = 1.0  # at work, then as long at rest: half a core
+
+
+@dataclass(frozen=True)
+class Build:
+    """One table, judged.
+
+    Args:
+        space, runtime, load: of what, on what, beside what.
+        number: from 1.
+        layers_per_s: of its builder.
+        mape_percent, bias_percent, kendall_tau: of its estimates of fresh networks.
+        way: of estimating, as `gpunet table report` names it: the one that estimates use.
+        disturbed: whether the table says that it was.
+        own_error_percent: that it says of itself.
+    """
+
+    space: str
+    runtime: str
+    load: str
+    number: int
+    layers_per_s: float
+    mape_percent: float
+    bias_percent: float
+    kendall_tau: float
+    way: str
+    disturbed: bool
+    own_error_percent: float | None
+
+    def faults(self) -> list[str]:
+        """What is not within the limits."""
+        times = 1.0 if self.load == "none" else LOADED
+        mape, tau = LIMITS[self.space]
+        least_tau = 1.0 - times * (1.0 - tau)
+        found = []
+        if not self.mape_percent <= times * mape:
+            found.append(f"MAPE {self.mape_percent:.2f} %, not at most {times * mape:g}")
+        if not self.kendall_tau >= least_tau:
+            found.append(f"Kendall tau {self.kendall_tau:.3f}, not at least {least_tau:g}")
+        if not abs(self.bias_percent) <= times * MOST_BIAS_PERCENT:
+            found.append(f"bias {self.bias_percent:+.2f} %, not within {times * MOST_BIAS_PERCENT:g}")
+        if self.load != "none" and not self.disturbed:
+            found.append("the table does not say that it was disturbed")
+        return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -64,17 +103,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="for tables, results.json and pictures (default: latency-bench)",
     )  # fmt: skip
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--spaces", nargs="+", choices=SPACES, default=list(SPACES), help="of the builds")
+    parser.add_argument("--loads", nargs="+", choices=LOADS, default=list(LOADS), help="beside the builds")
     parser.add_argument("--runtimes", nargs="+", default=["onnxruntime", "openvino"], metavar="NAME")
-    parser.add_argument("--networks", type=int, default=40, help="fresh random networks (default: 40)")
-    parser.add_argument("--calibrate", type=int, default=12, help="networks to calibrate on (default: 12)")
-    parser.add_argument("--rounds", type=int, default=8, help="timed runs of each network (default: 8)")
-    parser.add_argument("--fraction", type=float, default=0.1, help="of the layers, for the completion (default: 0.1)")
-    parser.add_argument("--count", type=int, default=10_000_000, help="networks to tier (default: 10 million)")
-    parser.add_argument("--seed", type=int, default=0, help="of the networks and of the part of the layers")
-    parser.add_argument("--cpu-time", action="store_true", help="processor time in place of wall time")
+    parser.add_argument("--builds", type=int, default=5, help="in a row (default: 5)")
+    parser.add_argument("--networks", type=int, default=20, help="fresh random networks to judge by (default: 20)")
+    parser.add_argument("--calibrate", type=int, default=12, help="networks that each table holds (default: 12)")
+    parser.add_argument(
+        "--fraction", type=float, default=0.05, help="of the paper space's layers (default: 0.05, which is 2,014)"
+    )
     parser.add_argument("--check", action="store_true", help="exit 1 where a figure misses what it must hold")
     args = parser.parse_args(arguments)
-    for option, least in (("networks", 2), ("calibrate", 0), ("rounds", 1), ("count", 1), ("seed", 0)):
+    for option, least in (("builds", 1), ("networks", 2), ("calibrate", 0)):
         if getattr(args, option) < least:
             raise InvalidArgumentError(f"--{option} must be {least} or more, but got {getattr(args, option)}.")
     try:
@@ -84,190 +124,175 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     results: dict[str, Any] = {}
     missed: list[str] = []
-    for name in args.runtimes if set(args.parts) - {"sampling"} else ():
-        meter = LayerMeter(runtimes.get(name), threads=1, clock="cpu" if args.cpu_time else "wall")
-        results[name] = run_runtime(meter, args, missed)
-    if "sampling" in args.parts:
-        results["sampling"] = sampling(args.count, args.seed, missed)
+    if "builds" in args.parts:
+        results["builds"] = [asdict(each) for each in builds(args, missed)]
+    if "errors" in args.parts:
+        results["errors"] = {name: errors(name, args) for name in args.runtimes}
     path = args.out / "results.json"
     before = json.loads(path.read_text()) if path.is_file() else {}
-    kept = before if before.get("seed") == args.seed else {}
-    text = {"seed": args.seed, **{name: {**kept.get(name, {}), **found} for name, found in results.items()}}
-    write_text(path, json.dumps({**kept, **text}, indent=2) + "\n")
+    write_text(path, json.dumps({**before, **results}, indent=2) + "\n")
     for each in missed:
         print(f"MISSED: {each}")
     if args.check and missed:
         raise SystemExit(1)
 
 
-def run_runtime(meter: LayerMeter, args: argparse.Namespace, missed: list[str]) -> dict[str, Any]:
-    """The parts that measure, on one runtime."""
-    name = meter.conditions.fingerprint.runtime
-    fresh, held_out = networks(args.networks, args.seed + 1000), networks(args.calibrate, args.seed)
-    judged = {**fresh, **released()}
-    whole, found = args.out / f"{name}-networks.sqlite", {}
-    with LatencyTable(whole, meter.conditions) as table:
-        fill(table, meter, [*held_out.values(), *judged.values()], args.rounds)
-    with LatencyTable(whole) as table:
-        truth = measured(table, judged)
-        pairs = list(zip(held_out.values(), measured(table, held_out), strict=True))
-        if "errors" in args.parts or "completion" in args.parts:
-            found["errors"] = error_report(table, list(judged.values()), truth, calibrate_on=pairs)
-    if "completion" in args.parts or "rate" in args.parts:
-        part, rate_file = args.out / f"{name}-part.sqlite", args.out / f"{name}-rate.json"
-        keys = choose_keys(SPACE.lookup_plan(), args.fraction, args.seed)
-        with LatencyTable(part, meter.conditions) as table:
-            with build_progress(f"{name}: {len(keys)} layers") as on_progress:
-                state = build(table, keys, meter, on_progress=on_progress)
-                if state.measured:
-                    write_text(rate_file, json.dumps(dataclasses.asdict(state)))
-                    recheck(table, meter, on_progress=on_progress)
-            if "completion" in args.parts:
-                found["completion"] = error_report(table, list(judged.values()), truth, calibrate_on=pairs)
-        if rate_file.is_file():
-            rate = json.loads(rate_file.read_text())
-            found["layers_per_s"] = rate["measured"] / rate["elapsed_s"]
-    show(name, found, whole, judged, missed, args.out)
-    return {
-        part: [each.to_dict() for each in value] if isinstance(value, list) else value for part, value in found.items()
-    }
+# ---------------------------------------------------------------------- builds
 
 
-def networks(count: int, seed: int) -> dict[str, list[LayerKey]]:
-    """Random networks of the space by name: uniform over its vectors."""
-    vectors = SPACE.lattice().draw(count, np.random.default_rng(seed))
-    return {f"random {seed}/{number}": SPACE.keys(vector) for number, vector in enumerate(vectors)}
-
-
-def released() -> dict[str, list[LayerKey]]:
-    """The released networks that the paper's space can express."""
-    found = {}
-    for entry in catalog().values():
-        if entry.role == "released" and entry.spec is not None:
-            try:
-                RELEASE_SPACE.encode(entry.spec)
-            except ValueError:
-                continue
-            found[entry.name] = keys_from_spec(entry.spec)
+def builds(args: argparse.Namespace, missed: list[str]) -> list[Build]:
+    """Tables made one after the other, each judged; printed as they come."""
+    found = []
+    print(console.table(_COLUMNS, []))
+    for space in args.spaces:
+        for runtime in args.runtimes:
+            for load in args.loads:
+                for number in range(1, args.builds + 1):
+                    each = one_build(space, runtime, load, number, args)
+                    faults = each.faults()
+                    print(_row(each, faults), flush=True)
+                    missed += [f"{space}, {runtime}, load {load}, build {number}: {fault}" for fault in faults]
+                    if each.layers_per_s < LEAST_RATE:
+                        missed.append(f"{runtime}: {each.layers_per_s:.1f} layers a second, not at least {LEAST_RATE}")
+                    found.append(each)
     return found
 
 
-def fill(table: LatencyTable, meter: LayerMeter, wanted: Sequence[Sequence[LayerKey]], rounds: int) -> None:
-    """Measure these networks whole, in groups, and their layers in between, alone and in context."""
-    name = meter.conditions.fingerprint.runtime
-    done = {tuple(keys) for keys, _ in table.networks()}
-    pending = [keys for keys in wanted if tuple(keys) not in done]
-    with build_progress(f"{name}: layers of {len(wanted)} networks") as on_progress:
-        if build(table, [key for keys in wanted for key in keys], meter, lone=True, on_progress=on_progress).measured:
-            recheck(table, meter, on_progress=on_progress)
-    for start in range(0, len(pending), 10):
-        group = pending[start : start + 10]
-        console.note(f"{name}: networks {start + 1} to {start + len(group)} of {len(pending)}, {rounds} rounds")
-        for keys, figures in zip(group, meter.networks(group, rounds=rounds), strict=True):
-            table.add_network(keys, figures)
+_COLUMNS = ["space", "runtime", "load", "build", "layers/s", "MAPE %", "bias %", "tau", "own error %", "disturbed",
+            "within the limits"]  # fmt: skip
 
 
-def measured(table: LatencyTable, wanted: dict[str, list[LayerKey]]) -> list[float]:
-    """Latencies of networks measured whole."""
-    known = {tuple(keys): figures.latency_ms for keys, figures in table.networks()}
-    return [known[tuple(keys)] for keys in wanted.values()]
+def _row(each: Build, faults: list[str]) -> str:
+    own = "-" if each.own_error_percent is None else f"{each.own_error_percent:.1f}"
+    cells = (
+        each.space, each.runtime, each.load, each.number, f"{each.layers_per_s:.1f}", f"{each.mape_percent:.2f}",
+        f"{each.bias_percent:+.2f}", f"{each.kendall_tau:.3f}", own, "yes" if each.disturbed else "no",
+        "; ".join(faults) or "yes",
+    )  # fmt: skip
+    return "  ".join(str(cell).ljust(len(name)) for cell, name in zip(cells, _COLUMNS, strict=True))
 
 
-def show(
-    name: str, found: dict[str, Any], whole: Path, judged: dict[str, list[LayerKey]], missed: list[str], out: Path
-) -> None:
-    """Print a runtime's figures, draw them, and note those that miss their limit."""
-    summaries = [*found.get("errors", []), *found.get("completion", [])]
-    if summaries:
-        print(f"\n{name}, {len(judged)} networks measured whole\n{error_table(summaries)}")
-    by_name = {each.name: each for each in summaries}
-    exact = by_name.get(WAYS["context"] + CALIBRATED, by_name.get(WAYS["context"]))
-    if exact is not None:
-        from gpunet.latency.report_plot import draw
-
-        with LatencyTable(whole) as table:
-            draw(out / f"{name}-fig4.png", measured(table, judged), summaries, title=f"{name}, one thread, batch 1")
-        if exact.mape_percent > LIMITS.get(name, 5.0):
-            missed.append(f"{name}: MAPE {exact.mape_percent:.2f} %, not at most {LIMITS.get(name, 5.0)} %")
-        if exact.kendall_tau < LEAST_TAU:
-            missed.append(f"{name}: Kendall tau {exact.kendall_tau:.3f}, not at least {LEAST_TAU}")
-        completed = by_name.get(WAYS["context"] + COMPLETED + CALIBRATED, by_name.get(WAYS["context"] + COMPLETED))
-        if completed is not None and completed.mape_percent > exact.mape_percent + COMPLETION_POINTS:
-            missed.append(f"{name}: completed MAPE {completed.mape_percent:.2f} %, over a point above the exact one")
-    if "layers_per_s" in found:
-        print(f"{name}: {found['layers_per_s']:.1f} layers a second")
-        if found["layers_per_s"] < LEAST_RATE:
-            missed.append(f"{name}: {found['layers_per_s']:.1f} layers a second, not at least {LEAST_RATE}")
-
-
-# -------------------------------------------------------------------- sampling
-
-
-def sampling(count: int, seed: int, missed: list[str]) -> dict[str, float]:
-    """Seconds and memory of tiering `count` networks, and of drawing their points alone; each in a process of its own,
-    in turn, so that neither warms the other's caches and the memory is the one's own.
-    """
-    runs: dict[str, list[dict[str, float]]] = {"sobol": [], "stratify": []}
-    for _ in range(3):
-        for kind, own in runs.items():
-            command = [sys.executable, __file__, "--one", kind, str(count), str(seed)]
-            own.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-    alone = min(each["seconds"] for each in runs["sobol"])
-    tiering = min(each["seconds"] for each in runs["stratify"])
-    peak = max(each["peak_bytes"] for each in runs["stratify"])
-    print(
-        f"\nsampling: {count} networks tiered in {tiering:.1f} s, {tiering / alone:.2f} times the {alone:.1f} s that "
-        f"SobolEngine alone takes; peak memory {peak / 1e9:.2f} GB"
-    )
-    if tiering > MOST_SAMPLING * alone:
-        missed.append(f"tiering takes {tiering / alone:.2f} times SobolEngine alone, not at most {MOST_SAMPLING}")
-    if peak > MOST_BYTES:
-        missed.append(f"tiering takes {peak / 1e9:.2f} GB, not at most {MOST_BYTES / 1e9} GB")
-    return {"networks": count, "sobol_s": alone, "stratify_s": tiering, "ratio": tiering / alone, "peak_bytes": peak}
-
-
-def one(kind: str, count: int, seed: int) -> None:
-    """One timed run of `sampling`, as JSON on standard output."""
-    import torch
-
-    if kind == "sobol":
-        sobol_engine: Any = torch.quasirandom.SobolEngine
-        engine = sobol_engine(len(PAPER_SPACE.digits), scramble=True, seed=seed)
-        engine.draw(1)
-        started_s = time.perf_counter()
-        left = count
-        while left:
-            left -= len(engine.draw(min(left, 1 << 17)))
+def one_build(space: str, runtime: str, load: str, number: int, args: argparse.Namespace) -> Build:
+    """Make a table by the command that users have, and judge it by the other."""
+    folder = args.out / f"{space}-{runtime}-{load}-{number}"
+    for old in sorted(folder.rglob("*"), reverse=True):
+        old.unlink() if old.is_file() else old.rmdir()
+    folder.mkdir(exist_ok=True)
+    if space == "demo":
+        plan = PRESETS["demo"]()
+        plan = dataclasses.replace(
+            plan, device=dataclasses.replace(plan.device, runtime=runtime),
+            table=dataclasses.replace(plan.table, networks=args.calibrate),
+        )  # fmt: skip
+        searched, classes, table = plan.space, 10, folder / "state" / "table.sqlite"
+        (folder / "plan.json").write_text(json.dumps(plan.to_dict()))
+        command = ["populate", str(folder / "plan.json"), "-o", str(folder / "state"), "--until", "table"]
+        layers = len(choose_keys(searched.lookup_plan(num_classes=classes), plan.table.fraction))
     else:
-        from gpunet.latency.estimate import Estimator
-        from gpunet.search.tiers.stratify import stratify
-
-        plan = PAPER_SPACE.lookup_plan()
-        every = plan.keys()
-        estimator = Estimator(plan, LayerCosts({key: roofline_ms(key) for key in every}))
-        started_s = time.perf_counter()
-        stratify(PAPER_SPACE, estimator, bounds_ms=(50.0, 100.0, 200.0, 400.0), count=count, seed=seed)
-    seconds = time.perf_counter() - started_s
-    print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes()}))
-
-
-def peak_bytes() -> int:
-    """Most memory that this process has had resident; getrusage would count that of the process that started it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return 1024 * int(line.split()[1])
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        searched, classes, table = _paper(), 1000, folder / "table.sqlite"
+        command = ["table", "build", str(table), "--resolutions", *map(str, RESOLUTIONS_PX), "--runtime", runtime]
+        command += ["--threads", "1", "--layers-fraction", str(args.fraction), "--networks", str(args.calibrate)]
+        layers = len(choose_keys(searched.lookup_plan(), args.fraction))
+    said = _built(command, table, layers if load != "none" else None)
+    rate = float(re.findall(r"([0-9.]+) a second", said)[-1])
+    (folder / "space.json").write_text(json.dumps(searched.to_dict()))
+    judged = _gpunet(
+        "table", "report", str(table), "--space", str(folder / "space.json"), "--classes", str(classes),
+        "--networks", str(args.networks), "--seed", str(JUDGED_SEED), "--plot", str(folder / "report.png"), "--json",
+    )  # fmt: skip
+    shown = json.loads(_gpunet("table", "show", str(table), "--json"))
+    way = json.loads(judged)["ways"][-1]  # in context; calibrated where that helps
+    return Build(
+        space, runtime, load, number, rate, way["mape_percent"], way["bias_percent"], way["kendall_tau"], way["name"],
+        shown["disturbed"], shown["error_percent"],
+    )  # fmt: skip
 
 
-def roofline_ms(key: LayerKey) -> float:
-    """A latency for each layer without measuring 142,000: the look-ups take the same time whatever they hold."""
-    work = key.work()
-    return work.multiply_adds / 4e7 + work.depthwise_multiply_adds / 4e6 + work.activation_elements / 2e6
+def _paper() -> SearchSpace:
+    return dataclasses.replace(PAPER_SPACE, resolutions_px=RESOLUTIONS_PX)
+
+
+def _built(command: Sequence[str], table: Path, layers: int | None) -> str:
+    """Run a command that makes a table; with `layers`, beside a load that starts when it holds half of so many."""
+    if layers is None:
+        return _gpunet(*command)
+    with subprocess.Popen([*_GPUNET, *command], stdout=subprocess.PIPE, text=True) as process, _load() as load:
+        while process.poll() is None and 2 * _held(table) < layers:
+            time.sleep(0.2)
+        load.stdin.write("go\n")
+        load.stdin.flush()
+        said = process.communicate()[0]
+    if process.returncode:
+        raise GpunetError(f"gpunet {' '.join(command)} ended with exit code {process.returncode}.")
+    return said
+
+
+@contextlib.contextmanager
+def _load() -> Iterator[Any]:
+    """A process that loads half a core from when it is told to."""
+    command = [sys.executable, __file__, LOAD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def load() -> None:
+    """Work and rest in turn, for ever, from when a line is read."""
+    sys.stdin.readline()
+    matrix = np.random.default_rng(0).random((300, 300), np.float32)
+    while True:
+        until_s = time.monotonic() + LOAD_S
+        while time.monotonic() < until_s:
+            matrix = np.tanh(matrix @ matrix)
+        time.sleep(LOAD_S)
+
+
+def _held(table: Path) -> int:
+    """Layers in a table that may not be there yet."""
+    try:
+        with LatencyTable(table) as opened:
+            return len(opened)
+    except GpunetError:
+        return 0
+
+
+_GPUNET = (sys.executable, "-m", "gpunet")
+
+
+def _gpunet(*arguments: str) -> str:
+    """What a command prints."""
+    return subprocess.run([*_GPUNET, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+# ---------------------------------------------------------------------- errors
+
+
+def errors(runtime: str, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Lone layers and layers in context, by a table that holds every layer of the networks that are judged."""
+    folder = args.out / f"errors-{runtime}"
+    folder.mkdir(exist_ok=True)
+    space, table, files = _paper(), folder / "table.sqlite", []
+    for number, vector in enumerate(space.lattice().draw(args.networks, np.random.default_rng(JUDGED_SEED))):
+        files.append(folder / f"random-{number}.json")  # those that `gpunet table report` draws
+        files[-1].write_text(json.dumps(space.decode(vector).to_dict()))
+    (folder / "space.json").write_text(json.dumps(space.to_dict()))
+    options = ["--lone", "--runtime", runtime, "--threads", "1"]
+    _gpunet("table", "build", str(table), "--models", *map(str, files), *options)
+    said = _gpunet(
+        "table", "report", str(table), "--space", str(folder / "space.json"), "--networks", str(args.networks),
+        "--seed", str(JUDGED_SEED), "--plot", str(args.out / f"{runtime}-fig4.png"), "--json",
+    )  # fmt: skip
+    ways = json.loads(said)["ways"]
+    for way in ways:
+        print(f"{runtime}, {way['name']}: MAPE {way['mape_percent']:.2f} %, bias {way['bias_percent']:+.2f} %, "
+              f"tau {way['kendall_tau']:.3f}")  # fmt: skip
+    return ways
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        one(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    if sys.argv[1:] == [LOAD]:
+        load()
     else:
         console.run(main)

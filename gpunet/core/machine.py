@@ -54,6 +54,22 @@ class Fingerprint:
         return asdict(self)
 
 
+def process_has_ended(process: str) -> bool:
+    """Whether 'host:pid' was a process of this machine that has ended; of another machine's nothing is known."""
+    import socket
+
+    host, _, pid = process.rpartition(":")
+    if host != socket.gethostname() or os.name != "posix":
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
 def fingerprint(
     *, runtime: str, runtime_version: str, precision: str, threads: int | None, on_gpu: bool = False
 ) -> Fingerprint:

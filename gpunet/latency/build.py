@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import random
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gpunet.core.machine import process_has_ended
 from gpunet.core.progress import ProgressBar
 from gpunet.errors import GpunetError, InvalidArgumentError, RuntimeUnavailableError, TableError
 from gpunet.latency.layers.keys import LayerKey
@@ -27,13 +29,14 @@ from gpunet.latency.watch import Measured, Watch
 from gpunet.runtime.reference import Look
 
 CLAIM_COUNT = 16
+EFFORTS = (0.5, 4.0)  # the least and the most
 FAILURES_IN_A_ROW = 20
 
 
 class Meter(Protocol):
     """What measures: see `gpunet.latency.meter.LayerMeter`."""
 
-    def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+    def layer(self, key: LayerKey, *, lone: bool = False, effort: float = 1.0) -> LayerLatency:
         """Measure one layer."""
         ...
 
@@ -83,6 +86,7 @@ def build(
     shard: tuple[int, int] = (1, 1),
     lone: bool = False,
     networks: Sequence[Sequence[LayerKey]] = (),
+    counts: Mapping[LayerKey, float] | None = None,
     max_layers: int | None = None,
     max_time_s: float | None = None,
     seed: int | None = None,
@@ -100,6 +104,8 @@ def build(
             are measured anew.
         networks: to measure whole, as far as the table lacks them: in turn with the layers, for what is summed and what
             it is compared with must be of one machine's mood.
+        counts: how often a network of the space has each layer, on average: time goes to those that networks have most
+            of (`efforts`); None for as much to each.
         max_layers: stop after so many.
         max_time_s: stop after so long.
         seed: of the order; None for a new one at each call, so that builders begin at different places.
@@ -115,13 +121,14 @@ def build(
         RuntimeUnavailableError: (a RuntimeError) many layers failed in a row; the message holds the last reason.
     """
     wanted = in_shard(dict.fromkeys(keys), shard)
+    effort = efforts(wanted, counts or {})
     pending = table.missing(wanted, lone=lone)
     random.Random(seed).shuffle(pending)
     known = {tuple(whole) for whole, _ in table.networks()}
     whole = [each for each in networks if tuple(each) not in known]
     owner = builder_name()
     for other in table.claimants():
-        if _is_gone(other):
+        if process_has_ended(other.rpartition(":")[0]):  # without giving its claims back
             table.release(other)
     started_s, measured, failed, in_a_row = clock(), 0, 0, 0
     done = len(wanted) - len(pending)
@@ -134,13 +141,16 @@ def build(
             on_progress(state)
         return state
 
+    def measured_layer(key: LayerKey) -> LayerLatency:
+        return meter.layer(key, lone=lone, effort=effort[key])
+
     def again(wanting: list[Measured]) -> None:
         while wanting:
             each = wanting.pop()
             if isinstance(each, tuple):
                 measure_network(table, meter, watch, each)
             else:
-                table.add(each, watch.timed(lambda key=each: meter.layer(key, lone=lone)))  # type: ignore[misc]
+                table.add(each, watch.timed(lambda key=each: measured_layer(key)))  # type: ignore[misc]
             wanting += watch.note(each)
 
     state = progress()
@@ -156,7 +166,7 @@ def build(
                     return state
                 table.renew(owner)
                 try:
-                    figures = watch.timed(lambda key=key: meter.layer(key, lone=lone))  # type: ignore[misc]
+                    figures = watch.timed(lambda key=key: measured_layer(key))  # type: ignore[misc]
                 except (TableError, MemoryError):
                     raise
                 except GpunetError as error:
@@ -183,6 +193,20 @@ def build(
     return state
 
 
+def efforts(keys: Sequence[LayerKey], counts: Mapping[LayerKey, float]) -> dict[LayerKey, float]:
+    """How much of the usual time each layer gets, 1 on average.
+
+    A sum's error is least for the time spent if a layer has repeats in proportion to the root of how often networks
+    have it. Where `counts` says nothing of a layer, it gets the usual.
+    """
+    roots = [math.sqrt(counts[key]) for key in keys if counts.get(key)]
+    if not roots:
+        return dict.fromkeys(keys, 1.0)
+    usual = math.fsum(roots) / len(roots)
+    least, most = EFFORTS
+    return {key: min(most, max(least, math.sqrt(counts[key]) / usual)) if counts.get(key) else 1.0 for key in keys}
+
+
 def builder_name() -> str:
     """A name of its own for a builder: its machine, its process, and a word that no other has."""
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
@@ -191,20 +215,6 @@ def builder_name() -> str:
 def measure_network(table: LatencyTable, meter: Meter, watch: Watch, keys: Sequence[LayerKey]) -> None:
     """Measure a network whole, into the table."""
     table.add_network(keys, watch.timed(lambda: meter.networks([keys])[0]))
-
-
-def _is_gone(owner: str) -> bool:
-    """Whether a builder was a process of this machine that has ended without giving its claims back."""
-    host, pid, _ = owner.rsplit(":", 2)
-    if host != socket.gethostname() or not hasattr(os, "kill"):
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 def _give_up(error: GpunetError, in_a_row: int) -> None:

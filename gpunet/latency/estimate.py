@@ -18,6 +18,8 @@ from gpunet.errors import MissingLatencyError
 from gpunet.latency.calibrate import NONE, Calibration, Network, calibrate
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.lookup import Lookup
+from gpunet.latency.records import LEAST_MS, LayerLatency
+from gpunet.latency.reference import Course
 
 if TYPE_CHECKING:
     from gpunet.latency.completion import Completion
@@ -163,7 +165,7 @@ def measured_networks(table: LatencyTable) -> list[Network]:
     """The networks that a table holds, with their latencies in ms at the machine's median speed."""
     course = table.course()
     return [
-        (keys, each.latency_ms / course.factor(each.at_s, each.builder, each.latency_ms))
+        (keys, each.latency_ms / course.factor(each.at_s, each.builder, each.latency_ms, each.beside_ms))
         for keys, each in table.networks()
     ]
 
@@ -175,12 +177,9 @@ def latencies(table: LatencyTable, method: str) -> dict[LayerKey, float]:
     checked_choice("method", method, METHODS)
     layers, course = table.layers(), table.course()
     if method == "context":
-        return {
-            key: each.latency_ms / course.factor(each.at_s, each.builder, each.context_ms)
-            for key, each in layers.items()
-        }
+        return {key: _in_context_ms(each, course) for key, each in layers.items()}
     lone = {
-        key: each.lone_ms / course.factor(each.at_s, each.builder, each.lone_ms)
+        key: each.lone_ms / course.factor(each.at_s, each.builder, each.lone_ms, each.beside_ms)
         for key, each in layers.items() if each.lone_ms is not None
     }  # fmt: skip
     if len(lone) < len(layers):
@@ -190,6 +189,14 @@ def latencies(table: LatencyTable, method: str) -> dict[LayerKey, float]:
         )
     # The run itself is part of every lone layer; the paper's sum has no entry for it.
     return {key: 0.0 if key.kind == "input" else value for key, value in lone.items()}
+
+
+def _in_context_ms(figures: LayerLatency, course: Course) -> float:
+    """What a layer adds at the machine's median speed: its context may be slowed less than its lesser border."""
+    at = (figures.at_s, figures.builder)
+    context = course.factor(*at, figures.context_ms, figures.beside_ms)
+    border = course.factor(*at, figures.border_ms, figures.beside_ms)
+    return max(LEAST_MS, figures.latency_ms / context + figures.border_ms * (1.0 / context - 1.0 / border))
 
 
 class Estimator:

@@ -19,7 +19,7 @@ from gpunet.runtime.reference import Look
 
 _LAYER = "key, latency_ms, context_ms, border_ms, lone_ms, spread_percent, repeats, measured_at"
 _NETWORK = "keys, latency_ms, median_ms, repeats, measured_at"
-_SINCE_2 = ", at_s, builder"  # columns
+_SINCE = {2: ", at_s, builder", 3: ", beside_ms"}  # columns, by the schema's version
 _REFERENCE = "at_s, builder, small_ms, large_ms"
 _LEAST_ROW_BYTES = 32
 
@@ -118,13 +118,13 @@ class _Source:
             connection.execute("PRAGMA writable_schema = ON")  # a file that is cut off is read as far as it goes
             check_identity(connection, path, readonly=True)
             self.conditions = self._conditions(connection)
-            later = connection.execute("PRAGMA user_version").fetchone()[0] >= 2
-            rest = _SINCE_2 if later else ""
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            rest = "".join(columns for since, columns in _SINCE.items() if version >= since)
             layers = [(row[0], LayerLatency(*row[1:])) for row in self._rows(connection, "layers", _LAYER + rest)]
             networks = [
                 (row[0], NetworkLatency(*row[1:])) for row in self._rows(connection, "networks", _NETWORK + rest)
             ]
-            looks = list(self._rows(connection, "reference", _REFERENCE)) if later else []
+            looks = list(self._rows(connection, "reference", _REFERENCE)) if version >= 2 else []
         except sqlite3.Error as error:
             raise TableError(
                 f"{path}: nothing of a latency table can be read from it ({error}).",

@@ -9,12 +9,11 @@ repeats, and repeats go on until several of the lowest agree: a quiet machine is
 
 from __future__ import annotations
 
-import bisect
 import statistics
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gpunet import runtime as runtimes
@@ -39,8 +38,11 @@ if TYPE_CHECKING:
 
 _BORDERS_KEPT = 64
 _GPU_TURNS = 2
-_REFERENCE_REPEATS = (12, 3)  # of the small network and of the large one
-_GPU_MINIMA: dict[str, Any] = {"warmup_s": 0.05, "min_repeats": 50, "min_time_s": 0.05}
+_REFERENCE_REPEATS = (40, 3)  # of the small network and of the large one
+_NETWORK_TIMES: dict[str, Any] = {"min_time_s": 0.1, "max_time_s": 0.5}  # of what all layers are compared with
+MOVED = 0.2  # from the least to the median of the reference's runs beside a figure
+_BURST_MS = 0.3  # of runs of a small graph in its turn, so that they find their own code and weights in the caches
+_GPU_WARMUP_S, _GPU_REPEATS, _GPU_TIME_S = 0.05, 50, 0.05
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 
@@ -50,15 +52,18 @@ class MeterSettings:
 
     Args:
         min_repeats: least timed runs of each graph.
+        min_time_s: least timed seconds of all its graphs together: to load a graph takes 5 to 60 ms, so that many
+            repeats of a layer of microseconds cost little.
         agreeing: how many of the lowest repeats must agree before they are trusted.
         within_percent: by how much they may differ.
         max_time_s: timed seconds after which they are taken as they are.
     """
 
     min_repeats: int = 5
+    min_time_s: float = 0.03
     agreeing: int = 3
     within_percent: float = 2.0
-    max_time_s: float = 1.0
+    max_time_s: float = 0.1
 
     def __post_init__(self) -> None:
         if not 1 <= self.agreeing <= self.min_repeats:
@@ -66,11 +71,18 @@ class MeterSettings:
                 f"1 <= agreeing <= min_repeats must hold, but got agreeing={self.agreeing}, "
                 f"min_repeats={self.min_repeats}."
             )
-        if not (self.within_percent >= 0 and self.max_time_s > 0):
+        if not (self.within_percent >= 0 and self.max_time_s > 0 and self.min_time_s >= 0):
             raise InvalidArgumentError(
-                f"within_percent must be 0 or more and max_time_s above 0, but got {self.within_percent!r} and "
-                f"{self.max_time_s!r}."
+                f"within_percent and min_time_s must be 0 or more and max_time_s above 0, but got "
+                f"{self.within_percent!r}, {self.min_time_s!r} and {self.max_time_s!r}."
             )
+
+    def times(self, effort: float) -> MeterSettings:
+        """These with times and repeats multiplied by `effort`; never fewer repeats than must agree."""
+        return replace(
+            self, min_repeats=max(self.agreeing, round(effort * self.min_repeats)),
+            min_time_s=effort * self.min_time_s, max_time_s=effort * self.max_time_s,
+        )  # fmt: skip
 
 
 _PROBE = ConvLayerKey("conv", 16, 8, 16)
@@ -121,12 +133,13 @@ class LayerMeter:
         self._reference: list[_Loaded] = []
         self._load(border_graph(_PROBE, batch_size=batch_size))  # what cannot run at all is refused here
 
-    def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+    def layer(self, key: LayerKey, *, lone: bool = False, effort: float = 1.0) -> LayerLatency:
         """Measure one layer.
 
         Args:
             key: the layer.
             lone: measure it by itself too.
+            effort: multiplies repeats and timed seconds; see `MeterSettings.times`.
 
         Raises:
             GpunetError: the runtime refuses its graph.
@@ -137,7 +150,11 @@ class LayerMeter:
         graphs = [context] if border is None else [context, border]
         if lone:
             graphs.append(self._load(lone_graph(key, batch_size=batch)))
-        found = self._on_gpu(graphs) if self._runtime.device == "gpu" else self._in_turn(graphs)
+        if self._runtime.device == "gpu":
+            beside_ms, found = None, self._on_gpu(graphs, effort)
+        else:
+            beside, *found = self._steady([self._small(), *graphs], self.settings.times(effort))
+            beside_ms = beside.low_ms
         context_ms = found[0].low_ms
         border_ms = 0.0 if border is None else found[1].low_ms
         return LayerLatency(
@@ -145,16 +162,15 @@ class LayerMeter:
             context_ms=context_ms,
             border_ms=border_ms,
             lone_ms=found[-1].low_ms if lone else None,
-            spread_percent=100.0 * (found[0].median_ms / context_ms - 1.0),
+            spread_percent=100.0 * found[0].spread,
             repeats=found[0].repeats,
             measured_at=now_utc(),
+            beside_ms=beside_ms,
         )
 
     def reference(self) -> Look:
         """Measure the two networks of the reference (`gpunet.latency.reference`)."""
-        if not self._reference:
-            batch = self.conditions.batch_size
-            self._reference = [self._load(network_graph(keys, batch_size=batch)) for keys in reference_networks()]
+        self._small()
         if self._runtime.device == "gpu":
             small, large = self._on_gpu(self._reference)
             return Look(small.low_ms, large.low_ms)
@@ -165,53 +181,60 @@ class LayerMeter:
                 lows_ms.append(min(self._timed(each) for _ in range(repeats)))
         return Look(*lows_ms)
 
-    def networks(
-        self,
-        networks: Sequence[Sequence[LayerKey]],
-        *,
-        rounds: int = 10,
-        on_round: Callable[[int, int], None] | None = None,
-    ) -> list[NetworkLatency]:
-        """Measure networks whole, in turn.
+    def _small(self) -> _Loaded:
+        """The reference's small network; both are loaded when one is first asked for."""
+        if not self._reference:
+            batch = self.conditions.batch_size
+            self._reference = [self._load(network_graph(keys, batch_size=batch)) for keys in reference_networks()]
+        return self._reference[0]
+
+    def networks(self, networks: Sequence[Sequence[LayerKey]], *, rounds: int = 10) -> list[NetworkLatency]:
+        """Measure networks whole, each in turn with the reference's small network.
 
         Args:
             networks: each as its keys, in network order.
-            rounds: timed runs of each; an untimed one precedes every timed one, to bring its weights into the caches
-                that others have used meanwhile. On a GPU each has two turns of many runs in place of them.
-            on_round: called after each with its number and how many there are.
+            rounds: least timed runs of each; of quick networks there are more, for 100 ms. On a GPU each has two turns
+                of many runs in place of them.
         """
         loaded = [self._load(network_graph(keys, batch_size=self.conditions.batch_size)) for keys in networks]
         if self._runtime.device == "gpu":
             return [NetworkLatency(t.low_ms, t.median_ms, t.repeats, now_utc()) for t in self._on_gpu(loaded)]
-        times: list[list[float]] = [[] for _ in loaded]
-        with no_garbage_collection():
-            for number in range(rounds):
-                for own, each in zip(times, loaded, strict=True):
-                    each.run()
-                    own.append(self._timed(each))
-                if on_round is not None:
-                    on_round(number + 1, rounds)
-        found = [_timing(own) for own in times]
-        return [NetworkLatency(each.low_ms, each.median_ms, each.repeats, now_utc()) for each in found]
+        rule = replace(self.settings, min_repeats=max(rounds, self.settings.agreeing), **_NETWORK_TIMES)
+        found = []
+        for each in loaded:
+            beside, own = self._steady([self._small(), each], rule)
+            figures = NetworkLatency(own.low_ms, own.median_ms, own.repeats, now_utc(), beside_ms=beside.low_ms)
+            found.append(figures)
+        return found
 
     # ------------------------------------------------------------------ timing
 
-    def _in_turn(self, graphs: Sequence[_Loaded]) -> list[_Timing]:
-        """The graphs run in turn until the lowest repeats of each agree."""
-        rule = self.settings
+    def _steady(self, graphs: Sequence[_Loaded], rule: MeterSettings) -> list[_Timing]:
+        """As `_in_turn`, once more where the machine's speed moved meanwhile; of both the steadier."""
+        first = self._in_turn(graphs, rule)
+        if first[0].spread <= MOVED:
+            return first
+        return min(first, self._in_turn(graphs, rule), key=lambda each: each[0].spread)
+
+    def _in_turn(self, graphs: Sequence[_Loaded], rule: MeterSettings) -> list[_Timing]:
+        """The graphs run in turn until the lowest repeats of each agree; the first is the reference."""
         times: list[list[float]] = [[] for _ in graphs]
         lowest: list[list[float]] = [[] for _ in graphs]  # of each, those that must agree; a tiny layer has 100,000
         for each in graphs:
             each.run()
         spent_ms = 0.0
         with no_garbage_collection():
-            while len(times[0]) < rule.min_repeats or (spent_ms < 1000.0 * rule.max_time_s and not self._agree(lowest)):
+            while (
+                len(times[1]) < rule.min_repeats
+                or spent_ms < 1000.0 * rule.min_time_s
+                or (spent_ms < 1000.0 * rule.max_time_s and not self._agree(lowest))
+            ):
+                graphs[0].run()  # its weights back into the caches: cold, it would tell of the graphs before it
                 for own, least, each in zip(times, lowest, graphs, strict=True):
-                    own.append(self._timed(each))
-                    bisect.insort(least, own[-1])
-                    del least[rule.agreeing :]
-                    spent_ms += own[-1]
-                if spent_ms > 4000.0 * rule.max_time_s and len(times[0]) >= rule.agreeing:
+                    new = self._burst(each, own)
+                    least[:] = sorted([*least, *new])[: rule.agreeing]
+                    spent_ms += sum(new)
+                if spent_ms > 4000.0 * rule.max_time_s and len(times[1]) >= rule.agreeing:
                     break  # a layer of seconds: min_repeats would take minutes
         return [_timing(own) for own in times]
 
@@ -222,17 +245,29 @@ class LayerMeter:
         allowed = self.settings.within_percent / 100.0 * max(own[0] for own in lowest)
         return all(own[-1] - own[0] <= allowed for own in lowest)
 
+    def _burst(self, loaded: _Loaded, times: list[float], burst_ms: float = _BURST_MS) -> list[float]:
+        """Run it until `burst_ms` have passed, once at least; the times, which are appended to `times` too."""
+        new: list[float] = []
+        while not new or sum(new) < burst_ms:
+            new.append(self._timed(loaded))
+        times += new
+        return new
+
     def _timed(self, loaded: _Loaded) -> float:
         start = self._clock()
         loaded.run()
         return 1000.0 * (self._clock() - start)
 
-    def _on_gpu(self, graphs: Sequence[_Loaded]) -> list[_Timing]:
+    def _on_gpu(self, graphs: Sequence[_Loaded], effort: float = 1.0) -> list[_Timing]:
         """The graphs in two turns each, by CUDA events."""
+        minima: dict[str, Any] = {
+            "min_repeats": max(1, round(effort * _GPU_REPEATS)),
+            "min_time_s": effort * _GPU_TIME_S,
+        }
         turns: list[list[Measurement]] = [[] for _ in graphs]
         for _ in range(_GPU_TURNS):
             for own, each in zip(turns, graphs, strict=True):
-                own.append(measure(each.session, each.images, **_GPU_MINIMA, warn=False))
+                own.append(measure(each.session, each.images, warmup_s=_GPU_WARMUP_S, warn=False, **minima))
         return [
             _Timing(min(m.min_ms for m in own), min(m.latency_ms for m in own), sum(m.repeats for m in own))
             for own in turns
@@ -301,6 +336,11 @@ class _Timing:
     low_ms: float
     median_ms: float
     repeats: int
+
+    @property
+    def spread(self) -> float:
+        """From the least to the median, as a part of the least."""
+        return self.median_ms / self.low_ms - 1.0
 
 
 def _timing(times_ms: Sequence[float]) -> _Timing:

@@ -57,6 +57,7 @@ class LayerLatency:
         measured_at: UTC, ISO 8601.
         at_s: the same in seconds since the epoch, to find it on the reference's course; None where nobody looked.
         builder: on whose course.
+        beside_ms: the reference's small network, timed in turn with the graphs; None where it was not.
     """
 
     latency_ms: float
@@ -68,6 +69,7 @@ class LayerLatency:
     measured_at: str
     at_s: float | None = None
     builder: str = ""
+    beside_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class NetworkLatency:
         median_ms: of the repeats.
         repeats: how many.
         measured_at: UTC, ISO 8601.
-        at_s, builder: see `LayerLatency`.
+        at_s, builder, beside_ms: see `LayerLatency`.
     """
 
     latency_ms: float
@@ -88,12 +90,17 @@ class NetworkLatency:
     measured_at: str
     at_s: float | None = None
     builder: str = ""
+    beside_ms: float | None = None
 
 
 def lesser(old: LayerLatency, new: LayerLatency) -> LayerLatency:
     """Of two measurements of one layer the one of the lesser context, whole: its graphs were measured in turn, and a
-    machine that moves between the two would stand in their difference.
+    machine that moves between the two would stand in their difference. Where both know the reference beside them, the
+    lesser at its speed.
     """
-    best, other = (new, old) if new.context_ms <= old.context_ms else (old, new)
+    old_ms, new_ms = old.context_ms, new.context_ms
+    if old.beside_ms is not None and new.beside_ms is not None:
+        old_ms, new_ms = old_ms / old.beside_ms, new_ms / new.beside_ms
+    best, other = (new, old) if new_ms <= old_ms else (old, new)
     lone_ms = other.lone_ms if best.lone_ms is None else best.lone_ms
     return replace(best, lone_ms=lone_ms, repeats=old.repeats + new.repeats)

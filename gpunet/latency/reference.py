@@ -1,8 +1,13 @@
 """The reference's course over a table: by how much a machine was slower or faster at a time than in the median.
 
-A figure counts as c / f(c), with f of `gpunet.runtime.reference`, between the looks at its time and their medians over
-the course: what it would have been at the machine's median speed. Raw figures and the course are kept, so that nothing
-is hidden by it.
+A figure counts as c / f, what it would have been at the machine's median speed, with f(c) of `gpunet.runtime.reference`
+between the looks at its time and their medians over the course; or, where the small network was timed in turn with it,
+
+    f(b, c)   (b / B)^(1 - w + w g): a machine may be slowed by a half for less than a second
+    b, B      latency of the small one, timed in turn with the figure, and the median of those of all figures, in ms
+    g         slope of log l over log s in the course: how much the large one is slowed when the small one is
+
+Raw figures and the course are kept, so that nothing is hidden by it.
 """
 
 from __future__ import annotations
@@ -50,28 +55,43 @@ class Course:
     Args:
         points: of one builder or of several, in any order.
         median: S and L; None for those of these points.
+        beside_ms: b of all figures.
     """
 
-    def __init__(self, points: Iterable[ReferencePoint], median: Look | None = None) -> None:
+    def __init__(
+        self, points: Iterable[ReferencePoint], median: Look | None = None, *, beside_ms: Sequence[float] = ()
+    ) -> None:
+        self._beside_ms = statistics.median(beside_ms) if beside_ms else None
         self.points = sorted(points, key=lambda point: (point.builder, point.at_s))
-        self._by_builder: dict[str, list[ReferencePoint]] = {}
+        self.by_builder: dict[str, list[ReferencePoint]] = {}
         for point in self.points:
-            self._by_builder.setdefault(point.builder, []).append(point)
+            self.by_builder.setdefault(point.builder, []).append(point)
         self.median = _median(self.points) if median is None else median
-        self._logs = {builder: _smoothed(own, self.median) for builder, own in self._by_builder.items()}
+        self._slope = _slope(self.points, self.median)
+        self._logs = {builder: _smoothed(own, self.median) for builder, own in self.by_builder.items()}
 
-    def factor(self, at_s: float | None, builder: str, cost_ms: float) -> float:
+    def continued(self, points: Iterable[ReferencePoint]) -> Course:
+        """Other points, beside the medians of this course."""
+        beside_ms = () if self._beside_ms is None else (self._beside_ms,)
+        found = Course(points, self.median if self.points else None, beside_ms=beside_ms)
+        found._slope = self._slope
+        return found
+
+    def factor(self, at_s: float | None, builder: str, cost_ms: float, beside_ms: float | None = None) -> float:
         """By how much a graph of `cost_ms` was slowed, 1 for the machine's median speed, or where nobody looked."""
-        logs = self._logs.get(builder)
-        if at_s is None or not logs:
+        if beside_ms is not None and self._beside_ms is not None:
+            small = math.log(beside_ms / self._beside_ms)
+            large = self._slope * small
+        elif at_s is None or not (logs := self._logs.get(builder)):
             return 1.0
-        small, large = _between(logs, at_s)
+        else:
+            small, large = _between(logs, at_s)
         weight = self.median.weight_of_large(cost_ms)
         return math.exp((1.0 - weight) * small + weight * large)
 
     def moved(self, at_s: float | None, builder: str) -> bool:
         """Whether the reference moved between the looks before and after."""
-        own = self._by_builder.get(builder, [])
+        own = self.by_builder.get(builder, [])
         if at_s is None or not own:
             return False
         after = min(len(own) - 1, bisect.bisect_left(own, at_s, key=lambda point: point.at_s))
@@ -89,6 +109,18 @@ class Course:
 
 def _median(points: Sequence[ReferencePoint]) -> Look:
     return median_look(each.look for each in points) if points else Look(1.0, 1.0)
+
+
+def _slope(points: Sequence[ReferencePoint], median: Look) -> float:
+    """g: of looks that lie apart by less than 3 % in the mean nothing can be said, and both are taken to slow alike."""
+    logs = [
+        (math.log(each.look.small_ms / median.small_ms), math.log(each.look.large_ms / median.large_ms))
+        for each in points
+    ]
+    square = math.fsum(small * small for small, _ in logs)
+    if square <= len(logs) * 0.03**2:
+        return 1.0
+    return min(1.5, max(0.5, math.fsum(small * large for small, large in logs) / square))
 
 
 _Logs = list[tuple[float, float, float]]

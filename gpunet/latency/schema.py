@@ -36,6 +36,10 @@ MIGRATIONS = (
         at_s REAL NOT NULL, builder TEXT NOT NULL, small_ms REAL NOT NULL, large_ms REAL NOT NULL,
         PRIMARY KEY (builder, at_s));
     """,
+    """
+    ALTER TABLE layers ADD COLUMN beside_ms REAL;
+    ALTER TABLE networks ADD COLUMN beside_ms REAL;
+    """,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 APPLICATION_ID = 0x67_70_75_6E  # 'gpun': tells a latency table from any other SQLite file

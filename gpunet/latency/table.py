@@ -25,13 +25,15 @@ from gpunet.runtime.reference import Look
 from gpunet.runtime.sidecar import now_utc
 
 LEASE_S = 300.0  # after which a claim of a builder that went silent is void
-_LAYER_FIELDS = "latency_ms, context_ms, border_ms, lone_ms, spread_percent, repeats, measured_at, at_s, builder"
+_LAYER_FIELDS = (
+    "latency_ms, context_ms, border_ms, lone_ms, spread_percent, repeats, measured_at, at_s, builder, beside_ms"
+)
 # Not INSERT OR REPLACE: a row keeps its number, by which what is left of a damaged file is found.
 _PUT_LAYER = (
-    f"INSERT INTO layers (key, {_LAYER_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+    f"INSERT INTO layers (key, {_LAYER_FIELDS}) VALUES ({', '.join('?' * 11)}) ON CONFLICT (key) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _LAYER_FIELDS.split(", "))
 )
-_NETWORK_FIELDS = "latency_ms, median_ms, repeats, measured_at, at_s, builder"
+_NETWORK_FIELDS = "latency_ms, median_ms, repeats, measured_at, at_s, builder, beside_ms"
 
 
 class LatencyTable:
@@ -138,7 +140,12 @@ class LatencyTable:
         """The reference over the time of all builders."""
         with speaking(self.path):
             rows = self._db.execute("SELECT at_s, builder, small_ms, large_ms FROM reference").fetchall()
-        return Course(ReferencePoint(at_s, builder, Look(*look)) for at_s, builder, *look in rows)
+            beside = self._db.execute(
+                "SELECT beside_ms FROM layers WHERE beside_ms IS NOT NULL UNION ALL "
+                "SELECT beside_ms FROM networks WHERE beside_ms IS NOT NULL"
+            ).fetchall()
+        points = (ReferencePoint(at_s, builder, Look(*look)) for at_s, builder, *look in rows)
+        return Course(points, beside_ms=[each for (each,) in beside])
 
     def failures(self) -> dict[str, tuple[str, int]]:
         """Layers that could not be measured: by key text the reason of the last attempt, and how many there were."""
@@ -176,7 +183,9 @@ class LatencyTable:
         """Keep the figures of a network measured whole, in place of older ones."""
         text = "\n".join(key.text for key in keys)
         with speaking(self.path):
-            self._db.execute("INSERT OR REPLACE INTO networks VALUES (?, ?, ?, ?, ?, ?, ?)", (text, *astuple(figures)))
+            self._db.execute(
+                "INSERT OR REPLACE INTO networks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (text, *astuple(figures))
+            )
 
     def add_reference(self, *points: ReferencePoint) -> None:
         """Keep looks at the reference."""
@@ -296,12 +305,18 @@ def faults_of(text: object, figures: LayerLatency) -> list[str]:
         return [f"{key.text}: {figures.latency_ms!r} ms, or what it was found from, is no latency."]
     if figures.lone_ms is not None and not (isinstance(figures.lone_ms, float) and 0 < figures.lone_ms < 1e9):
         return [f"{key.text}: {figures.lone_ms!r} ms by itself is no latency."]
+    if not _is_beside(figures.beside_ms):
+        return [f"{key.text}: {figures.beside_ms!r} ms of the reference beside it is no latency."]
     expected = max(LEAST_MS, figures.context_ms - figures.border_ms)
     if abs(figures.latency_ms - expected) > 1e-9 * max(figures.context_ms, 1.0):
         return [f"{key.text}: {figures.latency_ms!r} ms is not its context less its border, {expected!r} ms."]
     if not isinstance(figures.repeats, int) or figures.repeats < 1:
         return [f"{key.text}: {figures.repeats!r} is no number of repeats."]
     return []
+
+
+def _is_beside(value: object) -> bool:
+    return value is None or (isinstance(value, float) and 0 < value < 1e9)
 
 
 def faults_of_network(keys: object, figures: NetworkLatency) -> list[str]:
@@ -313,6 +328,8 @@ def faults_of_network(keys: object, figures: NetworkLatency) -> list[str]:
         return [f"a network: {error}"]
     if not all(isinstance(each, float) and 0 < each < 1e9 for each in (figures.latency_ms, figures.median_ms)):
         return [f"a network: {figures.latency_ms!r} ms is no latency."]
+    if not _is_beside(figures.beside_ms):
+        return [f"a network: {figures.beside_ms!r} ms of the reference beside it is no latency."]
     return []
 
 

@@ -42,8 +42,8 @@ def at_median_speed(
     """
     before = ReferencePoint(0.0, "", meter.reference())
     found = meter.networks(networks, rounds=rounds)
-    both = Course((before, ReferencePoint(1.0, "", meter.reference())), course.median if course.points else None)
-    return [each.latency_ms / both.factor(0.5, "", each.latency_ms) for each in found]
+    both = course.continued((before, ReferencePoint(1.0, "", meter.reference())))
+    return [each.latency_ms / both.factor(0.5, "", each.latency_ms, each.beside_ms) for each in found]
 
 
 class Watch:
@@ -60,7 +60,8 @@ class Watch:
         self, table: LatencyTable, meter: ReferenceMeter, builder: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._table, self._meter, self._builder, self._clock = table, meter, builder, clock
-        self._stretch: list[Measured] = []
+        self._stretch: list[Measured] = []  # but for what was measured in turn with the reference
+        self._in_turn = self._noted = False
         self._again: set[Measured] = set()
         self._last: Look | None = None
         self._looked_s = clock()
@@ -71,19 +72,26 @@ class Watch:
             self._look()
         began_s = self._table.now_s()
         figures = measure()
+        self._in_turn = figures.beside_ms is not None
         return dataclasses.replace(figures, at_s=(began_s + self._table.now_s()) / 2, builder=self._builder)
 
     def note(self, what: Measured) -> list[Measured]:
-        """Something was measured; what is to be measured again, once, as the reference moved meanwhile."""
-        self._stretch.append(what)
-        return self.end() if self._clock() - self._looked_s >= STRETCH_S else []
+        """Something was measured; what is to be measured again, once, as the reference moved meanwhile.
+
+        A stretch ends with a network: what all sums are compared with is to be known at the speed of its moment.
+        """
+        self._noted = True
+        if not self._in_turn:
+            self._stretch.append(what)
+        ends = isinstance(what, tuple) or self._clock() - self._looked_s >= STRETCH_S
+        return self.end() if ends else []
 
     def end(self) -> list[Measured]:
         """Look at the reference now; what is to be measured again."""
-        if not self._stretch or self._last is None:
+        if not self._noted or self._last is None:
             return []
         before, stretch = self._last, self._stretch
-        self._stretch = []
+        self._stretch, self._noted = [], False
         if self._look().moved_percent(before) <= MOVED_PERCENT:
             return []
         again = [each for each in dict.fromkeys(stretch) if each not in self._again]

@@ -6,11 +6,15 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from gpunet.errors import PreemptedError
+from gpunet.latency.worth import UNKNOWN_TOLERANCE_PERCENT, Worth
 from gpunet.launch.child import Job
 from gpunet.launch.processes import Fleet
-from gpunet.populate.place import StateFolder
+from gpunet.populate.place import StateFolder, damaged, read_state
 from gpunet.populate.plan import Plan
+from gpunet.search.study.tables import worth_from_table
 from gpunet.search.study.training import RecipeTrainer
+
+WORTH = "worth"  # in the tiers' file
 
 
 class Context:
@@ -48,6 +52,32 @@ class Context:
     def num_classes(self) -> int:
         """Of the data, and so of the networks."""
         return self.trainer.num_classes
+
+    @property
+    def kept_worth(self) -> Worth | None:
+        """What the estimates that the tiers were cut by are worth; None while there are no tiers.
+
+        Raises:
+            InvalidArgumentError: the file that says it is damaged.
+        """
+        said = read_state(self.place.tiers)
+        try:
+            return None if said is None or WORTH not in said else Worth.from_dict(said[WORTH])
+        except (KeyError, TypeError):
+            raise damaged(self.place.tiers) from None
+
+    @cached_property
+    def worth(self) -> Worth:
+        """What the table's estimates are worth."""
+        kept = self.kept_worth
+        return worth_from_table(self.place.table, self.plan.space, self.num_classes) if kept is None else kept
+
+    @cached_property
+    def tolerance_percent(self) -> float:
+        """By how much a measured network may lie below its tier: the plan's, or what the table's own error says."""
+        given = self.plan.fine_tune.tolerance_percent
+        own = self.worth.tolerance_percent if given is None else given
+        return UNKNOWN_TOLERANCE_PERCENT if own is None else own
 
     def run_jobs(self, stage: str, jobs: Sequence[Job]) -> None:
         """Run processes to their end.

@@ -5,6 +5,7 @@ python -m gpunet.populate.fine_tune STATE TIER TRIAL
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpunet.core import console
+from gpunet.launch.child import KILL_AFTER_S
 from gpunet.launch.processes import asked_by_end_of_input
+from gpunet.populate.cores import training_lock
 from gpunet.populate.place import StateFolder, read_state
 from gpunet.populate.plan import Plan
 from gpunet.populate.plan_file import plan_from_dict
@@ -67,7 +70,10 @@ def main() -> None:
     """Run as a process."""
     folder, study_name, tier, trial = sys.argv[1:]
     plan = plan_from_dict(read_state(Path(folder) / "plan.json"))
-    fine_tune(plan, StateFolder(folder, plan), study_name, int(tier), int(trial))
+    place = StateFolder(folder, plan)
+    leads = os.environ.get("RANK", "0") == "0"
+    with training_lock(place).acquire(timeout=KILL_AFTER_S) if leads else contextlib.nullcontext():
+        fine_tune(plan, place, study_name, int(tier), int(trial))
 
 
 if __name__ == "__main__":

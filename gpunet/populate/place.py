@@ -106,7 +106,8 @@ def _fixed(plan: dict[str, Any]) -> dict[str, Any]:
     """What must not change on the way: what measured figures and studies depend on."""
     search = {key: plan["search"].get(key) for key in ("recipe", "optimizer", "pruning", "seed", "storage")}
     search["data"] = without_place(plan["search"]["data"])  # a disk may be mounted elsewhere
-    kept = {key: plan.get(key) for key in ("name", "space", "device", "tiers")}
+    kept = {key: plan.get(key) for key in ("name", "space", "device")}
+    kept["tiers"] = {key: value for key, value in plan["tiers"].items() if key != "allow_narrow"}
     return {**kept, "table": {key: plan["table"].get(key) for key in ("fraction", "networks")}, "search": search}
 
 

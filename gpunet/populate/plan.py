@@ -84,6 +84,7 @@ class TiersPlan:
         lowest, highest: quantiles that the first tier begins and the last ends at; 0 and 1 for no limit.
         count: networks that are sampled.
         seed: of the sample.
+        allow_narrow: take tiers that are narrower than the table is exact.
     """
 
     bounds_ms: tuple[float, ...] | None = None
@@ -92,6 +93,7 @@ class TiersPlan:
     highest: float = 1.0
     count: int = 1_000_000
     seed: int = 0
+    allow_narrow: bool = False
 
     @property
     def tiers(self) -> int:
@@ -117,6 +119,8 @@ class TiersPlan:
         check_number("tiers.highest", self.highest, self.lowest, 1, above=True)
         check_number("tiers.count", self.count, 1000, whole=True)
         check_number("tiers.seed", self.seed, 0, whole=True)
+        if not isinstance(self.allow_narrow, bool):
+            raise SpecError(f"tiers.allow_narrow: {self.allow_narrow!r} is not true or false")
 
 
 @dataclass(frozen=True)
@@ -192,6 +196,7 @@ class FineTunePlan:
         image_workers: processes that prepare images, for each of these.
         candidates: the best of a tier, that are measured whole until one lies inside.
         tolerance_percent: below the tier's lower bound, that a measured network may be; the upper one is a promise.
+            None for what the table's own error says: twice its mean, or 5 where it is not known.
     """
 
     recipe: Recipe
@@ -200,14 +205,15 @@ class FineTunePlan:
     teacher_timeout_s: float | None = None
     processes: int = 1
     candidates: int = 10
-    tolerance_percent: float = 5.0
+    tolerance_percent: float | None = None
     image_workers: int = 0
 
     def check(self) -> None:
         """Raise SpecError where a value breaks its rule."""
         check_number("fine_tune.processes", self.processes, 1, whole=True)
         check_number("fine_tune.candidates", self.candidates, 1, whole=True)
-        check_number("fine_tune.tolerance_percent", self.tolerance_percent, 0, 100)
+        if self.tolerance_percent is not None:
+            check_number("fine_tune.tolerance_percent", self.tolerance_percent, 0, 100)
         check_number("fine_tune.image_workers", self.image_workers, 0, whole=True)
         if self.teacher_timeout_s is not None:
             check_number("fine_tune.teacher_timeout_s", self.teacher_timeout_s, 0, above=True)

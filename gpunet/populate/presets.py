@@ -56,8 +56,8 @@ def demo() -> Plan:
             trials=24, random_trials=12, recipe=demo_recipe(), data=demo_data(), pruning=Pruning("median", 1, 6),
             workers=2, heartbeat_s=2.0, grace_s=30.0, device="cpu",
         ),
-        FineTunePlan(dataclasses.replace(recipe_named("quick"), epochs=8), candidates=12, tolerance_percent=25.0),
-        table=TablePlan(fraction=0.6, networks=8),
+        FineTunePlan(dataclasses.replace(recipe_named("quick"), epochs=8), candidates=12),
+        table=TablePlan(networks=12),
         tiers=TiersPlan(lowest=0.02, highest=0.98, count=100_000),
         publish=PublishPlan(licence="apache-2.0", note="A demonstration, on scikit-learn's digits: of no other use."),
     )  # fmt: skip

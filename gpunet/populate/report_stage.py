@@ -9,9 +9,9 @@ from gpunet.latency.table import LatencyTable
 from gpunet.populate.context import Context
 from gpunet.populate.search_stage import study_name, study_of
 from gpunet.populate.tier_stage import TierFound, is_done, tiers_of
-from gpunet.populate.winner_stage import Winner, rejected_of, winner_of
+from gpunet.populate.winner_stage import Winner, doubts_of, rejected_of, winner_of
 from gpunet.populate.workbench import Workbench
-from gpunet.report.data import NetworkReport, Report, Sample, TierReport, TrialPoint, write_report
+from gpunet.report.data import NetworkReport, Report, Sample, TierReport, TrialPoint, WholePoint, write_report
 from gpunet.report.save import save_report
 from gpunet.runtime.sidecar import now_utc
 from gpunet.search.spaces.space import architecture_dict
@@ -26,6 +26,8 @@ _STATES = {"failed": "fail"}
 def run(context: Context, *, pictures: bool = True) -> Path:
     """Write report.json, the page and its pictures; the page's path."""
     report = gathered(context)
+    for doubt in report.doubts:
+        context.say(f"[report] NOTE: {doubt}")
     write_report(report, context.place.folder)
     page, _ = save_report(report, context.place.folder, pictures=pictures)
     return page
@@ -38,7 +40,9 @@ def gathered(context: Context) -> Report:
         StudyUnavailableError: (a RuntimeError) the studies are kept where nobody answers.
         InvalidArgumentError, TableError: what there is, is damaged.
     """
-    plan, missing = context.plan, []
+    plan, missing, doubts = context.plan, [], []
+    whole: tuple[WholePoint, ...] = ()
+    worth = ""
     board, runtime, version = UNKNOWN, plan.device.runtime or UNKNOWN, ""
     if context.place.table.exists():
         with LatencyTable(context.place.table) as table:
@@ -49,13 +53,19 @@ def gathered(context: Context) -> Report:
                                f"{plan.table.networks} networks so far")  # fmt: skip
     else:
         missing.append("the latency table, and all that comes after it")
-    tiers = tiers_of(context) if is_done(context) else []
+    tiers, known = tiers_of(context) if is_done(context) else [], context.kept_worth
+    if known is not None:
+        whole = tuple(WholePoint(each.layers, each.estimated_ms, each.measured_ms) for each in known.networks)
+        worth = f"The latency table {known}."
+        if known.disturbed:
+            doubts.append(f"the latency table {known}")
     reports, networks = [], []
     for tier in tiers:
         reports.append(_tier(context, tier, missing))
         winner = _winner(context, tier, missing)
         if winner is not None:
-            networks.append(winner)
+            networks.append(_network(context, winner))
+            doubts += doubts_of(context, winner)
     return Report(
         title=f"{plan.name}: a search" + ("" if board == UNKNOWN else f" on {board}"),
         chip=plan.device.chip, board=board, runtime=runtime, runtime_version=version,
@@ -63,7 +73,8 @@ def gathered(context: Context) -> Report:
         data=f"ranked on a part of {plan.search.data.data} by recipe {plan.search.recipe.name}; winners fine-tuned by "
         f"{plan.fine_tune.recipe.name} and scored on its validation images",
         created=now_utc(), tiers=tuple(reports), networks=tuple(networks), versions=software_versions(),
-        missing=tuple(missing), dataset=f"{plan.search.data.data} ({plan.search.data.validation_split})",
+        missing=tuple(missing), doubts=tuple(doubts), whole=whole, worth=worth,
+        dataset=f"{plan.search.data.data} ({plan.search.data.validation_split})",
     )  # fmt: skip
 
 
@@ -111,7 +122,7 @@ def _trials(context: Context, tier: TierFound, missing: list[str], *, random: bo
         study.storage.close()
 
 
-def _winner(context: Context, tier: TierFound, missing: list[str]) -> NetworkReport | None:
+def _winner(context: Context, tier: TierFound, missing: list[str]) -> Winner | None:
     name = context.plan.entry_name(tier.number)
     try:
         winner = winner_of(context, tier, Workbench(context, reading=True))
@@ -124,7 +135,7 @@ def _winner(context: Context, tier: TierFound, missing: list[str]) -> NetworkRep
         return None
     if not (context.place.zoo / name / "entry.json").is_file():
         missing.append(f"{name}, the winner of {_name(tier)}, has not been published yet")
-    return _network(context, winner)
+    return winner
 
 
 def _network(context: Context, winner: Winner) -> NetworkReport:

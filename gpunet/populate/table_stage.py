@@ -9,6 +9,7 @@ from gpunet.latency.table import LatencyTable
 from gpunet.launch.child import Job
 from gpunet.launch.processes import gpunet_command
 from gpunet.populate.context import Context
+from gpunet.populate.cores import wait_until_nothing_trains
 
 _FAILED_PART = 0.1  # of the layers, that may be left to be learned
 
@@ -28,6 +29,7 @@ def is_done(context: Context) -> bool:
 
 def run(context: Context) -> None:
     """Measure, by the command that users have."""
+    wait_until_nothing_trains(context)
     plan, device, table = context.plan, context.plan.device, context.plan.table
     options = ["--space", str(context.place.space), "--classes", str(context.num_classes)]
     options += ["--layers-fraction", repr(table.fraction), "--networks", str(table.networks)]

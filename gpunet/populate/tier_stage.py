@@ -11,7 +11,7 @@ import numpy as np
 
 from gpunet.core.files import write_text
 from gpunet.errors import InvalidArgumentError
-from gpunet.populate.context import Context
+from gpunet.populate.context import WORTH, Context
 from gpunet.populate.place import damaged, read_state
 from gpunet.search.study.tables import estimator_from_table
 from gpunet.search.tiers.stratify import stratify
@@ -60,6 +60,9 @@ def run(context: Context) -> None:
     estimator = estimator_from_table(context.place.table, plan.space, context.num_classes)
     estimates_ms = _estimates(context, estimator)
     edges_ms = tier_edges_ms(context, estimates_ms)
+    context.say(f"[tiers] the table {context.worth}")
+    for low_ms, high_ms in itertools.pairwise(edges_ms):
+        context.worth.check_tier(low_ms or 0.0, high_ms, allow_narrow=plan.tiers.allow_narrow)
     inner = [edge for edge in edges_ms if edge is not None and edge > 0]
     strata = stratify(
         plan.space, estimator, bounds_ms=inner, count=plan.tiers.count, seed=plan.tiers.seed, reservoir=256
@@ -83,7 +86,8 @@ def run(context: Context) -> None:
              "count": count, "edges_ms": edges.tolist(), "counts": counts.tolist()}
         )  # fmt: skip
         context.say(f"[tiers] {number}: {TierFound(**tiers[-1]).label}, {tiers[-1]['count']:,} of {strata.count:,}")
-    write_text(context.place.tiers, json.dumps({"sampled": strata.count, "tiers": tiers}) + "\n")
+    body = {"sampled": strata.count, "tiers": tiers, WORTH: context.worth.to_dict()}
+    write_text(context.place.tiers, json.dumps(body) + "\n")
 
 
 def tiers_of(context: Context) -> list[TierFound]:

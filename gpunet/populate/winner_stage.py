@@ -103,8 +103,23 @@ def rejected_of(context: Context, tier: TierFound) -> int | None:
 
 def fits(context: Context, tier: TierFound, measured_ms: float) -> bool:
     """Whether a measured latency lies in a tier: the upper bound is a promise, the lower one has a tolerance."""
-    low_ms = tier.low_ms * (1 - context.plan.fine_tune.tolerance_percent / 100)
+    low_ms = tier.low_ms * (1 - context.tolerance_percent / 100)
     return low_ms <= measured_ms and (tier.high_ms is None or measured_ms < tier.high_ms)
+
+
+def doubts_of(context: Context, winner: Winner) -> list[str]:
+    """What is not as it should be with a winner's latency, in sentences; nothing where all is well."""
+    tier, measured_ms = winner.tier, winner.measurement.latency_ms
+    name, found = context.plan.entry_name(tier.number), []
+    if not (tier.low_ms <= measured_ms and (tier.high_ms is None or measured_ms < tier.high_ms)):
+        found.append(f"{name} measures {measured_ms:.4g} ms, outside of its tier ({tier.label})")
+    error_percent = 100 * (winner.estimated_ms / measured_ms - 1)
+    if abs(error_percent) > context.tolerance_percent:
+        found.append(
+            f"{name} was estimated at {winner.estimated_ms:.4g} ms and measures {measured_ms:.4g} ms: "
+            f"{error_percent:+.1f} %, where the table's error promises {context.tolerance_percent:.1f}"
+        )
+    return found
 
 
 def _find(context: Context, bench: Workbench, tier: TierFound) -> bool:
@@ -124,7 +139,7 @@ def _find(context: Context, bench: Workbench, tier: TierFound) -> bool:
                 _keep(context, bench, tier, found, rejected)
                 context.say(
                     f"[winner] tier {tier.number}: trial {record.number}, {found['top1_percent']:.2f} %, "
-                    f"{measurement.latency_ms:.3g} ms measured"
+                    f"{measurement.latency_ms:.3g} ms measured, {record.estimated_ms:.3g} ms estimated"
                 )
                 return True
         context.say(_outside(tier, record.number, measurement.latency_ms, what))
@@ -171,6 +186,6 @@ def _chosen_by(context: Context, bench: Workbench, tier: TierFound) -> dict[str,
     given = context.plan.fine_tune
     return {
         "trials": sum(each.ended for each in bench.study(tier).trials()),
-        "candidates": given.candidates, "tolerance_percent": given.tolerance_percent,
+        "candidates": given.candidates, "tolerance_percent": context.tolerance_percent,
         "run": run_folder(context.place, tier.number, 0).name,
     }  # fmt: skip

@@ -12,6 +12,7 @@ from gpunet import runtime as runtimes
 from gpunet.launch.child import Job
 from gpunet.launch.processes import places
 from gpunet.populate.context import Context
+from gpunet.populate.cores import wait_until_nothing_trains
 from gpunet.populate.fine_tune import run_folder
 from gpunet.populate.search_stage import study_name, study_of
 from gpunet.populate.tier_stage import TierFound, tiers_of
@@ -109,6 +110,7 @@ class Workbench:
         """Latency here; of a machine that is not quiet, the least of several measurements."""
         device = self.context.plan.device
         found: list[Measurement] = []
+        wait_until_nothing_trains(self.context)
         for _ in range(_TRIES):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NoisyMachineWarning)

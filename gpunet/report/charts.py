@@ -110,6 +110,13 @@ def estimate_chart(report: Report) -> Chart:
                 tried.append(_estimate_mark(*pair))
                 pairs.append(pair)
     series.append(Series("trials", "points", tuple(tried), _TRIALS, "circle", 3.5))
+    drawn = [
+        (f"network {number} of the table ({each.layers} layers)", each.measured_ms, each.estimated_ms)
+        for number, each in enumerate(report.whole)
+    ]
+    pairs += drawn
+    marks = tuple(_estimate_mark(*pair) for pair in drawn)
+    series.append(Series("the table's networks", "points", marks, _TRIALS, "diamond", 3.5))
     for tier in report.tiers:
         won = [
             (network.name, network.measured_ms, network.estimated_ms)

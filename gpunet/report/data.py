@@ -22,12 +22,13 @@ from gpunet.report.parts import (
     Sample,
     TierReport,
     TrialPoint,
+    WholePoint,
     check_parts,
     check_unique,
     parts_from_list,
 )
 
-__all__ = ["NetworkReport", "Report", "Sample", "TierReport", "TrialPoint", "read_report", "write_report"]
+__all__ = ["NetworkReport", "Report", "Sample", "TierReport", "TrialPoint", "WholePoint", "read_report", "write_report"]
 
 FORMAT, FORMAT_VERSION = "gpunet-report", 1
 FILE_NAME = "report.json"
@@ -48,6 +49,9 @@ class Report:
         networks: the winners.
         versions: of the packages that took part, by name.
         missing: what is not there yet, in sentences; nothing of a search that is finished.
+        doubts: what is there and is not as it should be, in sentences: it stands at the top.
+        whole: networks measured whole for the latency table.
+        worth: what the table's estimates are worth, in words; '' where nobody says.
         dataset: the images that accuracies are of, such as 'digits (validation)'; '' where nobody says.
 
     Raises:
@@ -67,6 +71,9 @@ class Report:
     networks: tuple[NetworkReport, ...]
     versions: Mapping[str, str] = field(default_factory=dict, hash=False)
     missing: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    whole: tuple[WholePoint, ...] = ()
+    worth: str = ""
     dataset: str = ""
 
     def __post_init__(self) -> None:
@@ -74,11 +81,13 @@ class Report:
             check_name(name, getattr(self, name))
         if not isinstance(self.runtime_version, str):
             raise SpecError(f"runtime_version: {self.runtime_version!r} is not a text", "Give '' if it is not known.")
-        if not isinstance(self.dataset, str):
-            raise SpecError(f"dataset: {self.dataset!r} is not a text", "Give '' if it is not known.")
+        for name in ("dataset", "worth"):
+            if not isinstance(getattr(self, name), str):
+                raise SpecError(f"{name}: {getattr(self, name)!r} is not a text", "Give '' if it is not known.")
         check_number("batch_size", self.batch_size, 1, whole=True)
         check_parts("tiers", self.tiers, TierReport)
         check_parts("networks", self.networks, NetworkReport)
+        check_parts("whole", self.whole, WholePoint)
         names = [tier.name for tier in self.tiers]
         check_unique("tiers", "name", names)
         check_unique("networks", "name", [network.name for network in self.networks])
@@ -87,10 +96,12 @@ class Report:
                 raise SpecError(
                     f"networks[{index}].tier: no tier is called {network.tier!r}", f"Tiers: {', '.join(names)}."
                 )
-        if not isinstance(self.missing, tuple):
-            raise SpecError(f"missing: {self.missing!r:.60} is not a list")
-        for each in self.missing:
-            check_name("missing", each)
+        for name in ("missing", "doubts"):
+            sentences = getattr(self, name)
+            if not isinstance(sentences, tuple):
+                raise SpecError(f"{name}: {sentences!r:.60} is not a list")
+            for each in sentences:
+                check_name(name, each)
         if not isinstance(self.versions, Mapping):
             raise SpecError(f"versions: {self.versions!r} is not an object")
         for package, version in self.versions.items():
@@ -109,12 +120,13 @@ class Report:
             raise SpecError(f"format: this is no {FORMAT}", "gpunet populate keeps one in its folder of state.")
         body = body_of(data, "report", "format_version", FORMAT_VERSION)
         del body["format"]
-        for name, part_type in (("tiers", TierReport), ("networks", NetworkReport)):
+        for name, part_type in (("tiers", TierReport), ("networks", NetworkReport), ("whole", WholePoint)):
             if name in body:
                 body[name] = parts_from_list(body[name], part_type, name)
         body.setdefault("versions", {})
-        if isinstance(body.get("missing"), list):
-            body["missing"] = tuple(body["missing"])
+        for name in ("missing", "doubts"):
+            if isinstance(body.get(name), list):
+                body[name] = tuple(body[name])
         return part_from_dict(cls, body, "")
 
     def to_dict(self) -> dict[str, Any]:

@@ -36,14 +36,18 @@ def page(report: Report, references: Sequence[Reference] = ()) -> str:
     ]
     sections = (
         _header(report),
-        _missing(report),
+        _sentences("To be noted", report.doubts),
+        _sentences("Not there yet", report.missing),
         _section("Latency against accuracy", _figure(pareto_chart(report, references))),
         _section("Winners", _winners(report)),
         _section("Tiers and their samples", _tiers(report) + _figure(sample_chart(report))),
         _section(
             "Search progress", f'<div class="pair">{"".join(progress)}</div>' if progress else _empty("No tiers.")
         ),
-        _section("Latency estimate against measurement", _figure(estimate_chart(report))),
+        _section(
+            "Latency estimate against measurement",
+            _figure(estimate_chart(report)) + (f'<p class="note">{escape(report.worth)}</p>' if report.worth else ""),
+        ),
         _section("Architectures", _architectures(report)),
         _section("Conditions", _conditions(report)),
         "<footer>Made by <code>gpunet report</code>.</footer>",
@@ -119,10 +123,10 @@ def _header(report: Report) -> str:
     )
 
 
-def _missing(report: Report) -> str:
-    if not report.missing:
+def _sentences(title: str, sentences: Sequence[str]) -> str:
+    if not sentences:
         return ""
-    return _section("Not there yet", f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in report.missing)}</ul>")
+    return _section(title, f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in sentences)}</ul>")
 
 
 def _winners(report: Report) -> str:
@@ -137,13 +141,14 @@ def _winners(report: Report) -> str:
             _figure_text(network.measured_ms),
             _figure_text(network.spread_ms),
             _figure_text(network.estimated_ms),
+            _error_text(network),
             scaled(network.parameters, 1e6),
             scaled(network.multiply_adds, 1e9),
             network.input_px,
         )
         for network, top1 in zip(report.networks, percent_texts([n.top1_percent for n in report.networks]), strict=True)
     ]
-    columns = ("network", "tier", "top-1 %>", "measured ms>", "spread ms>", "estimated ms>",
+    columns = ("network", "tier", "top-1 %>", "measured ms>", "spread ms>", "estimated ms>", "error %>",
                "parameters M>", "multiply-adds G>", "input px>")  # fmt: skip
     note = (
         f"Latencies: {where}. The spread is the upper less the lower quartile of the repeats. Accuracy: {report.data}."
@@ -153,6 +158,12 @@ def _winners(report: Report) -> str:
 
 def _figure_text(value_ms: float | None) -> str:
     return time_text(value_ms).removesuffix(" ms")
+
+
+def _error_text(network: NetworkReport) -> str:
+    if network.estimated_ms is None or network.measured_ms is None:
+        return "-"
+    return f"{100 * (network.estimated_ms / network.measured_ms - 1):+.1f}"
 
 
 def _tiers(report: Report) -> str:

@@ -117,6 +117,27 @@ class TrialPoint:
 
 
 @dataclass(frozen=True)
+class WholePoint:
+    """A network that was measured whole for the latency table.
+
+    Args:
+        layers: how many it has.
+        estimated_ms: by a table that did not know the measurement.
+        measured_ms: of it.
+    """
+
+    layers: int
+    estimated_ms: float
+    measured_ms: float
+
+    def check(self, path: str) -> None:
+        """Raise SpecError, naming `path`, where a value breaks its rule."""
+        check_number(f"{path}.layers", self.layers, 1, whole=True, rule="a network has layers")
+        for name in ("estimated_ms", "measured_ms"):
+            _check_time(f"{path}.{name}", getattr(self, name))
+
+
+@dataclass(frozen=True)
 class TierReport:
     """A tier of estimated latency, what was sampled in it, and the trials of its search.
 

@@ -2,41 +2,53 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import bench_latency
+import bench_tiering
 import pytest
 
+GOOD = bench_latency.Build("demo", "onnxruntime", "none", 1, 9.0, 3.9, -1.4, 0.94, "layers in context", False, 2.0)
 
-def test_the_released_network_that_the_space_can_express_is_judged_too():
-    assert set(bench_latency.released()) == {"gpunet_2"}
-    fresh, again, other = bench_latency.networks(3, 7), bench_latency.networks(3, 7), bench_latency.networks(3, 8)
-    assert fresh == again
-    assert not set(map(tuple, fresh.values())) & set(map(tuple, other.values()))
-    assert {keys[0].input_shape[1] for keys in bench_latency.networks(30, 0).values()} == {224, 256, 288}
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, []),
+        ({"mape_percent": 4.1}, ["MAPE 4.10 %, not at most 4"]),
+        ({"space": "paper"}, ["MAPE 3.90 %, not at most 3", "Kendall tau 0.940, not at least 0.97"]),
+        ({"bias_percent": -1.6}, ["bias -1.60 %, not within 1.5"]),
+        ({"kendall_tau": float("nan")}, ["Kendall tau nan, not at least 0.93"]),
+        ({"load": "half", "disturbed": True, "mape_percent": 7.9, "bias_percent": 2.9, "kendall_tau": 0.87}, []),
+        ({"load": "half"}, ["the table does not say that it was disturbed"]),
+    ],
+)
+def test_a_table_is_held_to_its_limits_and_beside_a_load_to_twice_as_much(changes: dict, said: list[str]):
+    assert dataclasses.replace(GOOD, **changes).faults() == said
 
 
 @pytest.mark.slow
-def test_every_part_measures_and_says_what_it_missed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    small = ["--networks", "2", "--calibrate", "4", "--rounds", "1", "--fraction", "0.0012", "--cpu-time"]
-    arguments = ["--out", str(tmp_path), "--runtimes", "onnxruntime", *small]
-    bench_latency.main([*arguments, "--parts", "errors", "completion", "rate"])
+def test_a_table_is_made_and_judged_by_the_commands_that_users_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    preset = bench_latency.PRESETS["demo-small"]
+    monkeypatch.setitem(bench_latency.PRESETS, "demo", preset)
+    arguments = ["--out", str(tmp_path), "--parts", "builds", "--spaces", "demo", "--runtimes", "onnxruntime"]
+    bench_latency.main([*arguments, "--builds", "1", "--networks", "3", "--calibrate", "4", "--loads", "half"])
     printed = capsys.readouterr().out
-    for line in ("lone layers (the paper's sum)", "layers in context, completed", "layers a second"):
-        assert line in printed
-    found = json.loads((tmp_path / "results.json").read_text())["onnxruntime"]
-    assert len(found["errors"][0]["estimates_ms"]) == 3
-    assert found["layers_per_s"] > 0
-    assert (tmp_path / "onnxruntime-fig4.png").stat().st_size > 10_000
-    bench_latency.main([*arguments, "--parts", "errors"])  # everything is in the tables
-    assert "layers in context" in capsys.readouterr().out
+    assert "demo   onnxruntime  half  1" in printed
+    [found] = json.loads((tmp_path / "results.json").read_text())["builds"]
+    assert found["mape_percent"] > 0
+    assert found["own_error_percent"] > 0
+    assert (tmp_path / "demo-onnxruntime-half-1" / "report.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow
-def test_tiering_is_timed_against_sobol_points_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    bench_latency.main(["--out", str(tmp_path), "--parts", "sampling", "--count", "50000"])
-    found = json.loads((tmp_path / "results.json").read_text())["sampling"]
+def test_tiering_is_timed_against_sobol_points_alone(capsys: pytest.CaptureFixture[str]):
+    missed: list[str] = []
+    found = bench_tiering.sampling(50_000, 0, missed)
     assert found["networks"] == 50_000
     assert found["sobol_s"] > 0
     assert 0 < found["peak_bytes"] < 2e9

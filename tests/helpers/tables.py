@@ -35,9 +35,11 @@ class CountingMeter:
 
     def __init__(self) -> None:
         self.asked: list[LayerKey] = []
+        self.efforts: dict[LayerKey, float] = {}
 
-    def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+    def layer(self, key: LayerKey, *, lone: bool = False, effort: float = 1.0) -> LayerLatency:
         self.asked.append(key)
+        self.efforts[key] = effort
         return figures(key.work().multiply_adds / 1e9)
 
     def networks(self, networks: Sequence[Sequence[LayerKey]]) -> list[NetworkLatency]:

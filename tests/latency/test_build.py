@@ -11,7 +11,7 @@ from helpers import TESTS
 from helpers.tables import CONDITIONS, KEYS, CountingMeter, conv_key, figures
 
 from gpunet.errors import ExportError, InvalidArgumentError, RuntimeUnavailableError, TableError
-from gpunet.latency.build import BuildProgress, build, in_shard, parse_shard
+from gpunet.latency.build import EFFORTS, BuildProgress, build, in_shard, parse_shard
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.records import LayerLatency
 from gpunet.latency.table import LatencyTable
@@ -44,6 +44,21 @@ def test_the_order_is_random_and_the_seed_fixes_it(path: Path, tmp_path: Path):
         orders.append(meter.asked)
     assert orders[0] == orders[1] != orders[2]
     assert orders[0] != KEYS
+
+
+def test_time_goes_to_the_layers_that_networks_have_most_of(path: Path):
+    meter = CountingMeter()
+    counts = {key: 1.0 if number < 2 else 0.01 for number, key in enumerate(KEYS[:-1])}  # of the last nothing is known
+    with LatencyTable(path, CONDITIONS) as table:
+        build(table, KEYS, meter, counts=counts)
+    often, seldom = meter.efforts[KEYS[0]], meter.efforts[KEYS[5]]
+    assert often == EFFORTS[1]
+    assert seldom == pytest.approx(0.1 / ((2 + 17 * 0.1) / 19))
+    assert meter.efforts[KEYS[-1]] == 1.0
+    again = CountingMeter()
+    with LatencyTable(path.with_name("other"), CONDITIONS) as table:
+        build(table, KEYS, again)
+    assert set(again.efforts.values()) == {1.0}
 
 
 def test_shards_share_all_keys_out(path: Path):
@@ -107,7 +122,7 @@ class Refusing(CountingMeter):
         super().__init__()
         self.refused, self.error = refused, error
 
-    def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+    def layer(self, key: LayerKey, *, lone: bool = False, effort: float = 1.0) -> LayerLatency:
         found = super().layer(key, lone=lone)
         if key in self.refused:
             raise self.error
@@ -143,7 +158,7 @@ def test_claims_are_renewed_while_layers_take_long(path: Path):
     now_s = [1000.0]
 
     class Slow(CountingMeter):
-        def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+        def layer(self, key: LayerKey, *, lone: bool = False, effort: float = 1.0) -> LayerLatency:
             now_s[0] += 100.0
             with LatencyTable(path, CONDITIONS, clock=lambda: now_s[0]) as other:
                 assert other.claim(KEYS[:8], "other", 8) == []

@@ -12,7 +12,7 @@ from gpunet.latency.meter import LayerMeter, MeterSettings
 from gpunet.latency.records import LEAST_MS, TableConditions
 from gpunet.runtime.onnxruntime.arithmetic import computes_half
 
-QUICK = MeterSettings(min_repeats=3, agreeing=2, within_percent=20.0, max_time_s=0.05)
+QUICK = MeterSettings(min_repeats=3, min_time_s=0.0, agreeing=2, within_percent=20.0, max_time_s=0.05)
 KEY = ConvLayerKey("irb", 16, 28, 24, 5, 2, 2, hidden_channels=64, reduced_channels=4, activation="swish")
 SPEC = NetworkSpec(
     32, StemSpec(8), (StageSpec("fused_irb", 16, 2, 3, 2, 2), StageSpec("irb", 24, 2, 3, 2, 3)), HeadSpec(32)
@@ -49,17 +49,23 @@ def test_layers_are_measured_in_int8_too(runtime: str, batch_size: int):
         assert meter.layer(key, lone=True).latency_ms > 0
 
 
+def test_effort_multiplies_repeats_and_a_layer_of_microseconds_gets_many():
+    settings = MeterSettings()
+    assert settings.times(1.0) == settings
+    assert (settings.times(4.0).min_repeats, settings.times(4.0).min_time_s) == (20, 4 * settings.min_time_s)
+    assert settings.times(0.1).min_repeats == settings.agreeing
+    meter = LayerMeter(runtimes.get("onnxruntime"), threads=1)
+    assert meter.layer(ConvLayerKey("conv", 4, 4, 4)).repeats > settings.min_repeats
+
+
 def test_networks_are_measured_whole_in_turn():
     meter = LayerMeter(runtimes.get("onnxruntime"), threads=1, settings=QUICK)
-    rounds: list[tuple[int, int]] = []
     keys = keys_from_spec(SPEC, num_classes=10)
-    found = meter.networks(
-        [keys, keys_from_spec(SPEC, resolution_px=96)], rounds=4, on_round=lambda *n: rounds.append(n)
-    )
-    assert [each.repeats for each in found] == [4, 4]
+    found = meter.networks([keys, keys_from_spec(SPEC, resolution_px=96)], rounds=4)
+    assert all(each.repeats >= 4 for each in found)
     assert 0 < found[0].latency_ms <= found[0].median_ms
     assert found[0].latency_ms < found[1].latency_ms
-    assert rounds == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert all(each.beside_ms is not None and each.beside_ms > 0 for each in found)
 
 
 def test_conditions_say_what_was_measured_how_and_survive_json():
@@ -99,7 +105,7 @@ def test_what_cannot_be_measured_is_refused():
         ({"agreeing": 0}, "1 <= agreeing <= min_repeats"),
         ({"agreeing": 6}, "1 <= agreeing <= min_repeats"),
         ({"max_time_s": 0}, "max_time_s above 0"),
-        ({"within_percent": -1}, "within_percent must be 0 or more"),
+        ({"within_percent": -1}, "within_percent and min_time_s must be 0 or more"),
     ],
 )
 def test_settings_are_checked(settings: dict[str, float], said: str):

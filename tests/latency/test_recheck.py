@@ -12,7 +12,7 @@ from gpunet.latency.table import LatencyTable
 
 
 class LawMeter(CountingMeter):
-    def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+    def layer(self, key: LayerKey, *, lone: bool = False, effort: float = 1.0) -> LayerLatency:
         self.asked.append(key)
         return figures(law_ms(key))
 

@@ -59,6 +59,16 @@ def test_each_builder_has_a_course_of_its_own_and_all_have_one_median() -> None:
     assert both.factor(2.0, "another", 100.0) == both.factor(None, "slow", 100.0) == 1.0
 
 
+def test_what_was_timed_in_turn_with_a_figure_says_more_than_any_look() -> None:
+    looks = [ReferencePoint(float(s), "b", Look(0.1 * 1.5 ** (s % 2), 10.0 * 1.3 ** (s % 2))) for s in range(21)]
+    beside = Course(looks, beside_ms=[0.12, 0.12, 0.18])
+    assert beside.factor(3.0, "b", 0.01, 0.18) == pytest.approx(1.5)
+    assert beside.factor(None, "", 0.01, 0.12) == pytest.approx(1.0)
+    assert beside.factor(3.0, "b", 100.0, 0.18) == pytest.approx(1.3)  # the large one is slowed by less
+    assert beside.continued([]).factor(None, "", 100.0, 0.18) == pytest.approx(1.3)
+    assert beside.factor(3.0, "b", 100.0) == pytest.approx(1.3)  # by the looks
+
+
 def test_nobody_looked() -> None:
     assert Course([]).factor(1.0, "b", 3.0) == 1.0
     assert not Course([]).moved(1.0, "b")

@@ -11,6 +11,7 @@ from PIL import Image
 from scipy.stats import kendalltau
 
 from gpunet.errors import InvalidArgumentError
+from gpunet.latency.reference import Course, Look, ReferencePoint
 from gpunet.latency.report import kendall_tau, summarize
 from gpunet.latency.report_plot import draw
 
@@ -50,3 +51,14 @@ def test_the_picture_has_marks_of_every_way(tmp_path: Path):
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20)}
     for expected in ((0xD5, 0x5E, 0x00), (0xE6, 0x9F, 0x00)):
         assert min(sum(abs(a - b) for a, b in zip(expected, colour, strict=True)) for colour in colours) < 120
+
+
+def test_the_picture_shows_how_the_machines_speed_went(tmp_path: Path):
+    summary = summarize("layers", [1.0, 2.0], [1.1, 1.9])
+    looks = [ReferencePoint(60.0 * minute, "b", Look(0.1, 10.0 + 3.0 * (minute > 2))) for minute in range(6)]
+    for name, course in (("with", Course(looks)), ("without", Course([]))):
+        draw(tmp_path / f"{name}.svg", [1.0, 2.0], [summary], title="a test", course=course)
+    said = (tmp_path / "with.svg").read_text()
+    assert "the reference's large network, 11.5 ms in the median" in said
+    assert "minutes; where it moved by more than 5 % (grey)" in said
+    assert "reference" not in (tmp_path / "without.svg").read_text()

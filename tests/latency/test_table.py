@@ -256,7 +256,7 @@ def test_check_finds_a_damaged_page(path: Path):
 def test_check_finds_a_row_that_is_no_layer(path: Path):
     table_of(path, 1)
     with sqlite3.connect(path) as raw:
-        raw.execute("INSERT INTO layers SELECT 'gossip', latency_ms, 1, 1, 1, 1, 1, '', 1, '' FROM layers")
+        raw.execute("INSERT INTO layers SELECT 'gossip', latency_ms, 1, 1, 1, 1, 1, '', 1, '', 1.0 FROM layers")
         raw.execute("UPDATE layers SET latency_ms = -1.0 WHERE key LIKE 'conv%'")
     raw.close()
     with LatencyTable(path) as table:

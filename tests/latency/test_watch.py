@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,9 +36,13 @@ class Drifting(CountingMeter):
         self.now_s += STRETCH_S / 10
         return 1.5 if self.now_s >= self.slow_from_s else 1.0
 
-    def layer(self, key: LayerKey, *, lone: bool = False) -> LayerLatency:
+    def layer(self, key: LayerKey, *, lone: bool = False, effort: float = 1.0) -> LayerLatency:
         self.asked.append(key)
-        return figures(_true_ms(key) * self._speed())
+        speed, found = self._speed(), figures(_true_ms(key))
+        return dataclasses.replace(
+            found, latency_ms=speed * found.latency_ms, context_ms=speed * found.context_ms,
+            border_ms=speed * found.border_ms,
+        )  # fmt: skip
 
     def networks(self, networks: Sequence[Sequence[LayerKey]], *, rounds: int = 1) -> list[NetworkLatency]:
         self.whole += [tuple(keys) for keys in networks]
@@ -47,6 +52,30 @@ class Drifting(CountingMeter):
     def reference(self) -> Look:
         slowed = 1.5 if self.now_s >= self.slow_from_s else 1.0
         return Look(0.1 * slowed, 10.0 * slowed)
+
+
+class Flickering(Drifting):
+    """Slowed by a half at every other figure, as the reference that is timed in turn with it is; steady at looks."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+        self.slowed = False
+
+    def _speed(self) -> float:
+        self.now_s += STRETCH_S / 10
+        self.slowed = not self.slowed
+        return 1.5 if self.slowed else 1.0
+
+    def layer(self, key: LayerKey, *, lone: bool = False, effort: float = 1.0) -> LayerLatency:
+        found = super().layer(key)
+        return dataclasses.replace(found, beside_ms=0.15 if self.slowed else 0.1)
+
+    def networks(self, networks: Sequence[Sequence[LayerKey]], *, rounds: int = 1) -> list[NetworkLatency]:
+        found = super().networks(networks)
+        return [dataclasses.replace(each, beside_ms=0.15 if self.slowed else 0.1) for each in found]
+
+    def reference(self) -> Look:
+        return Look(0.1, 10.0)
 
 
 def _true_ms(key: LayerKey) -> float:
@@ -100,6 +129,20 @@ def test_networks_are_measured_in_turn_with_layers_and_on_a_table_that_lacks_onl
         build(table, KEYS, meter, networks=[*networks, KEYS[6:9]])
         assert [keys for keys, _ in table.networks()] == [*reversed(networks), KEYS[6:9]]
     assert len(meter.asked) == len(KEYS)
+
+
+def test_what_is_measured_in_turn_with_the_reference_counts_by_it_and_is_not_measured_again(tmp_path: Path) -> None:
+    """A machine that is slowed by a half at every other figure: no look knows at which."""
+    networks = [KEYS[start : start + 5] for start in range(0, 20, 4)]
+    meter = Flickering()
+    with LatencyTable(tmp_path / "t", CONDITIONS, clock=meter.clock) as table:
+        build(table, KEYS, meter, networks=networks, seed=0, clock=meter.clock)
+        assert len(meter.asked) == len(KEYS)
+        costs = LayerCosts.from_table(table, correct=False)
+        for keys, measured_ms in measured_networks(table):
+            assert costs.network(keys).latency_ms == pytest.approx(measured_ms)
+        [whole_ms] = at_median_speed(table.course(), meter, [KEYS[:4]], 1)  # type: ignore[arg-type]
+        assert costs.network(KEYS[:4]).latency_ms == pytest.approx(whole_ms)
 
 
 def test_shards_are_joined_by_the_reference(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from helpers.tables import CONDITIONS, table_of
 from gpunet.cli.main import main
 from gpunet.errors import InvalidArgumentError, ReportError
 from gpunet.latency.table import LatencyTable
-from gpunet.populate import winner_stage
+from gpunet.latency.worth import WholeNetwork, Worth
+from gpunet.populate import report_stage, winner_stage
 from gpunet.populate.context import Context
 from gpunet.populate.gathering import report_of
 from gpunet.populate.place import StateFolder, write_json
@@ -137,6 +138,31 @@ def test_a_run_is_shown_from_its_first_minute_to_its_last(state: State):
     assert (winner.name, winner.measured_ms, winner.top1_percent) == ("small_0", 0.9, 91.0)
     assert not [each for each in report.missing if "tier-0" in each]
     assert "small_0, the winner of tier 0, has not been published yet" in report.missing
+
+
+def test_what_is_not_as_it_should_be_stands_at_the_top(state: State, capsys: pytest.CaptureFixture[str]):
+    """A winner that measures outside of its own tier, by a table that was disturbed."""
+    state.table()
+    state.tiers()
+    said = json.loads(state.context.place.tiers.read_text())
+    said["tiers"][0]["low_ms"] = 0.95  # measured: 0.9, by the tolerance of 75 % inside; estimated: 0.8
+    worth = Worth((WholeNetwork(9, 1.1, 1.0), WholeNetwork(7, 0.9, 1.0)), spread_percent=40.0, moved_layers=3)
+    write_json(state.context.place.tiers, {**said, "worth": worth.to_dict()})
+    state.win(0)
+    report_stage.run(state.context, pictures=False)
+    report = state.report()
+    assert report.doubts == (
+        f"the latency table {worth}", "small_0 measures 0.9 ms, outside of its tier (0.95 to 1 ms)",
+    )  # fmt: skip
+    assert [(each.estimated_ms, each.measured_ms) for each in report.whole] == [(1.1, 1.0), (0.9, 1.0)]
+    assert f"[report] NOTE: {report.doubts[1]}" in capsys.readouterr().out
+    text = (state.folder / "report.html").read_text(encoding="utf-8")
+    assert text.index("To be noted") < text.index("Latency against accuracy")
+    assert "estimates 2 networks within 10.0 % in the mean" in text
+    assert winner_stage.winner_of(state.context, tiers_of(state.context)[0]) is not None
+    strict = dataclasses.replace(state.context.plan.fine_tune, tolerance_percent=None)
+    context = Context(dataclasses.replace(state.context.plan, fine_tune=strict), state.context.place, print)
+    assert context.tolerance_percent == pytest.approx(20.0)  # twice what the table's own error is
 
 
 def test_a_tier_in_which_nothing_measures_says_so(state: State):

@@ -413,7 +413,7 @@ def test_the_upper_bound_is_a_promise_and_the_lower_one_has_a_tolerance(
     tmp_path: Path, measured_ms: float, inside: bool
 ):
     plan = PRESETS["demo"]()
-    assert plan.fine_tune.tolerance_percent == 25
+    plan = dataclasses.replace(plan, fine_tune=dataclasses.replace(plan.fine_tune, tolerance_percent=25.0))
     context = Context(plan, StateFolder(tmp_path, plan), print)
     assert winner_stage.fits(context, tier_stage.TierFound(0, 1.0, 2.0, [], 1, [], []), measured_ms) is inside
 

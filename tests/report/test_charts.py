@@ -7,7 +7,7 @@ from helpers.report_example import example_report, small_network, small_report
 
 from gpunet.report.chart import Chart, padded, reach_without_outliers, tick_text, ticks
 from gpunet.report.charts import all_charts, estimate_chart, progress_chart, sample_chart
-from gpunet.report.data import Sample, TierReport, TrialPoint
+from gpunet.report.data import Sample, TierReport, TrialPoint, WholePoint
 from gpunet.report.drawing import Words
 from gpunet.report.pareto import front_chart, pareto_chart
 from gpunet.report.plot import draw_chart
@@ -117,6 +117,12 @@ def test_estimates_stand_on_the_diagonal_where_they_are_right():
     assert {row[0]: row[3] for row in chart.rows} == {"right": "+0.0", "wrong": "-30.0"}
     assert "mean relative error 15.0 %, bias -15.0 %, worst 30.0 %" in chart.caption
     assert chart.x_range == chart.y_range
+
+
+def test_networks_of_the_latency_table_stand_among_the_estimates():
+    chart = estimate_chart(small_report(networks=(), whole=(WholePoint(9, 1.1, 1.0), WholePoint(7, 1.9, 2.0))))
+    assert _series(chart)["the table's networks"] == [(1.0, 1.1), (2.0, 1.9)]
+    assert chart.rows[-1] == ("network 0 of the table (9 layers)", "1", "1.1", "+10.0")
 
 
 def test_empty_reports_have_charts_that_say_so():

@@ -36,7 +36,12 @@ def _complete_optimizer(incomplete: str) -> list[str]:
         "--recipe paper-rank"
     ],
     renamed={"--fraction": "--images-fraction"},
-    said_as={"data.fraction": "--images-fraction", "data.holdout": "--holdout", "num_classes": "--classes"},
+    said_as={
+        "data.fraction": "--images-fraction",
+        "data.holdout": "--holdout",
+        "num_classes": "--classes",
+        "allow_narrow": "--allow-narrow",
+    },
 )
 def create(
     study: StudyUrl,
@@ -54,6 +59,9 @@ def create(
     high_ms: Annotated[
         float, opt("--high-ms", metavar="MS", help="of the tier (default: none)", panel=_WHAT)
     ] = math.inf,
+    allow_narrow: Annotated[
+        bool, opt("--allow-narrow", help="take a tier that is narrower than the table is exact", panel=_WHAT)
+    ] = False,
     trials: Annotated[
         int, opt("--trials", metavar="N", min=1, max=1_000_000, help="the budget (default: 100)", panel=_WHAT)
     ] = 100,
@@ -98,7 +106,7 @@ def create(
     from gpunet.search.study.definition import Pruning, defined
     from gpunet.search.study.quiet import quiet_optuna
     from gpunet.search.study.search_data import SearchData
-    from gpunet.search.study.tables import estimator_from_table
+    from gpunet.search.study.tables import estimator_from_table, worth_from_table
     from gpunet.search.study.training import RecipeTrainer
     from gpunet.search.work.creation import check_study_name, create_study
     from gpunet.train.recipes import recipe_named
@@ -132,8 +140,11 @@ def create(
     ).absolute()  # fmt: skip
     trainer = RecipeTrainer(searched, chosen, images)
     trainer.check()
+    estimator = estimator_from_table(table, searched, trainer.num_classes)
+    worth = worth_from_table(table, searched, trainer.num_classes)
+    worth.check_tier(low_ms, high_ms, allow_narrow=allow_narrow)
     definition = defined(
-        searched, estimator_from_table(table, searched, trainer.num_classes), low_ms, high_ms,
+        searched, estimator, low_ms, high_ms,
         trainer=trainer.to_dict(), epochs=chosen.epochs, max_trials=trials, num_classes=trainer.num_classes,
         table=str(table.absolute()), optimizer=optimizer, seed=seed, pruning=Pruning(pruner),
     )  # fmt: skip
@@ -144,6 +155,7 @@ def create(
         })  # fmt: skip
         return
     print(f"study {made.name}: {made.max_trials()} trials, checkpoints in {made.folder}")
+    console.note(f"{table}: {worth}")
     console.note(f"work on it: gpunet search worker --study {shown(study)} --name {made.name}")
 
 

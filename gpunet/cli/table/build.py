@@ -7,7 +7,7 @@ import dataclasses
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,6 +66,7 @@ def build(
     batch_size: options.BatchSize = 1,
     threads: options.Threads = None,
     cpu_time: table_options.CpuTime = False,
+    effort: table_options.Effort = 1.0,
     processes: Annotated[
         int, opt("--processes", metavar="N", min=1, help="builders at once, for --threads 1 (default: 1)")
     ] = 1,
@@ -83,11 +84,13 @@ def build(
     """
     from gpunet.latency.build import parse_shard
     from gpunet.latency.table import LatencyTable
+    from gpunet.latency.worth import worth_of
 
     builder = Builder(
         space=space, models=tuple(models or ()), resolutions=tuple(resolutions or ()), classes=classes,
         layers_fraction=layers_fraction, networks=networks, lone=lone, runtime=runtime, precision=precision,
-        batch_size=batch_size, threads=threads, cpu_time=cpu_time, max_layers=max_layers, max_minutes=max_minutes,
+        batch_size=batch_size, threads=threads, cpu_time=cpu_time, effort=effort, max_layers=max_layers,
+        max_minutes=max_minutes,
     )  # fmt: skip
     if processes > 1 and (threads != 1 or processes > available_threads()):
         raise UsageError(
@@ -104,7 +107,8 @@ def build(
         beside = _other_builders(table, builder, shard, processes, say)
         own = builder if processes == 1 else dataclasses.replace(builder, max_layers=_own_layers(max_layers, processes))
         whole = [] if of_space is None or part[0] != 1 else _networks(of_space, networks, classes)
-        measured = _fill(opened, meter, keys, whole, own, beside, say, until_eof=until_eof)
+        counts = None if of_space is None else of_space.lookup_plan(num_classes=classes).expected_counts()
+        measured = _fill(opened, meter, keys, whole, counts, own, beside, say, until_eof=until_eof)
         missing = opened.missing(keys, lone=lone)
         if not no_recheck and not missing:
             _second_look(opened, meter, keys, say)
@@ -112,7 +116,7 @@ def build(
         say(f"{table}: {len(opened)} layers; {rest}")
         failed = set(opened.failures()) & {key.text for key in missing}
         if whole:
-            say(f"{table}: {len(opened.networks())} networks measured whole")
+            say(f"{table}: {worth_of(opened)}")
         told = {"table": str(table), "layers": len(opened), "asked_for": len(keys), "measured": measured,
                 "missing": len(missing), "failed": len(failed), "networks": len(opened.networks())}  # fmt: skip
     end(told, f"{len(failed)} layers failed" if failed else "", f"gpunet table show {table} --failures", as_json)
@@ -144,7 +148,8 @@ def check_recheck(no_recheck: bool) -> None:
 
 def _fill(
     table: LatencyTable, meter: LayerMeter, keys: Sequence[LayerKey], whole: Sequence[Sequence[LayerKey]],
-    builder: Builder, others: contextlib.AbstractContextManager[None], say: Callable[[str], None], *, until_eof: bool,
+    counts: Mapping[LayerKey, float] | None, builder: Builder, others: contextlib.AbstractContextManager[None],
+    say: Callable[[str], None], *, until_eof: bool,
 ) -> int:  # fmt: skip
     """Measure the layers and networks that the table lacks, while other builders do layers; how many have been."""
     from gpunet.core.signals import heed_interrupts
@@ -158,8 +163,9 @@ def _fill(
         threading.Thread(target=_stop_at_eof, daemon=True).start()
     with build_progress(f"{len(keys)} layers on {meter.conditions.fingerprint.runtime}") as on_progress, others:
         build_table(
-            table, keys, meter, lone=builder.lone, networks=whole, max_layers=builder.max_layers,
-            max_time_s=None if builder.max_minutes is None else 60 * builder.max_minutes, on_progress=on_progress,
+            table, keys, meter, lone=builder.lone, networks=whole, counts=counts,
+            max_layers=builder.max_layers, on_progress=on_progress,
+            max_time_s=None if builder.max_minutes is None else 60 * builder.max_minutes,
         )  # fmt: skip
     measured = len(keys) - len(table.missing(keys, lone=builder.lone)) - before
     elapsed_s = time.monotonic() - started_s

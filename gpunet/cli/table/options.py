@@ -23,6 +23,7 @@ _FRACTION_HELP = "of the layers, those that networks have most of (default: 1)"
 _NETWORKS_HELP = "also measure N random networks whole, to calibrate on (of shards, the first does)"
 _RECHECK_HELP = "leave layers as they are that look wrong beside the others (looking needs scikit-learn)"
 _CPU_TIME_HELP = "processor time in place of wall time; for --threads 1"
+_EFFORT_HELP = "repeats, times the usual: 4 takes up to four times as long, for half of the noise (default: 1)"
 _MOST_CLASSES = 1_000_000
 MOST_NETWORKS = 100_000
 
@@ -62,6 +63,7 @@ Lone = Annotated[
     bool, opt("--lone", panel=WHAT, help="measure each layer by itself too, for the paper's plain sum")
 ]  # fmt: skip
 CpuTime = Annotated[bool, opt("--cpu-time", help=_CPU_TIME_HELP)]
+Effort = Annotated[float, opt("--effort", metavar="X", min=0.1, max=100, help=_EFFORT_HELP)]
 NoRecheck = Annotated[bool, opt("--no-recheck", help=_RECHECK_HELP)]
 MaxLayers = Annotated[
     int | None, opt("--max-layers", metavar="N", min=1, panel=_UNTIL, help="stop after N layers, before any network")
@@ -78,7 +80,7 @@ class Builder:
 
     Args:
         space, models, resolutions, classes, layers_fraction, networks, lone: what.
-        runtime, precision, batch_size, threads, cpu_time: how.
+        runtime, precision, batch_size, threads, cpu_time, effort: how.
         max_layers, max_minutes: until when.
     """
 
@@ -94,6 +96,7 @@ class Builder:
     batch_size: int = 1
     threads: int | None = None
     cpu_time: bool = False
+    effort: float = 1.0
     max_layers: int | None = None
     max_minutes: float | None = None
 
@@ -138,11 +141,12 @@ class Builder:
             RuntimeUnavailableError: it is not installed, or has no device.
         """
         from gpunet import runtime as runtimes
-        from gpunet.latency.meter import LayerMeter
+        from gpunet.latency.meter import LayerMeter, MeterSettings
 
         return LayerMeter(
             runtimes.get(self.runtime) if self.runtime else runtimes.best(), precision=self.precision,
             batch_size=self.batch_size, threads=self.threads, clock="cpu" if self.cpu_time else "wall",
+            settings=MeterSettings().times(self.effort),
         )  # fmt: skip
 
 

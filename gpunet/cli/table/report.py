@@ -45,6 +45,7 @@ def report(
     from gpunet.latency.report import error_report, error_table
     from gpunet.latency.table import LatencyTable, differences
     from gpunet.latency.watch import at_median_speed
+    from gpunet.latency.worth import worth_of
     from gpunet.search.spaces.named import load_space
 
     if plot is not None:
@@ -64,6 +65,7 @@ def report(
                 f"{table}: its figures are of other conditions: {differences(known, meter.conditions)}.",
                 "Make the report on the machine that the table was measured on.",
             )
+        worth = worth_of(opened)
         calibrate_on, course = measured_networks(opened), opened.course()
         seen = {tuple(keys) for keys, _ in calibrate_on}
         judged = [keys for keys in drawn if tuple(keys) not in seen]
@@ -78,12 +80,14 @@ def report(
     if as_json:
         console.print_json({
             "conditions": known.to_dict(), "measured_ms": measured_ms, "ways": [each.to_dict() for each in found],
+            "disturbed": worth.disturbed,
         })  # fmt: skip
     else:
         print(error_table(found))
+        print(f"\nthe table {worth}")
     if plot is not None:
         from gpunet.latency.report_plot import draw
 
         title = f"{identity.runtime} {identity.runtime_version}, {identity.precision}, batch {known.batch_size}"
-        draw(plot, measured_ms, found, title=f"{title}, {identity.processor}")
+        draw(plot, measured_ms, found, title=f"{title}, {identity.processor}", course=course)
         console.note(f"drawn: {plot}")

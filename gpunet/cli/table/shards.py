@@ -47,6 +47,7 @@ def shards(
     batch_size: options.BatchSize = 1,
     threads: options.Threads = None,
     cpu_time: table_options.CpuTime = False,
+    effort: table_options.Effort = 1.0,
     no_recheck: table_options.NoRecheck = False,
     max_layers: table_options.MaxLayers = None,
     max_minutes: table_options.MaxMinutes = None,
@@ -73,7 +74,8 @@ def shards(
     builder = Builder(
         space=space, models=tuple(models or ()), resolutions=tuple(resolutions or ()), classes=classes,
         layers_fraction=layers_fraction, networks=networks, lone=lone, runtime=chosen.name, precision=precision,
-        batch_size=batch_size, threads=threads, cpu_time=cpu_time, max_layers=max_layers, max_minutes=max_minutes,
+        batch_size=batch_size, threads=threads, cpu_time=cpu_time, effort=effort, max_layers=max_layers,
+        max_minutes=max_minutes,
     )  # fmt: skip
     on_gpu = chosen.device == "gpu"
     if cluster is None and not on_gpu:

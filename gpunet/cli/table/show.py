@@ -11,10 +11,10 @@ from gpunet.cli.command import command
 from gpunet.cli.options import opt
 from gpunet.cli.table.options import Table
 from gpunet.core import console
-from gpunet.errors import MissingDependencyError, MissingLatencyError
 
 if TYPE_CHECKING:
     from gpunet.latency.table import LatencyTable
+    from gpunet.latency.worth import Worth
 
 
 @command("show", examples=["gpunet table show here.sqlite", "gpunet table show here.sqlite --failures"])
@@ -26,12 +26,14 @@ def show(
 ) -> None:
     """What a table holds, and under which conditions."""
     from gpunet.latency.table import LatencyTable
+    from gpunet.latency.worth import worth_of
 
     with LatencyTable(table) as opened:
+        worth = worth_of(opened)
         if as_json:
-            console.print_json(_as_json(opened, layers=layers))
+            console.print_json(_as_json(opened, worth, layers=layers))
             return
-        print(f"{opened.path}: {_worth(opened)}\n")
+        print(f"{opened.path}: {worth}\n")
         print("\n".join(f"{name:<16} {value}" for name, value in opened.conditions.to_dict().items()))
         known, networks, failed = opened.layers(), opened.networks(), opened.failures()
         kinds = Counter(key.kind for key in known)
@@ -39,10 +41,9 @@ def show(
         print(f"{len(networks)} networks measured whole, {len(failed)} layers failed")
         course = opened.course()
         if course.points:
-            moved = sum(course.moved(each.at_s, each.builder) for each in known.values())
             print(
-                f"the reference was looked at {len(course.points)} times; its speed lay within "
-                f"{course.spread_percent:.0f} %, and {moved} layers were measured while it moved"
+                f"the reference was looked at {len(course.points)} times; the machine's speed lay within "
+                f"{worth.spread_percent:.0f} %, and {worth.moved_layers} layers were measured while it moved"
             )
     if layers:
         columns = ["layer", "ms>", "context ms>", "border ms>", "lone ms>", "spread %>", "repeats>"]
@@ -56,29 +57,17 @@ def show(
         print(f"\n{console.table(['layer', 'attempts>', 'reason'], rows)}")
 
 
-def _worth(table: LatencyTable) -> str:
-    """The table's error, on networks left out in turn, and whether its sums are corrected."""
-    from gpunet.latency.estimate import LayerCosts
-
-    try:
-        calibration = LayerCosts.from_table(table).calibration
-    except (MissingDependencyError, MissingLatencyError) as error:
-        return f"its error is not known: {error.message}"
-    if calibration.error_percent is None:
-        return "its error is not known: it holds fewer than four networks measured whole (--networks)"
-    how = "corrected by them" if calibration.corrects else "not corrected, as that does not help"
-    return f"estimates {calibration.networks} networks within {calibration.error_percent:.1f} % in the mean, {how}"
-
-
 def _ms(value: float | None) -> str | None:
     return None if value is None else f"{value:.4f}"
 
 
-def _as_json(table: LatencyTable, *, layers: bool) -> dict[str, Any]:
+def _as_json(table: LatencyTable, worth: Worth, *, layers: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
         "conditions": table.conditions.to_dict(),
         "layer_count": len(table),
-        "worth": _worth(table),
+        "worth": str(worth),
+        "error_percent": worth.error_percent,
+        "disturbed": worth.disturbed,
         "reference": [
             {"at_s": each.at_s, "builder": each.builder, **asdict(each.look)} for each in table.course().points
         ],

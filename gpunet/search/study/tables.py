@@ -23,10 +23,11 @@ from gpunet.errors import StudyError
 if TYPE_CHECKING:
     from gpunet.latency.estimate import Estimator
     from gpunet.latency.table import LatencyTable
+    from gpunet.latency.worth import Worth
     from gpunet.search.spaces.space import SearchSpace
     from gpunet.search.study.definition import StudyDefinition
 
-_VERSION = 1
+_VERSION = 2
 
 
 def estimator_from_table(path: str | Path, space: SearchSpace, num_classes: int) -> Estimator:
@@ -38,21 +39,33 @@ def estimator_from_table(path: str | Path, space: SearchSpace, num_classes: int)
         TableError: (a RuntimeError) the table cannot be read.
         MissingLatencyError: (a LookupError) it holds too few layers of the space.
     """
+    return _reckoned(path, space, num_classes)[0]
+
+
+def worth_from_table(path: str | Path, space: SearchSpace, num_classes: int) -> Worth:
+    """What these estimates are worth; see `estimator_from_table` for the errors."""
+    return _reckoned(path, space, num_classes)[1]
+
+
+def _reckoned(path: str | Path, space: SearchSpace, num_classes: int) -> tuple[Estimator, Worth]:
     from gpunet.latency.estimate import Estimator, LayerCosts
     from gpunet.latency.table import LatencyTable
+    from gpunet.latency.worth import worth_of
 
     plan = space.lookup_plan(num_classes=num_classes)
+    keys = list(dict.fromkeys(plan.keys()))
     with LatencyTable(path) as table:
         of = _digest(table, space, num_classes)
-        kept_ms = _kept(latencies_path(path), of)
-        keys = list(dict.fromkeys(plan.keys()))
-        if kept_ms is not None and len(kept_ms) == len(keys):
-            return Estimator(plan, LayerCosts(dict(zip(keys, kept_ms.tolist(), strict=True))))
+        kept = _kept(latencies_path(path), of)
+        if kept is not None and len(kept[0]) == len(keys):
+            return Estimator(plan, LayerCosts(dict(zip(keys, kept[0].tolist(), strict=True)))), kept[1]
         costs = LayerCosts.from_table(table)
+        worth = worth_of(table, costs)
     made = Estimator(plan, costs)
     with suppress(OSError), atomic_path(latencies_path(path)) as part, open(part, "wb") as file:
-        np.savez(file, of=np.array(of), latencies_ms=np.array([costs.latency_ms(key) for key in keys]))
-    return made
+        latencies_ms = np.array([costs.latency_ms(key) for key in keys])
+        np.savez(file, of=np.array(of), latencies_ms=latencies_ms, worth=np.array(json.dumps(worth.to_dict())))
+    return made, worth
 
 
 def latencies_path(table: str | Path) -> Path:
@@ -88,10 +101,14 @@ def _digest(table: LatencyTable, space: SearchSpace, num_classes: int) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def _kept(path: Path, of: str) -> np.ndarray | None:
-    """The latencies in a file, if they are of this; None otherwise."""
+def _kept(path: Path, of: str) -> tuple[np.ndarray, Worth] | None:
+    """The latencies in a file and what they are worth, if they are of this; None otherwise."""
+    from gpunet.latency.worth import Worth
+
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
-            return found["latencies_ms"] if str(found["of"]) == of else None
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            if str(found["of"]) != of:
+                return None
+            return found["latencies_ms"], Worth.from_dict(json.loads(str(found["worth"])))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None

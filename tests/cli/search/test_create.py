@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from helpers.estimates import roofline_ms
+from helpers.tables import CONDITIONS
 
 from gpunet.cli.main import main
 from gpunet.errors import (
@@ -16,7 +20,17 @@ from gpunet.errors import (
     TableError,
     UsageError,
 )
+from gpunet.latency.records import NetworkLatency
+from gpunet.latency.table import LatencyTable
+from gpunet.search import ConvSpace, StageChoices
 from gpunet.search.study.opening import open_study
+
+TINY = ConvSpace(
+    (16,), (8,),
+    (StageChoices("conv", 2, None, (3,), activations=("swish",)),
+     StageChoices("irb", 2, (8, 16), (3,), (1, 2), ("swish",), (2,), (True,))),
+    head_filters=16,
+)  # fmt: skip
 
 
 def search(*arguments: object) -> None:
@@ -65,6 +79,25 @@ def test_what_cannot_be_made(
     with pytest.raises(kind, match=message):
         search(*create, *(each.replace("{tmp}", str(tmp_path)) for each in changes))
     assert not (tmp_path / "digits.sqlite").exists()
+
+
+def test_a_tier_narrower_than_the_table_is_exact_is_refused(
+    create: list[str], write_table: Callable[[Path, int], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_table(tmp_path / "own.sqlite", 10)
+    networks = [TINY.keys(vector, num_classes=10) for vector in TINY.lattice().draw(8, np.random.default_rng(0))]
+    with LatencyTable(path, CONDITIONS) as table:
+        for number, keys in enumerate(networks):
+            whole_ms = (1.1, 0.9)[number % 2] * sum(map(roofline_ms, keys))
+            table.add_network(keys, NetworkLatency(whole_ms, whole_ms, 5, "2026-11-24T10:00:00Z"))
+    middle_ms = sum(map(roofline_ms, networks[0]))
+    tier = ["--table", path, "--low-ms", 0.97 * middle_ms, "--high-ms", 1.03 * middle_ms]
+    with pytest.raises(InvalidArgumentError, match=r"6\.2 % wide, but the table's estimates are exact to") as caught:
+        search(*create, *tier)
+    assert "take it as it is: --allow-narrow" in str(caught.value.hint)
+    assert not (tmp_path / "digits.sqlite").exists()
+    search(*create, *tier, "--allow-narrow")
+    assert "own.sqlite: estimates 8 networks within" in capsys.readouterr().err
 
 
 def test_a_study_is_not_made_in_a_latency_table(create: list[str], table: Path) -> None:

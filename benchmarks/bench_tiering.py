@@ -1,0 +1,115 @@
+"""Speed of tiering: millions of networks sampled, decoded, estimated and cut, against drawing their points alone.
+
+    python benchmarks/bench_tiering.py
+
+Sobol points of the paper's space by gpunet, against torch's SobolEngine drawing the same points and doing nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gpunet.core import console
+from gpunet.errors import InvalidArgumentError
+from gpunet.latency.estimate import LayerCosts
+from gpunet.latency.layers.keys import LayerKey
+from gpunet.search.spaces.paper import PAPER_SPACE
+
+MOST_SAMPLING, MOST_BYTES = 8.0, 2e9
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark with these arguments (default: the process's)."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--count", type=int, default=10_000_000, help="networks to tier (default: 10 million)")
+    parser.add_argument("--seed", type=int, default=0, help="of the points")
+    parser.add_argument("--check", action="store_true", help="exit 1 where a figure misses what it must hold")
+    args = parser.parse_args(arguments)
+    for option, least in (("count", 1), ("seed", 0)):
+        if getattr(args, option) < least:
+            raise InvalidArgumentError(f"--{option} must be {least} or more, but got {getattr(args, option)}.")
+    missed: list[str] = []
+    sampling(args.count, args.seed, missed)
+    for each in missed:
+        print(f"MISSED: {each}")
+    if args.check and missed:
+        raise SystemExit(1)
+
+
+def sampling(count: int, seed: int, missed: list[str]) -> dict[str, float]:
+    """Seconds and memory of tiering `count` networks, and of drawing their points alone; each in a process of its own,
+    in turn, so that neither warms the other's caches and the memory is the one's own.
+    """
+    runs: dict[str, list[dict[str, float]]] = {"sobol": [], "stratify": []}
+    for _ in range(3):
+        for kind, own in runs.items():
+            command = [sys.executable, __file__, "--one", kind, str(count), str(seed)]
+            own.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    alone = min(each["seconds"] for each in runs["sobol"])
+    tiering = min(each["seconds"] for each in runs["stratify"])
+    peak = max(each["peak_bytes"] for each in runs["stratify"])
+    print(
+        f"sampling: {count} networks tiered in {tiering:.1f} s, {tiering / alone:.2f} times the {alone:.1f} s that "
+        f"SobolEngine alone takes; peak memory {peak / 1e9:.2f} GB"
+    )
+    if tiering > MOST_SAMPLING * alone:
+        missed.append(f"tiering takes {tiering / alone:.2f} times SobolEngine alone, not at most {MOST_SAMPLING}")
+    if peak > MOST_BYTES:
+        missed.append(f"tiering takes {peak / 1e9:.2f} GB, not at most {MOST_BYTES / 1e9} GB")
+    return {"networks": count, "sobol_s": alone, "stratify_s": tiering, "ratio": tiering / alone, "peak_bytes": peak}
+
+
+def one(kind: str, count: int, seed: int) -> None:
+    """One timed run of `sampling`, as JSON on standard output."""
+    import torch
+
+    if kind == "sobol":
+        sobol_engine: Any = torch.quasirandom.SobolEngine
+        engine = sobol_engine(len(PAPER_SPACE.digits), scramble=True, seed=seed)
+        engine.draw(1)
+        started_s = time.perf_counter()
+        left = count
+        while left:
+            left -= len(engine.draw(min(left, 1 << 17)))
+    else:
+        from gpunet.latency.estimate import Estimator
+        from gpunet.search.tiers.stratify import stratify
+
+        plan = PAPER_SPACE.lookup_plan()
+        every = plan.keys()
+        estimator = Estimator(plan, LayerCosts({key: roofline_ms(key) for key in every}))
+        started_s = time.perf_counter()
+        stratify(PAPER_SPACE, estimator, bounds_ms=(50.0, 100.0, 200.0, 400.0), count=count, seed=seed)
+    seconds = time.perf_counter() - started_s
+    print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes()}))
+
+
+def peak_bytes() -> int:
+    """Most memory that this process has had resident; getrusage would count that of the process that started it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def roofline_ms(key: LayerKey) -> float:
+    """A latency for each layer without measuring 142,000: the look-ups take the same time whatever they hold."""
+    work = key.work()
+    return work.multiply_adds / 4e7 + work.depthwise_multiply_adds / 4e6 + work.activation_elements / 2e6
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        one(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    else:
+        console.run(main)
