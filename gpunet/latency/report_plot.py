@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gpunet.core.pictures import checked_picture, picture
-from gpunet.latency.reference import MOVED_PERCENT, Course
+from gpunet.latency.reference import Course
 from gpunet.latency.report import ErrorSummary
+from gpunet.runtime.measurement import MOVED_PERCENT
 
 # Colour-blind safe (Okabe and Ito), with a marker of its own for each.
 _COLOURS = ("#d55e00", "#e69f00", "#0072b2", "#009e73", "#cc79a7")
