@@ -47,7 +47,7 @@ def test_a_part_is_measured_then_the_rest_and_networks_are_estimated(
     printed = capsys.readouterr().out
     assert f"{round(0.4 * len(KEYS)) - 5} measured in" in printed
     assert "none missing" in printed
-    assert "5 networks measured whole" in printed
+    assert "estimates 5 networks within" in printed
     with LatencyTable(table) as open_table:
         assert open_table.check() == []
         costs = LayerCosts.from_table(open_table)
