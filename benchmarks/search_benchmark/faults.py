@@ -303,8 +303,8 @@ def examined(study: Study, said: str, killed: int) -> dict[str, Any]:
         steps += done
         again += max(0, done - epoch_steps * each.epochs)
         attempts_more += max(0, attempts - 1)
-        # An attempt that is cut off loses what lies behind its last checkpoint, an epoch at most. One that heeds SIGTERM
-        # keeps the step that it has just done, and is not asked about it any more.
+        # An attempt that is cut off loses what lies behind its last checkpoint, an epoch at most. One that heeds
+        # SIGTERM keeps the step that it has just done, and does not ask about it any more.
         unasked = sum(one["end"] == LEFT_BY_SIGTERM for one in each.tries)
         least = epoch_steps * each.epochs - unasked
         if not least <= done <= epoch_steps * (each.epochs + max(0, attempts - 1)):
