@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gpunet.search.study.study import Study
 
 KILL, STOP = "kill", "stop"
+LEFT_BY_SIGTERM = "asked to leave (SIGTERM)"  # as a study's trials have it
 _IMPORTED = (
     "search_benchmark.counted_worker", "gpunet.cli.search.worker", "gpunet.search.work.worker", "botorch", "optuna",
     "timm", "psycopg",
@@ -302,8 +303,11 @@ def examined(study: Study, said: str, killed: int) -> dict[str, Any]:
         steps += done
         again += max(0, done - epoch_steps * each.epochs)
         attempts_more += max(0, attempts - 1)
-        # An attempt that is cut off loses what lies behind its last checkpoint, an epoch at most.
-        if not epoch_steps * each.epochs <= done <= epoch_steps * (each.epochs + max(0, attempts - 1)):
+        # An attempt that is cut off loses what lies behind its last checkpoint, an epoch at most. One that heeds
+        # SIGTERM keeps the step that it has just done, and does not ask about it any more.
+        unasked = sum(one["end"] == LEFT_BY_SIGTERM for one in each.tries)
+        least = epoch_steps * each.epochs - unasked
+        if not least <= done <= epoch_steps * (each.epochs + max(0, attempts - 1)):
             faults.append(f"trial {each.number}: {done} steps for {each.epochs} epochs in {attempts} attempts")
         if attempts - 1 > len(each.tries):
             faults.append(f"trial {each.number} was tried {attempts} times, of which {len(each.tries)} are on record")
