@@ -15,6 +15,7 @@ from gpunet.report.words import conditions, ms_text, percent_text, percent_texts
 
 _FAINT, _BASELINE, _GREEN, _VERMILION = "#8a8a8a", "#777777", "#009e73", "#d55e00"
 _MOST_NAMED = 12  # of those beyond the axis
+_ROOM = 0.1  # of a front's height or length, for a name
 _Range = tuple[float, float] | None
 
 
@@ -94,9 +95,9 @@ def pareto_chart(report: Report, references: Sequence[Reference] = ()) -> Chart:
 def front_chart(matches: Sequence[Match], *, title: str, dataset: str) -> Chart:
     """Recorded latency against accuracy: what a query of the zoo matches, and their front.
 
-    Each has its name beside it; of timm's, which may be hundreds, those of the front. Where networks are known to be
-    trained with and without distillation, the latter have a front of their own. The axis ends before far slower
-    networks, the fastest of which are named below.
+    Each has its name beside it; of timm's, which may be hundreds, those of the front that lie apart. Where networks are
+    known to be trained with and without distillation, the latter have a front of their own. The axis ends before far
+    slower networks, the fastest of which are named below.
 
     Args:
         matches: at least one, each of known accuracy.
@@ -105,6 +106,7 @@ def front_chart(matches: Sequence[Match], *, title: str, dataset: str) -> Chart:
     """
     points = [Point(match.name, match.latency_ms, match.top1_percent or 0.0) for match in matches]
     front = {point.name: point.latency_ms for point in frontier(points)}
+    named = _apart(frontier(points))
     right = 1.08 * reach_without_outliers((point.latency_ms for point in points), front.values())
     series = [_front("frontier", points, _GREEN, right)]
     plain = [point for point, match in zip(points, matches, strict=True) if match.entry.distilled is False]
@@ -121,7 +123,7 @@ def front_chart(matches: Sequence[Match], *, title: str, dataset: str) -> Chart:
             Mark(
                 match.latency_ms,
                 match.top1_percent or 0.0,
-                label=_title_of(match) if name != TIMM or match.name in front else "",
+                label=_title_of(match) if name != TIMM or match.name in named else "",
             )
             for match in matches
             if name == (match.entry.role if match.entry.buildable else "published figures only")
@@ -138,7 +140,27 @@ def front_chart(matches: Sequence[Match], *, title: str, dataset: str) -> Chart:
     )  # fmt: skip
 
 
+def _apart(front: Sequence[Point]) -> set[str]:
+    """Of a front's networks those whose names have room: a part of the front's height or length from the one before."""
+    if not front:
+        return set()
+    length = max(front[-1].latency_ms - front[0].latency_ms, 1e-9)
+    height = max(front[-1].top1_percent - front[0].top1_percent, 1e-9)
+    found = [front[-1]]
+    for point in reversed(front):
+        moved = (
+            (found[-1].latency_ms - point.latency_ms) / length,
+            (found[-1].top1_percent - point.top1_percent) / height,
+        )
+        if max(moved) > _ROOM:
+            found.append(point)
+    return {point.name for point in found}
+
+
 def _title_of(match: Match) -> str:
+    if match.entry.role == TIMM:  # without the tag of its weights
+        name, at, px = match.name.partition("@")
+        return f"{name.partition('.')[0]}{at}{px}"
     return match.entry.title or match.name
 
 

@@ -60,15 +60,16 @@ class Searched:
             said.append(f"Passed over: {shown}" + (f"; and {more} more." if more > 0 else "."))
         if self.too_large:
             said.append(f"{self.too_large} left out, whose weights are more than the 2 GiB of an ONNX file.")
-        which = "that could be on the front" if self.sureness is None else "more accurate"
+        front = self.sureness is None
         if self.ruled_out:
             said.append(
-                f"{self.ruled_out:,} {which} ruled out by estimate, not measured: too slow even at "
-                f"{self.floor:.2f} times what is predicted, or more."
+                f"{self.ruled_out:,} {'others' if front else 'more accurate'} ruled out by estimate, not measured: too "
+                f"slow even at {self.floor:.2f} times what is predicted, or more."
             )
         if self.ended != "done":
             ended = "The time is up" if self.ended == "time" else "As many as are measured at most have been"
-            said.append(f"{ended}: {self.may_fit:,} {which} may fit and are not measured.")
+            which = "may be on the front" if front else "more accurate may fit"
+            said.append(f"{ended}: {self.may_fit:,} {which} and are not measured.")
             if self.sureness is not None:
                 share = f"{100 * self.sureness:.0f} %"
                 said.append(
