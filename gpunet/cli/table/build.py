@@ -116,7 +116,7 @@ def build(
         say(f"{table}: {len(opened)} layers; {rest}")
         failed = set(opened.failures()) & {key.text for key in missing}
         if whole:
-            say(f"{table}: {worth_of(opened)}")
+            say(f"{table}: {len(opened.networks())} networks measured whole; {worth_of(opened)}")
         told = {"table": str(table), "layers": len(opened), "asked_for": len(keys), "measured": measured,
                 "missing": len(missing), "failed": len(failed), "networks": len(opened.networks())}  # fmt: skip
     end(told, f"{len(failed)} layers failed" if failed else "", f"gpunet table show {table} --failures", as_json)
