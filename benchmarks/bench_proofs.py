@@ -26,8 +26,8 @@ from gpunet.core import console
 from gpunet.core.files import write_text
 
 _MODELS = (
-    DIGITS, "gpunet_0", "mobilenetv3_small_050", "mobilenetv2_050", "test_resnet", "test_convnext", "test_vit",
-    "levit_128s", "mobilevit_xxs@96",
+    DIGITS, "gpunet_0@32", "mobilenetv3_small_050", "test_resnet@32", "test_convnext@32", "test_vit@32",
+    "levit_128s@128", "mobilevit_xxs@96",
 )  # fmt: skip
 _RUNTIMES = ("onnxruntime", "openvino")
 

@@ -37,7 +37,7 @@ BATCH = 25
 SIDE_PX = 64
 _CLASSES, _MOST_MIXED, _NOISE, _PENALTY = 10, 0.45, 0.1, 0.1
 _FITTED, _CALIBRATED = 400, 64
-_OPEN = 0.5
+_OPEN, _LEAST_SPREAD = 0.5, 0.1
 _TESTS = Path(__file__).parents[2] / "tests"
 
 
@@ -141,7 +141,8 @@ def _fit(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
         for layer, hook in zip(layers, hooks, strict=True):
             hook.remove()
             features = seen[layer].double()
-            mean, spread = features.mean(0), features.std(0) + 1e-6
+            # What hardly varies is not blown up: half's rounding alone would then decide which class comes first.
+            mean, spread = features.mean(0), features.std(0) + _LEAST_SPREAD * features.std()
             normal = (features - mean) / spread
             penalty = _PENALTY * len(normal) * torch.eye(normal.shape[1], dtype=torch.float64)
             weight = torch.linalg.solve(normal.T @ normal + penalty, normal.T @ (wanted - wanted.mean(0)))

@@ -65,6 +65,9 @@ TOLERANCES = {
     "bf16": Tolerance(relative=4e-2, of_signal=0.4, rounding=1.6e-2, cosine=0.99),
     "int8": Tolerance(relative=0.5, of_signal=6.0, rounding=0.1, cosine=0.9),
 }
+# Of an fp16 graph that was proved inside, in the arithmetic that it is run in here: what is left at its end is rounding,
+# which some networks (of random weights, without residuals) make a hundred times larger: 0.056 of the scale.
+AMPLIFIED = Tolerance(relative=0.12, cosine=0.99)
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,7 @@ def compare(
             f"precision must be one of {', '.join(TOLERANCES)}, but the candidate's is {precision!r}.",
             "Pass a tolerance.",
         )
-    tolerance = tolerance or TOLERANCES[precision]
+    given, tolerance = tolerance, tolerance or TOLERANCES[precision]
     sizes = tuple(batch_sizes or (candidate.input_shape[0] or 1,))
     wanted = logits_of(reference, images) if wanted is None else wanted
     found = [_logits(candidate, images, size) for size in sizes]
@@ -196,7 +199,12 @@ def compare(
         true = np.concatenate([np.asarray(exact(images.arrays[i : i + 1])).reshape(1, -1) for i in range(len(images))])
         true = np.concatenate([true[np.arange(len(rows)) % len(images)] for rows in found])
         result = _judge(compared, true, np.concatenate(found), tolerance, float(np.abs(true - wanted).max()))
-    return result if layers is None else _with_layers(result, layers())
+    if layers is None:
+        return result
+    inside = layers()
+    if not result.passed and inside.passed and result.arithmetic == "float32" and given is None:
+        result = _judge(compared, wanted, np.concatenate(found), AMPLIFIED)
+    return _with_layers(result, inside)
 
 
 def logits_of(reference: Session, images: ImageSet) -> np.ndarray:
