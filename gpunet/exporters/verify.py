@@ -65,8 +65,8 @@ TOLERANCES = {
     "bf16": Tolerance(relative=4e-2, of_signal=0.4, rounding=1.6e-2, cosine=0.99),
     "int8": Tolerance(relative=0.5, of_signal=6.0, rounding=0.1, cosine=0.9),
 }
-# Of an fp16 graph that was proved inside, in the arithmetic that it is run in here: what is left at its end is rounding,
-# which some networks (of random weights, without residuals) make a hundred times larger: 0.056 of the scale.
+# Of an fp16 graph that was proved inside, in the arithmetic that it is run in here: what is left at its end is
+# rounding, which some networks (of random weights, without residuals) make a hundred times larger: 0.056 of the scale.
 AMPLIFIED = Tolerance(relative=0.12, cosine=0.99)
 
 

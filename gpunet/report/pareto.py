@@ -130,13 +130,13 @@ def front_chart(matches: Sequence[Match], *, title: str, dataset: str) -> Chart:
         ]
         series.append(Series(name, "points", tuple(marks), colour, marker, radius))
     beyond = sorted((match for match in matches if match.latency_ms > right), key=lambda match: match.latency_ms)
-    named = [f"{_title_of(each)}, {each.latency_ms:g} ms, {each.top1_percent:g} %" for each in beyond[:_MOST_NAMED]]
-    named += [f"and {len(beyond) - _MOST_NAMED} more"] if len(beyond) > _MOST_NAMED else []
+    told = [f"{_title_of(each)}, {each.latency_ms:g} ms, {each.top1_percent:g} %" for each in beyond[:_MOST_NAMED]]
+    told += [f"and {len(beyond) - _MOST_NAMED} more"] if len(beyond) > _MOST_NAMED else []
     return Chart(
         "front", title, "latency in ms (where several records apply, the slowest)",
         f"top-1 accuracy in %, {dataset}", tuple(series), x_range=(0.0, right),
         y_range=padded(point.top1_percent for point in points if point.latency_ms <= right), width=900, height=600,
-        note=f"Beyond the axis: {'; '.join(named)}." if named else "",
+        note=f"Beyond the axis: {'; '.join(told)}." if told else "",
     )  # fmt: skip
 
 
