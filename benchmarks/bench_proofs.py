@@ -7,7 +7,7 @@
 Each healthy graph is verified first, at every precision on every runtime: it must pass. Then it is damaged (one damage
 a copy), verified by what `gpunet-export` runs, and asked for the first class of pictures that were not verified on. A
 damage that changes the first class of more than 1 % of them must be found; one that changes fewer may be. Exit code 1
-where one was missed, or a healthy graph failed. At int8 only the trained network is tried: see damages/trials.py.
+where one was missed, or a healthy graph failed. Which networks can be judged so: see damages/subjects.py.
 """
 
 from __future__ import annotations

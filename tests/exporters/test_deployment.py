@@ -97,8 +97,14 @@ def test_a_network_is_served_by_triton_too(model, tmp_path) -> None:
     assert "backend onnxruntime" in str(report)
 
 
-def test_what_fails_its_proof_is_not_kept(model, tmp_path, monkeypatch) -> None:
+def _tolerate_nothing(monkeypatch) -> None:
+    """At fp16, at a graph's end: whether its insides are proved or not."""
     monkeypatch.setitem(TOLERANCES, "fp16", Tolerance(relative=1e-9))
+    monkeypatch.setattr("gpunet.exporters.verify.AMPLIFIED", Tolerance(relative=1e-9))
+
+
+def test_what_fails_its_proof_is_not_kept(model, tmp_path, monkeypatch) -> None:
+    _tolerate_nothing(monkeypatch)
     with pytest.raises(
         VerificationError, match=r"failed: onnxruntime .* at fp16 computed in \w+: the logits differ by more"
     ):
@@ -110,8 +116,7 @@ def test_what_fails_its_proof_is_not_kept(model, tmp_path, monkeypatch) -> None:
 
 
 def test_an_openvino_file_that_fails_its_proof_is_kept_on_request(model, tmp_path, monkeypatch) -> None:
-    strict = Tolerance(relative=1e-9)
-    monkeypatch.setitem(TOLERANCES, "fp16", strict)
+    _tolerate_nothing(monkeypatch)
     with pytest.raises(VerificationError, match="the logits differ by more"):
         deploy(model, tmp_path / "n.xml", target="openvino", precision="fp16")
     assert not any(tmp_path.iterdir())

@@ -57,8 +57,8 @@ def test_pictures_alone():
 
 
 def test_an_unknown_precision(model, network):
-    with pytest.raises(InvalidArgumentError, match="precision must be one of fp32, fp16, bf16, int8, but got 'bf16'"):
-        verify_graph(network, network, runtime="onnxruntime", precision="bf16", images=image_set(model, (3, 32, 32)))
+    with pytest.raises(InvalidArgumentError, match="precision must be one of fp32, fp16, bf16, int8, but got 'fp8'"):
+        verify_graph(network, network, runtime="onnxruntime", precision="fp8", images=image_set(model, (3, 32, 32)))
 
 
 def test_a_graph_is_not_looked_into_beside_itself(model, network):

@@ -76,8 +76,8 @@ def test_long_lists_are_cut(graph):
 
 
 def test_an_unknown_precision(two_layers):
-    with pytest.raises(InvalidArgumentError, match="precision must be one of fp32, fp16, bf16, int8, but got 'bf16'"):
-        check_precision(two_layers, "bf16")
+    with pytest.raises(InvalidArgumentError, match="precision must be one of fp32, fp16, bf16, int8, but got 'fp8'"):
+        check_precision(two_layers, "fp8")
 
 
 def test_opset(two_layers):
