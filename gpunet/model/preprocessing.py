@@ -45,8 +45,10 @@ def check_side(model: nn.Module, sides: tuple[int, int]) -> None:
         sides: height and width of the images, in px.
     """
     cfg: Any = getattr(model, "pretrained_cfg", None) or {}
-    own = tuple(cfg.get("input_size") or ())[1:]
-    open_to_others = getattr(getattr(model, "patch_embed", None), "dynamic_img_size", False)
+    patches = getattr(model, "patch_embed", None)
+    # One that was built for another size (timm's img_size=) has that one, and its pretrained_cfg does not say so.
+    own = tuple(getattr(patches, "img_size", None) or tuple(cfg.get("input_size") or ())[1:])
+    open_to_others = getattr(patches, "dynamic_img_size", False)
     if cfg.get("fixed_input_size") and own and own != tuple(sides) and not open_to_others:
         raise InvalidArgumentError(
             f"{cfg.get('architecture') or type(model).__name__} takes images of {own[0]} x {own[1]} px alone, but "

@@ -112,3 +112,14 @@ def test_a_tag_is_fine_tuned(hub: Path, tmp_path: Path, capsys) -> None:
     model = gpunet.load(out)
     assert model.entry is not None
     assert (model.entry.architecture, model.entry.input_px, model.entry.num_classes) == (TAG, 160, 10)
+
+
+def test_a_network_that_was_built_for_another_size_has_that_one() -> None:
+    import timm
+
+    from gpunet.model.preprocessing import check_side
+
+    model = timm.create_model("test_vit", img_size=64)
+    check_side(model, (64, 64))
+    with pytest.raises(InvalidArgumentError, match="takes images of 64 x 64 px alone, but 160 x 160"):
+        check_side(model, (160, 160))
