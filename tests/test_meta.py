@@ -110,7 +110,7 @@ def test_every_module_imports_on_core_dependencies_alone():
     extras = [
         "openvino", "tensorrt", "tensorrt_rtx", "polygraphy", "botorch", "gpytorch", "sklearn", "optuna", "ray",
         "grpc", "psycopg", "sqlalchemy", "optuna_dashboard", "matplotlib", "skimage", "tensorboard", "webdataset",
-        "datasets", "hypothesis", "pytest",
+        "datasets", "hypothesis", "pytest", "faster_coco_eval", "pycocotools",
     ]  # fmt: skip
     done = _run(_IMPORT_ALL, json.dumps([extras, own]))
     assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ FLOORS: dict[str, int] = {
     "model": 3, "runtime": 3, "launch": 3,
     "exporters": 4, "train": 4,
     "zoo": 5, "latency": 5,
-    "search": 6, "report": 6, "api": 6, "registry": 6,
+    "search": 6, "report": 6, "detection": 6, "api": 6, "registry": 6,
     "populate": 7, "gpunet": 7, "timm_script": 7, "testing": 7,
     "cli": 8, "__main__": 8, "tools": 8, "benchmarks": 8,
 }  # fmt: skip

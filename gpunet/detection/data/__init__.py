@@ -1,0 +1,1 @@
+"""Private: pictures with boxes, in COCO's format."""

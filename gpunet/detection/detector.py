@@ -1,0 +1,177 @@
+"""Detectors on any backbone of the zoo: torchvision's parts (pyramid, proposals, heads), put together here.
+
+`cascade_rcnn` is the detector of the paper's section 4.3; `faster_rcnn` is the same with one plain head, to compare.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+
+from gpunet.detection.backbone import Pyramid, levels_of
+from gpunet.detection.cascade import PyramidRoIAlign, cascade_heads
+from gpunet.detection.spec import DetectorSpec
+from gpunet.errors import GpunetError, InvalidArgumentError
+from gpunet.model.network import GPUNet
+from gpunet.model.preprocessing import image_config
+from gpunet.zoo.models import gpunet_from_spec
+from gpunet.zoo.named import network_named
+
+_ASPECTS = (0.5, 1.0, 2.0)
+
+
+class Detector(GeneralizedRCNN):  # type: ignore[misc]  # torchvision has no types
+    """A detector; called as torchvision's.
+
+    While training, `model(images, targets)` gives a dict of losses; else `model(images)` gives for each picture `boxes`
+    (`n x 4`: left, top, right, bottom, in px of the picture given), `labels` (n, from 1) and `scores` (n, descending).
+    `images` is a list of `3 x H x W` float tensors in [0, 1], of any sizes; `targets` a list of dicts with `boxes`
+    (`n x 4`) and `labels` (n, int64, from 1), where n may be 0.
+
+    Args:
+        spec: what it is.
+        pyramid: backbone and pyramid.
+    """
+
+    def __init__(self, spec: DetectorSpec, pyramid: Pyramid) -> None:
+        strides, channels = pyramid.all_strides, pyramid.out_channels
+        anchors = AnchorGenerator(
+            sizes=tuple((round(spec.anchor_strides * stride),) for stride in strides),
+            aspect_ratios=(_ASPECTS,) * len(strides),
+        )
+        proposals = RegionProposalNetwork(
+            anchors, RPNHead(channels, anchors.num_anchors_per_location()[0]), fg_iou_thresh=0.7, bg_iou_thresh=0.3,
+            batch_size_per_image=256, positive_fraction=0.5, pre_nms_top_n={"training": 2000, "testing": 1000},
+            post_nms_top_n={"training": 2000, "testing": 1000}, nms_thresh=0.7,
+        )  # fmt: skip
+        maps, finest, classes = len(pyramid.strides), pyramid.strides[0], len(spec.classes)
+        make = cascade_heads if spec.kind == "cascade" else _plain_heads
+        heads = make(channels, maps, finest, spec.head_features, classes)
+        # Sides that the coarsest stride divides: torchvision's anchors would stand beside their cells else.
+        transform = GeneralizedRCNNTransform(
+            spec.short_px, spec.long_px, list(spec.mean), list(spec.std), size_divisible=strides[-1]
+        )
+        super().__init__(pyramid, proposals, heads, transform)
+        self.spec, self.num_classes = spec, classes
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes: label k is `classes[k - 1]`."""
+        return self.spec.classes
+
+
+def cascade_rcnn(
+    backbone: str | Path = "gpunet_2",
+    classes: Sequence[str] = (),
+    pretrained_backbone: bool = True,
+    **options: Any,
+) -> Detector:
+    """Cascade R-CNN on a backbone, in training mode; its heads are untrained.
+
+    Args:
+        backbone: a GPUNet (a name, the folder of an entry or of a run, a spec's JSON file), or any network of timm's
+            that features_only=True works for, on pictures of any size.
+        classes: their names.
+        pretrained_backbone: begin with its trained weights; its BatchNorm then keeps its statistics.
+        options: `short_px`, `long_px`, `frozen_batch_norm`, `pyramid_channels`, `head_features`, `anchor_strides` (see
+            `DetectorSpec`); `zoo` (folders of one's own entries), `weights` (a file, for the backbone), `timeout_s`.
+
+    Raises:
+        SpecError: (a ValueError) a size or the classes break a rule.
+        InvalidArgumentError: (a ValueError) the network has no feature maps that a pyramid can stand on.
+        UnknownModelError: (a LookupError) there is no such network.
+        WeightsError: (a RuntimeError) its weights cannot be had.
+    """
+    return _made("cascade", backbone, classes, pretrained_backbone, options)
+
+
+def faster_rcnn(
+    backbone: str | Path = "gpunet_2",
+    classes: Sequence[str] = (),
+    pretrained_backbone: bool = True,
+    **options: Any,
+) -> Detector:
+    """Faster R-CNN (Ren et al., 2015) on a backbone: as `cascade_rcnn`, with torchvision's one head."""
+    return _made("faster", backbone, classes, pretrained_backbone, options)
+
+
+def detector_from_spec(spec: DetectorSpec) -> Detector:
+    """The detector that a spec describes, untrained, in training mode.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) the backbone cannot be one.
+        UnknownModelError: (a LookupError) there is no such backbone.
+    """
+    make: Callable[..., nn.Module]
+    if isinstance(spec.backbone, str):
+        make = functools.partial(_network, spec.backbone)
+    else:
+        make = functools.partial(gpunet_from_spec, spec.backbone)
+    return _detector(spec, make(), make)
+
+
+def _made(
+    kind: str, backbone: str | Path, classes: Sequence[str], pretrained: bool, options: dict[str, Any]
+) -> Detector:
+    found = {name: options.pop(name) for name in ("zoo", "weights", "timeout_s") if name in options}
+    known = ("short_px", "long_px", "frozen_batch_norm", "pyramid_channels", "head_features", "anchor_strides")
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InvalidArgumentError(
+            f"unknown argument {unknown[0]!r}.", f"A detector takes {', '.join(known)}; zoo, weights, timeout_s."
+        )
+    trained = pretrained or found.get("weights") is not None
+    options.setdefault("frozen_batch_norm", trained)
+    spec = DetectorSpec("-", tuple(classes), kind, **options)  # before weights are fetched
+    whole = _network(str(backbone), **{name: each for name, each in found.items() if name == "zoo"})
+    config = image_config(whole)
+    if config["input_size"][0] != 3:
+        raise InvalidArgumentError(
+            f"{backbone} takes images of {config['input_size'][0]} channels, but pictures have 3.",
+            "Take a network of 3 channels.",
+        )
+    own = whole.spec.to_dict() if isinstance(whole, GPUNet) else str(backbone)
+    called = Path(backbone).name.removesuffix(".json")
+    spec = DetectorSpec(
+        own, spec.classes, kind, mean=config["mean"], std=config["std"], backbone_name=called, **options
+    )
+    return _detector(spec, whole, functools.partial(_network, str(backbone), pretrained=trained, **found))
+
+
+def _network(name: str, **how: Any) -> nn.Module:
+    return network_named(name, timm_too=True, **{"pretrained": False, **how})
+
+
+def _detector(spec: DetectorSpec, whole: nn.Module, make: Callable[..., nn.Module]) -> Detector:
+    levels, strides, channels = levels_of(whole, spec.backbone_name)
+    try:
+        body = make(features_only=True, out_indices=levels)
+    except (AttributeError, RuntimeError, TypeError) as error:
+        if isinstance(error, GpunetError):
+            raise
+        raise InvalidArgumentError(
+            f"{spec.backbone_name} gives no feature maps: {type(error).__name__}: {error}",
+            "Take a GPUNet, or a network of timm's that features_only=True works for.",
+        ) from error
+    pyramid = Pyramid(body, strides, channels, spec.pyramid_channels, frozen_batch_norm=spec.frozen_batch_norm)
+    return Detector(spec, pyramid).train()
+
+
+def _plain_heads(channels: int, maps: int, finest_stride: int, head_features: int, classes: int) -> RoIHeads:
+    """The heads of torchvision's Faster R-CNN, with its figures; see `cascade_heads` for the arguments."""
+    pool = PyramidRoIAlign(maps, finest_stride)
+    return RoIHeads(
+        pool, TwoMLPHead(channels * pool.output_size[0] ** 2, head_features),
+        FastRCNNPredictor(head_features, classes + 1), fg_iou_thresh=0.5, bg_iou_thresh=0.5, batch_size_per_image=512,
+        positive_fraction=0.25, bbox_reg_weights=None, score_thresh=0.05, nms_thresh=0.5, detections_per_img=100,
+    )  # fmt: skip
