@@ -1,6 +1,7 @@
 """Speed of tiering: millions of networks sampled, decoded, estimated and cut, against drawing their points alone.
 
     python benchmarks/bench_tiering.py
+    python benchmarks/bench_tiering.py --count 1000000 --plot coverage.png      # and the paper's Fig. 5
 
 Sobol points of the paper's space by gpunet, against torch's SobolEngine drawing the same points and doing nothing else.
 """
@@ -16,13 +17,17 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpunet.core import console
+from gpunet.core.pictures import checked_picture
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.estimate import LayerCosts
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.search.spaces.paper import PAPER_SPACE
+
+if TYPE_CHECKING:
+    from gpunet.search.tiers.stratify import Strata
 
 MOST_SAMPLING, MOST_BYTES = 8.0, 2e9
 
@@ -33,12 +38,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=10_000_000, help="networks to tier (default: 10 million)")
     parser.add_argument("--seed", type=int, default=0, help="of the points")
     parser.add_argument("--check", action="store_true", help="exit 1 where a figure misses what it must hold")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw how even the points are, beside uniform ones")
     args = parser.parse_args(arguments)
+    if args.plot is not None:
+        checked_picture(args.plot, "--plot")
     for option, least in (("count", 1), ("seed", 0)):
         if getattr(args, option) < least:
             raise InvalidArgumentError(f"--{option} must be {least} or more, but got {getattr(args, option)}.")
     missed: list[str] = []
     sampling(args.count, args.seed, missed)
+    if args.plot is not None:
+        from gpunet.search import draw_coverage
+
+        draw_coverage(args.plot, tiered(args.count, args.seed)[0], tiered(args.count, args.seed, "uniform")[0])
+        print(f"drawn: {args.plot}")
     for each in missed:
         print(f"MISSED: {each}")
     if args.check and missed:
@@ -81,16 +94,22 @@ def one(kind: str, count: int, seed: int) -> None:
         while left:
             left -= len(engine.draw(min(left, 1 << 17)))
     else:
-        from gpunet.latency.estimate import Estimator
-        from gpunet.search.tiers.stratify import stratify
-
-        plan = PAPER_SPACE.lookup_plan()
-        every = plan.keys()
-        estimator = Estimator(plan, LayerCosts({key: roofline_ms(key) for key in every}))
-        started_s = time.perf_counter()
-        stratify(PAPER_SPACE, estimator, bounds_ms=(50.0, 100.0, 200.0, 400.0), count=count, seed=seed)
+        _, started_s = tiered(count, seed)
     seconds = time.perf_counter() - started_s
     print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes()}))
+
+
+def tiered(count: int, seed: int, sampler: str = "sobol") -> tuple[Strata, float]:
+    """Points of the paper's space in tiers, and when drawing them began: the estimator is made before."""
+    from gpunet.latency.estimate import Estimator
+    from gpunet.search.tiers.stratify import stratify
+
+    plan = PAPER_SPACE.lookup_plan()
+    every = plan.keys()
+    estimator = Estimator(plan, LayerCosts({key: roofline_ms(key) for key in every}))
+    started_s = time.perf_counter()
+    bounds_ms = (50.0, 100.0, 200.0, 400.0)
+    return stratify(PAPER_SPACE, estimator, bounds_ms=bounds_ms, count=count, seed=seed, sampler=sampler), started_s
 
 
 def peak_bytes() -> int:

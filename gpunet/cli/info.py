@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from gpunet.cli import options
 from gpunet.cli.command import command
+from gpunet.cli.options import opt
 from gpunet.core import console
+from gpunet.core.pictures import checked_picture
 from gpunet.core.text import printable
+from gpunet.errors import InvalidArgumentError
 from gpunet.model.spec_table import parts_of
 
 if TYPE_CHECKING:
@@ -19,16 +23,37 @@ if TYPE_CHECKING:
 _SHOWN_CONCURRENCIES = (8, 64, 128, 256)
 
 
-@command("info", panel="Ask", examples=["gpunet info gpunet_1", "gpunet info run0 --json"])
-def info(name: options.Model, zoo: options.Zoo = None, as_json: options.Json = False) -> None:
+@command("info", panel="Ask", examples=["gpunet info gpunet_1 --plot stages.png", "gpunet info run0 --json"])
+def info(
+    name: options.Model,
+    plot: Annotated[
+        Path | None,
+        opt("--plot", metavar="FILE", help="draw its stages as .png, .svg or .pdf (needs the extra 'plots')"),
+    ] = None,
+    zoo: options.Zoo = None,
+    as_json: options.Json = False,
+) -> None:
     """Everything that is known of one model.
 
     Accuracy, preprocessing, weights, licence, architecture stage by stage, and its latency records with kind and
-    source. The folder of an entry or of a run is a model too.
+    source. The folder of an entry or of a run is a model too. --plot draws the stages as the paper's Fig. 6 does.
     """
+    if plot is not None:
+        checked_picture(plot, "--plot")
     from gpunet.zoo.timm_zoo.names import entry_by_name
 
     entry = entry_by_name(name, zoo)
+    if plot is not None:
+        if entry.spec is None:
+            raise InvalidArgumentError(
+                f"{entry.name} has no stages to draw.",
+                "Leave out --plot: timm builds it, and describes no stages.",
+            )
+        from gpunet.report.architecture import draw_spec
+        from gpunet.report.png import save_picture
+
+        save_picture(draw_spec(entry.name, entry.spec), plot)
+        console.note(f"drawn: {plot}")
     if as_json:
         console.print_json({**entry.to_dict(), **_published(entry)})
         return

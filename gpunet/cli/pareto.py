@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +13,13 @@ from gpunet.core import console
 from gpunet.core.frontier import Point, dominator, frontier
 from gpunet.core.pictures import checked_picture
 from gpunet.errors import NothingFitsError
+from gpunet.model.dataset_names import IMAGENET
 
 if TYPE_CHECKING:
     from gpunet.model.entry import Match
-    from gpunet.zoo.published import Reproduced
+    from gpunet.zoo.published import CurveFigure, Reproduced
+
+_CURVE_NAME = "EfficientNetV2, as NVIDIA published it"
 
 
 @command(
@@ -48,16 +52,17 @@ def pareto(
     """Latency against accuracy on a device, and which networks are on the frontier.
 
     With --baselines, on gv100, this is the paper's Fig. 1B, and its Table 3 with the speed-ups as published and as its
-    latencies give them. Where several records of a network apply, the slowest counts: the released networks are shown
-    at no better than their published figures. Networks trained with and without distillation have frontiers of their
-    own too.
+    latencies give them. EfficientNetV2, which the paper draws and gives no figures of, is a curve beside it, from
+    NVIDIA's figures for its authors; it counts for no frontier. Where several records of a network apply, the slowest
+    counts: the released networks are shown at no better than their published figures. Networks trained with and without
+    distillation have frontiers of their own too.
 
     On 'local' with --zoo timm what the frontier needs is measured: those of timm's networks that predictions place near
     it. That takes minutes once; stopped, the same command goes on.
     """
     from gpunet.zoo.choice.conditions import Query
     from gpunet.zoo.choice.scope import left_out_text, unlicensed_text
-    from gpunet.zoo.published import reproduced_table_3
+    from gpunet.zoo.published import efficientnetv2_curve, reproduced_table_3
     from gpunet.zoo.query import device_named, front, nothing_fits
 
     if plot is not None:
@@ -90,17 +95,26 @@ def pareto(
     matches.sort(key=lambda match: (match.latency_ms, match.name))
     points = [_point(match) for match in matches]
     compared = reproduced_table_3(matches)
+    named = device_named(device, zoo)
+    curve = [
+        row
+        for row in (efficientnetv2_curve(named, batch_size) if baselines and found.dataset == IMAGENET else ())
+        if row.precision == (precision or row.precision) and row.latency_ms <= (max_ms or row.latency_ms)
+    ]
     if as_json:
         facts = [_facts(match, point, points) for match, point in zip(matches, points, strict=True)]
         about = {"device": device, "batch_size": batch_size, "dataset": found.dataset, "left_out": found.left_out,
                  "left_out_licences": found.left_out_licences,
                  "search": found.search and found.search.to_dict()}  # fmt: skip
         fronts = {kind: [each.name for each in frontier(some)] for kind, some in _kinds(matches, points).items()}
-        console.print_json({**about, "frontiers": fronts, "points": facts, "table_3": list(map(_row_facts, compared))})
+        console.print_json({**about, "frontiers": fronts, "points": facts, "table_3": list(map(_row_facts, compared)),
+                            "efficientnetv2": list(map(dataclasses.asdict, curve))})  # fmt: skip
     else:
         print(_report(matches, points, found.dataset))
         if compared:
             print(f"\n{_table_3(compared)}")
+        if curve:
+            print(f"\n{_curve_text(curve)}")
         if found.left_out:
             console.note(left_out_text(found.dataset, found.left_out))
         if found.left_out_licences:
@@ -110,8 +124,12 @@ def pareto(
         from gpunet.report.plot import draw_chart
         from gpunet.report.png import save_picture
 
-        title = f"{device_named(device, zoo).title.partition(' (')[0]}, batch {batch_size}, {_conditions(matches)}"
-        save_picture(draw_chart(front_chart(matches, title=title, dataset=found.dataset), alone=True), plot)
+        title = f"{named.title.partition(' (')[0]}, batch {batch_size}, {_conditions(matches)}"
+        chart = front_chart(
+            matches, title=title, dataset=found.dataset, curve_name=_CURVE_NAME,
+            curve=[Point(row.title, row.latency_ms, row.top1_percent) for row in curve],
+        )  # fmt: skip
+        save_picture(draw_chart(chart, alone=True), plot)
         console.note(f"drawn: {plot}")
 
 
@@ -194,6 +212,22 @@ def _row_facts(row: Reproduced) -> dict[str, Any]:
         "accuracy_gain_published": said.accuracy_gain_percent,
         "accuracy_gain": row.accuracy_gain_percent,
     }
+
+
+def _curve_text(curve: list[CurveFigure]) -> str:
+    sources = console.Footnotes()
+    rows = [
+        (
+            row.title,
+            console.milliseconds(row.latency_ms),
+            f"{row.top1_percent:g}",
+            row.board,
+            sources.number(row.source),
+        )
+        for row in curve
+    ]
+    table = console.table(("Fig. 1B's other curve", "ms>", "top-1 %>", "board", "source"), rows)
+    return f"{table}\n\n{sources}"
 
 
 def _table_3(compared: list[Reproduced]) -> str:

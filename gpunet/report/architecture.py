@@ -107,12 +107,25 @@ def draw_architecture(
         tallest: channels of the tallest box, so that several drawings compare; its own by default.
         alone: with the title in the picture, which the page has beside it.
     """
-    spec = network.network
-    if spec is None:
+    if network.network is None:
         raise ValueError(f"{network.name} has no stages to draw")
+    return draw_spec(network.name, network.network, f"architecture-{number + 1}", tallest=tallest, alone=alone)
+
+
+def draw_spec(
+    name: str, spec: NetworkSpec, key: str = "architecture", *, tallest: int | None = None, alone: bool = True
+) -> Drawing:
+    """The drawing of any network of stages, as the paper's Fig. 6 has them.
+
+    Args:
+        name: in the title.
+        spec: the network.
+        key: see `Drawing`.
+        tallest, alone: see `draw_architecture`.
+    """
     parts = parts_of(spec)
-    tallest = tallest or most_channels([network])
-    title = f"{network.name}: architecture, input {spec.resolution_px} px"
+    tallest = tallest or _most_channels(spec)
+    title = f"{name}: architecture, input {spec.resolution_px} px"
     head = 52.0 if alone else 0.0
     shapes: list[Shape] = []
     if alone:
@@ -124,13 +137,16 @@ def draw_architecture(
     shapes.append(Line(((4, head + _MIDDLE), (4 + column * len(parts), head + _MIDDLE)), "#bdbdbd", 2))
     for place, part in enumerate(parts):
         shapes += _part(part, 4 + column * (place + 0.5), head, column, tallest)
-    return Drawing(f"architecture-{number + 1}", title, _WIDTH, head + _HEIGHT, tuple(shapes))
+    return Drawing(key, title, _WIDTH, head + _HEIGHT, tuple(shapes))
 
 
 def most_channels(networks: Sequence[NetworkReport]) -> int:
     """The most output channels of any part that is drawn, the classifier left out."""
-    specs = [each.network for each in networks if each.network is not None]
-    return max((part.channels for spec in specs for part in parts_of(spec) if part.kind != "linear"), default=1)
+    return max((_most_channels(each.network) for each in networks if each.network is not None), default=1)
+
+
+def _most_channels(spec: NetworkSpec) -> int:
+    return max(part.channels for part in parts_of(spec) if part.kind != "linear")
 
 
 def _part(part: DrawnPart, middle: float, head: float, column: float, tallest: int) -> list[Shape]:

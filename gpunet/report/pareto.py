@@ -13,7 +13,7 @@ from gpunet.report.drawing import INK, MUTED
 from gpunet.report.references import Reference, is_of_imagenet
 from gpunet.report.words import conditions, ms_text, percent_text, percent_texts, tier_colours, time_text, top1_text
 
-_FAINT, _BASELINE, _GREEN, _VERMILION = "#8a8a8a", "#777777", "#009e73", "#d55e00"
+_FAINT, _BASELINE, _GREEN, _VERMILION, _CURVE = "#8a8a8a", "#777777", "#009e73", "#d55e00", "#aa4499"
 _MOST_NAMED = 12  # of those beyond the axis
 _ROOM = 0.1  # of a front's height or length, for a name
 _Range = tuple[float, float] | None
@@ -92,7 +92,9 @@ def pareto_chart(report: Report, references: Sequence[Reference] = ()) -> Chart:
     )  # fmt: skip
 
 
-def front_chart(matches: Sequence[Match], *, title: str, dataset: str) -> Chart:
+def front_chart(
+    matches: Sequence[Match], *, title: str, dataset: str, curve: Sequence[Point] = (), curve_name: str = ""
+) -> Chart:
     """Recorded latency against accuracy: what a query of the zoo matches, and their front.
 
     Each has its name beside it; of timm's, which may be hundreds, those of the front that lie apart. Where networks are
@@ -103,11 +105,14 @@ def front_chart(matches: Sequence[Match], *, title: str, dataset: str) -> Chart:
         matches: at least one, each of known accuracy.
         title: above the picture: the device and the conditions.
         dataset: that the accuracies are of.
+        curve: of other networks, the fastest first, drawn as a line that counts for no front, as far as the axis goes.
+        curve_name: in the legend.
     """
     points = [Point(match.name, match.latency_ms, match.top1_percent or 0.0) for match in matches]
     front = {point.name: point.latency_ms for point in frontier(points)}
     named = _apart(frontier(points))
-    right = 1.08 * reach_without_outliers((point.latency_ms for point in points), front.values())
+    reach = 1.25 if curve else 1.08  # a curve goes on where the others end
+    right = reach * reach_without_outliers((point.latency_ms for point in points), front.values())
     series = [_front("frontier", points, _GREEN, right)]
     plain = [point for point, match in zip(points, matches, strict=True) if match.entry.distilled is False]
     if plain and any(match.entry.distilled for match in matches):
@@ -129,15 +134,33 @@ def front_chart(matches: Sequence[Match], *, title: str, dataset: str) -> Chart:
             if name == (match.entry.role if match.entry.buildable else "published figures only")
         ]
         series.append(Series(name, "points", tuple(marks), colour, marker, radius))
-    beyond = sorted((match for match in matches if match.latency_ms > right), key=lambda match: match.latency_ms)
-    told = [f"{_title_of(each)}, {each.latency_ms:g} ms, {each.top1_percent:g} %" for each in beyond[:_MOST_NAMED]]
+    drawn = _until(curve, right)
+    series.append(Series(curve_name, "line", drawn, _CURVE, "diamond", 4.5, dashed=True))
+    titled = [*curve, *(Point(_title_of(m), m.latency_ms, m.top1_percent or 0.0) for m in matches)]
+    beyond = sorted((point for point in titled if point.latency_ms > right), key=lambda point: point.latency_ms)
+    told = [f"{each.name}, {each.latency_ms:g} ms, {each.top1_percent:g} %" for each in beyond[:_MOST_NAMED]]
     told += [f"and {len(beyond) - _MOST_NAMED} more"] if len(beyond) > _MOST_NAMED else []
     return Chart(
         "front", title, "latency in ms (where several records apply, the slowest)",
         f"top-1 accuracy in %, {dataset}", tuple(series), x_range=(0.0, right),
-        y_range=padded(point.top1_percent for point in points if point.latency_ms <= right), width=900, height=600,
+        y_range=padded([*(p.top1_percent for p in points if p.latency_ms <= right), *(mark.y for mark in drawn)]),
+        width=900, height=600,
         note=f"Beyond the axis: {'; '.join(told)}." if told else "",
     )  # fmt: skip
+
+
+def _until(curve: Sequence[Point], right: float) -> tuple[Mark, ...]:
+    """The corners of a line through these points that lie left of `right`, and where it leaves."""
+    marks = []
+    for before, point in zip((None, *curve), curve, strict=False):
+        if point.latency_ms > right:
+            if before is not None:
+                part = (right - before.latency_ms) / (point.latency_ms - before.latency_ms)
+                height = before.top1_percent + part * (point.top1_percent - before.top1_percent)
+                marks.append(Mark(right, height))
+            break
+        marks.append(Mark(point.latency_ms, point.top1_percent, (point.name,), point.name))
+    return tuple(marks)
 
 
 def _apart(front: Sequence[Point]) -> set[str]:

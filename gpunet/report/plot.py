@@ -81,8 +81,8 @@ def draw_chart(chart: Chart, *, alone: bool = False) -> Drawing:
         shapes += _series(series, key, frame)
         if series.kind in ("line", "steps"):
             walls += _along([shape for shape in shapes if isinstance(shape, Line) and shape.mark][-1])
-        if series.kind == "points":
-            inside = [mark for mark in series.marks if frame.holds(mark)]
+        if series.kind in ("points", "line"):
+            inside = [mark for mark in series.marks if frame.holds(mark) and (mark.tip or series.kind == "points")]
             labelled += [(mark, series, key) for mark in inside if mark.label]
             spots += [(frame.x(mark.x), frame.y(mark.y)) for mark in inside if not series.faint]
     shapes += _labels(labelled, spots, walls, frame, every=alone)

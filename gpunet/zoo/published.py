@@ -1,4 +1,4 @@
-"""What was published of the networks beside single latencies: Triton under load, the paper's Tables 3 and 4.
+"""What was published beside the zoo's latencies: Triton under load, the paper's Tables 3 and 4, Fig. 1B's other curve.
 
 The figures stand in gpunet/zoo/data/tables as they were published; nothing here is measured or corrected.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpunet.core.device import Device
 from gpunet.model.entry import Entry, Match
 
 _TABLES = Path(__file__).parent / "data" / "tables"
@@ -78,6 +79,32 @@ class Detection:
     method: str
     latency_ms: float
     map_percent: float
+
+
+@dataclass(frozen=True)
+class CurveFigure:
+    """A network of EfficientNetV2, the curve of the paper's Fig. 1B that its Table 3 lacks.
+
+    The paper draws it and prints no figures: these are NVIDIA's for EfficientNetV2's authors, with their accuracies.
+
+    Args:
+        title: such as 'EfficientNetV2-S'.
+        top1_percent: on ImageNet-1k validation (Tan and Le, EfficientNetV2, ICML 2021, Table 7).
+        chip, board: see gpunet.core.device.
+        batch_size: images a run.
+        precision: 'fp16'.
+        latency_ms: of a run, by TensorRT.
+        source: where it was published, with versions and switches.
+    """
+
+    title: str
+    top1_percent: float
+    chip: str
+    board: str
+    batch_size: int
+    precision: str
+    latency_ms: float
+    source: str
 
 
 @dataclass(frozen=True)
@@ -156,6 +183,17 @@ def detections() -> tuple[Detection, ...]:
                   float(row["map_percent"]))
         for row in _rows("detection.csv")
     )  # fmt: skip
+
+
+def efficientnetv2_curve(device: Device, batch_size: int = 1) -> list[CurveFigure]:
+    """EfficientNetV2-S, -M and -L on a device at a batch size, the fastest first; none where none was published."""
+    rows = [
+        CurveFigure(row["title"], float(row["top1_percent"]), row["chip"], row["board"], int(row["batch_size"]),
+                    row["precision"], float(row["latency_ms"]), row["source"])
+        for row in _rows("efficientnetv2.csv")
+    ]  # fmt: skip
+    found = [row for row in rows if device.covers(row.chip, row.board) and row.batch_size == batch_size]
+    return sorted(found, key=lambda row: row.latency_ms)
 
 
 @functools.cache

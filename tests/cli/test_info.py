@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gpunet.cli.main import main
-from gpunet.errors import UnknownModelError
+from gpunet.errors import InvalidArgumentError, UnknownModelError
 
 
 def test_info_tells_accuracy_counts_input_weights_licence_and_sources(capsys):
@@ -74,3 +74,13 @@ def test_an_unknown_model_is_an_error_with_close_names():
     with pytest.raises(UnknownModelError, match="the zoo has no model 'gpunet_9'") as error:
         main(["info", "gpunet_9"])
     assert "gpunet_0" in error.value.hint
+
+
+def test_info_draws_the_stages(tmp_path, capsys):
+    main(["info", "gpunet_2", "--plot", str(tmp_path / "stages.svg")])
+    drawn = (tmp_path / "stages.svg").read_text(encoding="utf-8")
+    assert "drawn" in capsys.readouterr().err
+    assert len(drawn) > 10_000
+    with pytest.raises(InvalidArgumentError, match="no stages to draw"):
+        main(["info", "resnet50", "--plot", str(tmp_path / "none.png")])
+    assert not (tmp_path / "none.png").exists()

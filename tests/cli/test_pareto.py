@@ -162,3 +162,19 @@ def test_without_matplotlib_the_extra_is_named(tmp_path: Path):
     assert "pip install 'gpunet[plots]'" in done.stderr
     assert done.stdout == ""
     assert issubclass(MissingDependencyError, ImportError)
+
+
+def test_efficientnetv2_is_a_curve_that_counts_for_no_frontier(capsys):
+    main(["pareto", "-d", "gv100", "--baselines", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert [(row["title"], row["latency_ms"], row["top1_percent"]) for row in found["efficientnetv2"]] == [
+        ("EfficientNetV2-S", 2.6, 83.9), ("EfficientNetV2-M", 4.7, 85.1), ("EfficientNetV2-L", 7.3, 85.7),
+    ]  # fmt: skip
+    assert all(row["source"] for row in found["efficientnetv2"])
+    assert not any(name.startswith("efficientnetv2") for name in found["frontiers"]["all"])
+    for options in (["-d", "gv100"], ["-d", "gv100", "--baselines", "--max-ms", "2.5"],
+                    ["-d", "a100", "--baselines", "--batch-size", "2"]):  # fmt: skip
+        main(["pareto", *options, "--json"])
+        assert json.loads(capsys.readouterr().out)["efficientnetv2"] == []
+    main(["pareto", "-d", "a100", "--baselines"])
+    assert "EfficientNetV2-S  1.80" in " ".join(capsys.readouterr().out.split()).replace(" 1.80", "  1.80")

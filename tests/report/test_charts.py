@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from helpers.report_example import example_report, small_network, small_report
 
+from gpunet.core.frontier import Point
 from gpunet.report.chart import Chart, padded, reach_without_outliers, tick_text, ticks
 from gpunet.report.charts import all_charts, estimate_chart, progress_chart, sample_chart
 from gpunet.report.data import Sample, TierReport, TrialPoint, WholePoint
@@ -207,3 +208,19 @@ def test_the_front_of_a_query_names_what_lies_beyond_its_axis():
     drawing = draw_chart(chart, alone=True)
     assert chart.note in {shape.text for shape in drawing.shapes if isinstance(shape, Words)}
     assert drawing.height > draw_chart(dataclasses.replace(chart, note=""), alone=True).height
+
+
+def test_a_curve_beside_a_front_leaves_the_picture_where_its_axis_ends():
+    matches = candidates(Query(device="gv100", include_baselines=True), figures_only=True)
+    curve = [Point("one", 2.0, 84.0), Point("two", 4.0, 85.0), Point("three", 9.0, 86.0)]
+    chart = front_chart(matches, title="GV100", dataset="ImageNet-1k validation", curve=curve, curve_name="others")
+    (line,) = [series for series in chart.series if series.name == "others"]
+    assert chart.x_range is not None
+    right = chart.x_range[1]
+    assert [(mark.x, mark.y, mark.label) for mark in line.marks] == [
+        (2.0, 84.0, "one"), (right, pytest.approx(84.0 + (right - 2.0) / 2), ""),
+    ]  # fmt: skip
+    assert "two, 4 ms, 85 %" in chart.note
+    words = {shape.text for shape in draw_chart(chart, alone=True).shapes if isinstance(shape, Words)}
+    assert "one" in words
+    assert not {"two", "three"} & words
