@@ -3,12 +3,18 @@
     python benchmarks/bench_optimizers.py --json optimizers.json --plot optimizers.png      # hours; can be interrupted
     python benchmarks/bench_optimizers.py --functions ackley levy --seeds 3 --budget 60 --optimizers lamcts tpe
     python benchmarks/bench_optimizers.py --functions --nas-bench-macro nas_bench_macro.json.gz --tiers 4
+    python benchmarks/bench_optimizers.py --functions --paper saturation hidden fitted --optimizers lamcts gp_bo
+    python benchmarks/bench_optimizers.py --functions --timm --held-out networks.csv --tiers 2
 
 Every finished run is kept in --json at once, and runs that are there already are not repeated: the same command goes on
 where it was stopped, and with --jobs two commands must not share a file. Test functions are minimised and shifted at
 random (optimizer_benchmark/problems.py), by a seed of the run, the same for all optimisers. NAS-Bench-Macro (Su et
 al., "Prioritized Architecture Sampling with Monto-Carlo Tree Search", CVPR 2021) has the accuracies of 6,561 networks;
-its tiers are parts of equal size by FLOPs.
+its tiers are parts of equal size by FLOPs. --paper are latency tiers of the paper's search space, with accuracy models
+and the noise of training (optimizer_benchmark/paper_tiers.py); --timm are the networks of timm's published results, and
+--held-out any table of networks that is not in the project (optimizer_benchmark/pools.py).
+
+Regret is without noise, of the best network that was evaluated.
 
 "significantly" is a two-sided Mann-Whitney test at 5 %. Ranks are of the final regret among all optimisers that ran a
 function and seed; their interval is the 95 % bootstrap over functions and seeds.
@@ -18,33 +24,30 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
-import gzip
 import itertools
 import json
 import multiprocessing
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from optimizer_benchmark.catalogue import Data, finite_problems, problem_of, read_nas_bench
+from optimizer_benchmark.paper_tiers import MODELS, TIERS
+from optimizer_benchmark.pools import read_pool, timm_pool
 from optimizer_benchmark.problems import FUNCTIONS, ShiftedFunction
-from optimizer_benchmark.rivals import BOX_ONLY, OPTIMIZERS, WHOLE_ONLY
-from optimizer_benchmark.standings import NAS_BUDGETS, Key, draw, report
+from optimizer_benchmark.rivals import OPTIMIZERS, serves
+from optimizer_benchmark.standings import Key, draw, report
 
 from gpunet.core import console
 from gpunet.core.files import write_text
 from gpunet.core.pictures import checked_picture
 from gpunet.errors import InvalidArgumentError
-from gpunet.search import (
-    Domain,
-    Lattice,
-    Pool,
-)
 
-Evaluate = Callable[[np.ndarray], float]
+POOL_BUDGET = 60
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,7 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--first-seed", type=int, default=0, help="others than the default to tune on")
     parser.add_argument("--optimizers", nargs="+", choices=list(OPTIMIZERS), default=list(OPTIMIZERS))
     parser.add_argument("--nas-bench-macro", type=Path, metavar="FILE", help="its JSON, plain or gzipped")
-    parser.add_argument("--tiers", type=positive, default=4, help="FLOPs tiers of NAS-Bench-Macro (default: 4)")
+    parser.add_argument("--timm", action="store_true", help="the networks of timm's published results")
+    parser.add_argument("--held-out", type=Path, metavar="FILE", help="a table of networks, CSV or JSON")
+    parser.add_argument("--tiers", type=positive, default=4, help="of these by FLOPs or latency (default: 4)")
+    parser.add_argument("--paper", nargs="*", choices=MODELS, default=[], help="tiers of the paper's search space")
+    parser.add_argument("--paper-tiers", nargs="+", choices=list(TIERS), default=["small"], help="(default: small)")
     parser.add_argument("--jobs", type=positive, default=1, help="runs at a time, one thread each (default: 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every run in FILE, and go on from it")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw regret into FILE (.png, .svg, .pdf)")
@@ -68,8 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         checked_picture(args.plot, "--plot")
 
     nas = read_nas_bench(args.nas_bench_macro) if args.nas_bench_macro else {}
+    pools = {"timm": timm_pool()} if args.timm else {}
+    pools |= {"held-out": read_pool(args.held_out)} if args.held_out else {}
+    data = Data(nas, pools, args.tiers)
     budgets = {f"{name}-{size}": args.budget for size in args.dimensions for name in args.functions}
-    budgets |= dict.fromkeys(nas_problems(args.tiers) if nas else (), max(NAS_BUDGETS))
+    budgets |= dict.fromkeys(finite_problems(data), min(POOL_BUDGET, args.budget))
+    budgets |= {f"paper-{model}-{tier}": args.budget for tier in args.paper_tiers for model in args.paper}
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     runs: dict[str, dict[str, Any]] = {}
     if args.json and args.json.exists():
@@ -79,11 +90,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for seed in seeds
         for problem in budgets
         for optimizer in args.optimizers
-        if not (problem.startswith("nas") and optimizer in BOX_ONLY)
-        and not ("tier" in problem and optimizer in WHOLE_ONLY)
+        if serves(optimizer, problem)
     ]
     missing = [key for key in wanted if len(runs.get(_name(key), {}).get("regret", ())) < budgets[key[0]]]
-    for key, result in all_of(missing, budgets, nas, args.tiers, args.jobs):
+    for key, result in all_of(missing, budgets, data, args.jobs):
         runs[_name(key)] = result
         if args.json:
             write_text(args.json, json.dumps({"versions": versions(), "runs": runs}) + "\n")
@@ -141,7 +151,7 @@ def versions() -> dict[str, str]:
 
 
 def all_of(
-    keys: Sequence[Key], budgets: Mapping[str, int], nas: Mapping[str, Any], tiers: int, jobs: int
+    keys: Sequence[Key], budgets: Mapping[str, int], data: Data, jobs: int
 ) -> Iterator[tuple[Key, dict[str, Any]]]:
     """Every run in a process of its own, so that its memory is its own, as each ends."""
     if not keys:
@@ -155,7 +165,7 @@ def all_of(
         def start() -> None:
             if waiting:
                 key = waiting.pop()
-                futures[threads.submit(_in_process, context, key, budgets[key[0]], nas, tiers)] = key
+                futures[threads.submit(_in_process, context, key, budgets[key[0]], data)] = key
 
         for _ in range(jobs):
             start()
@@ -167,9 +177,9 @@ def all_of(
                 yield key, future.result()
 
 
-def _in_process(context: Any, key: Key, budget: int, nas: Mapping[str, Any], tiers: int) -> dict[str, Any]:
+def _in_process(context: Any, key: Key, budget: int, data: Data) -> dict[str, Any]:
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_send_run, args=(theirs, key, budget, nas, tiers))
+    process = context.Process(target=_send_run, args=(theirs, key, budget, data))
     process.start()
     theirs.close()
     try:
@@ -180,12 +190,12 @@ def _in_process(context: Any, key: Key, budget: int, nas: Mapping[str, Any], tie
         process.join()
 
 
-def _send_run(pipe: Any, key: Key, budget: int, nas: Mapping[str, Any], tiers: int) -> None:
-    pipe.send(run(key, budget, nas, tiers))
+def _send_run(pipe: Any, key: Key, budget: int, data: Data) -> None:
+    pipe.send(run(key, budget, data))
     pipe.close()
 
 
-def run(key: Key, budget: int, nas: Mapping[str, Any], tiers: int) -> dict[str, Any]:
+def run(key: Key, budget: int, data: Data) -> dict[str, Any]:
     """One run: the regret of each evaluation, CPU seconds of each proposal, and the memory that it took."""
     import warnings
 
@@ -194,57 +204,23 @@ def run(key: Key, budget: int, nas: Mapping[str, Any], tiers: int) -> dict[str, 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     name, optimizer, seed = key
-    domain, evaluate = problem_of(name, seed, nas, tiers)
+    problem = problem_of(name, seed, data)
+    noise = np.random.default_rng([seed, 1])
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    asked = OPTIMIZERS[optimizer](domain, seed)
+    asked = OPTIMIZERS[optimizer](problem.domain, seed)
     regret, cpu_s = [], []
     for _ in range(budget):
         started_s = time.process_time()
         point = asked.ask()[0]
         cpu_s.append(time.process_time() - started_s)
-        value = evaluate(point)
+        value = problem.regret(point)
+        told = value + problem.noise * noise.standard_normal()
         started_s = time.process_time()
-        asked.tell(point, value)
+        asked.tell(point, told)
         cpu_s[-1] += time.process_time() - started_s
         regret.append(value)
     memory_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib) / 1024
     return {"regret": regret, "proposal_cpu_s": [round(each, 4) for each in cpu_s], "memory_mib": round(memory_mib, 1)}
-
-
-# ------------------------------------------------------------------- problems
-
-
-def read_nas_bench(path: Path) -> dict[str, tuple[float, float]]:
-    """FLOPs and mean accuracy in percent of each network, by its digits.
-
-    Raises:
-        InvalidArgumentError: there is no such file.
-    """
-    if not path.is_file():
-        raise InvalidArgumentError(f"There is no file {path}.", "--nas-bench-macro takes NAS-Bench-Macro's JSON.")
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
-        return {digits: (entry["flops"], entry["mean_acc"]) for digits, entry in json.load(file).items()}
-
-
-def nas_problems(tiers: int) -> list[str]:
-    """The whole of NAS-Bench-Macro, and its tiers."""
-    return ["nas", *(f"nas-tier{number}" for number in range(tiers))]
-
-
-def problem_of(name: str, seed: int, nas: Mapping[str, Any], tiers: int) -> tuple[Domain, Evaluate]:
-    """A problem's domain and the regret of a point in it."""
-    if not name.startswith("nas"):
-        function, _, dimensions = name.rpartition("-")
-        shifted = ShiftedFunction(function, int(dimensions), seed)
-        return shifted.domain, shifted
-    ordered = sorted(nas, key=lambda digits: nas[digits])
-    if name != "nas":
-        number = int(name.removeprefix("nas-tier"))
-        ordered = ordered[number * len(nas) // tiers : (number + 1) * len(nas) // tiers]
-    best = max(nas[digits][1] for digits in ordered)
-    points = np.array([[int(digit) for digit in digits] for digits in ordered])
-    domain = Lattice([3] * points.shape[1]) if name == "nas" else Pool(points)
-    return domain, lambda point: best - nas["".join(str(int(digit)) for digit in point)][1]
 
 
 if __name__ == "__main__":

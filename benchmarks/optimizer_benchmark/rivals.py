@@ -18,6 +18,7 @@ from gpunet.search import (
 )
 
 OURS = "lamcts"
+_NEVER_CUT = 10**9  # samples of a leaf: trust regions without a partition, in the manner of CASMOPOLITAN
 
 
 class OptunaStudy:
@@ -91,6 +92,7 @@ class BoTorchLoop:
 
 OPTIMIZERS: dict[str, Callable[[Any, int], Any]] = {
     OURS: lambda domain, seed: LaMcts(domain, seed=seed, maximize=False),
+    "no_partition": lambda domain, seed: LaMcts(domain, seed=seed, maximize=False, leaf_size=_NEVER_CUT),
     "gp_bo": lambda domain, seed: GaussianProcessBo(domain, seed=seed, maximize=False),
     "evolution": lambda domain, seed: RegularizedEvolution(domain, seed=seed, maximize=False, population=20, sample=5),
     "sobol": lambda domain, seed: SobolSearch(domain, seed=seed, maximize=False),
@@ -100,5 +102,12 @@ OPTIMIZERS: dict[str, Callable[[Any, int], Any]] = {
     "cma_es": lambda domain, seed: OptunaStudy("cma_es", domain, seed),
     "botorch": lambda domain, seed: BoTorchLoop(domain, seed),
 }
-BOX_ONLY = ("botorch",)
-WHOLE_ONLY = ("tpe", "optuna_gp", "cma_es")  # they know no set of allowed points
+_WHOLE_ONLY = ("tpe", "optuna_gp", "cma_es")  # they know no set of allowed points
+
+
+def serves(optimizer: str, problem: str) -> bool:
+    """Whether an optimiser can be asked for points of this problem."""
+    if optimizer == "botorch":
+        return not problem.startswith("nas") and "tier" not in problem and not problem.startswith("paper")
+    part_of_a_lattice = "tier" in problem or problem.startswith("paper")
+    return not (part_of_a_lattice and optimizer in _WHOLE_ONLY)

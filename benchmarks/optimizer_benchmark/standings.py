@@ -12,14 +12,14 @@ from gpunet.core import console
 from gpunet.core.pictures import picture
 from gpunet.search.optimize.pictures import draw_regret
 
-NAS_BUDGETS = (20, 40, 60)
+AT = (20, 40, 60, 100, 150)  # evaluations
 Key = tuple[str, str, int]  # problem, optimiser, seed
 
 
 def report(runs: Mapping[Key, Mapping[str, Any]], budgets: Mapping[str, int]) -> None:
     """Print regret by problem, then ranks, then what a proposal costs."""
     for problem, budget in budgets.items():
-        at = NAS_BUDGETS if problem.startswith("nas") else tuple(sorted({budget // 3, 2 * budget // 3, budget}))
+        at = tuple(count for count in AT if count <= budget) or (budget,)
         finals = finals_of(runs, problem)
         if not finals:
             continue

@@ -55,23 +55,23 @@ def test_a_verdict_is_against_the_best_other():
 
 
 def test_tiers_part_the_networks_by_flops(bench, nas_file: Path):
-    nas = bench.read_nas_bench(nas_file)
+    data = bench.Data(bench.read_nas_bench(nas_file), tiers=3)
     points = []
-    for name in bench.nas_problems(3)[1:]:
-        domain, regret = bench.problem_of(name, 0, nas, 3)
-        points.append(domain.vectors)
-        assert min(regret(point) for point in domain.vectors) == 0
-        assert domain.size == 27
+    for name in bench.finite_problems(data)[1:]:
+        problem = bench.problem_of(name, 0, data)
+        points.append(problem.domain.vectors)
+        assert min(problem.regret(point) for point in problem.domain.vectors) == 0
+        assert problem.domain.size == 27
     assert (points[0][:, 0] == 0).all()
     assert (points[2][:, 0] == 2).all()
-    whole, regret = bench.problem_of("nas", 0, nas, 3)
-    assert whole.size == 81
-    assert regret(np.array([2, 0, 2, 2])) == 0
+    whole = bench.problem_of("nas", 0, data)
+    assert whole.domain.size == 81
+    assert whole.regret(np.array([2, 0, 2, 2])) == 0
 
 
 @pytest.mark.parametrize("name", ["random", "sobol", "evolution", "tpe", "cma_es", "lamcts", "gp_bo"])
 def test_every_optimizer_runs(bench, name: str):
-    found = bench.run((f"ackley-{3}", name, 0), 6, {}, 1)
+    found = bench.run((f"ackley-{3}", name, 0), 6, bench.Data())
     assert len(found["regret"]) == len(found["proposal_cpu_s"]) == 6
     assert min(found["regret"]) > 0
 
@@ -79,7 +79,7 @@ def test_every_optimizer_runs(bench, name: str):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["optuna_gp", "botorch"])
 def test_every_slow_optimizer_runs(bench, name: str):
-    assert len(bench.run(("levy-2", name, 0), 22, {}, 1)["regret"]) == 22
+    assert len(bench.run(("levy-2", name, 0), 22, bench.Data())["regret"]) == 22
 
 
 @pytest.mark.slow
@@ -123,6 +123,7 @@ def test_longer_runs_are_compared_at_the_budget_asked_for(bench, tmp_path: Path,
         (["--functions", "hartmann6", "--dimensions", "5"], "hartmann6 has 6 dimensions, more than the 5"),
         (["--plot", "x.txt"], "must end in .png, .svg, .pdf, but got 'x.txt'"),
         (["--nas-bench-macro", "nothing.json"], "There is no file nothing.json"),
+        (["--held-out", "nothing.csv"], "There is no file nothing.csv"),
         (["--json", __file__], "must be a file that this command wrote, but .* is none"),
     ],
 )
@@ -141,4 +142,4 @@ def test_numbers_are_positive(bench, option: str, capsys):
 @pytest.mark.slow
 def test_a_run_that_fails_is_named(bench):
     with pytest.raises(SystemExit, match="ackley-2/nobody/0 failed; its traceback stands above"):
-        list(bench.all_of([("ackley-2", "nobody", 0)], {"ackley-2": 3}, {}, 1, 1))
+        list(bench.all_of([("ackley-2", "nobody", 0)], {"ackley-2": 3}, bench.Data(), 1))

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from gpunet.core.arguments import checked_integer
 from gpunet.errors import ExhaustedError, InvalidArgumentError
 from gpunet.search.optimize.domain import Domain, canonical, every_point
-from gpunet.search.optimize.sobol import SobolPoints
+from gpunet.search.optimize.sobol import Sequence
 
 STATE_VERSION = 1
 _DRAWS = 64  # batches drawn in search of points not seen yet
@@ -114,6 +114,10 @@ class Optimizer(ABC):
         self._seen = set()  # what was asked for here and is not under way may be proposed again
         for row in [*self._points, *self._pending]:
             self._note(row)
+
+    def plan(self, evaluations: int) -> None:
+        """Say before the first `ask` how many evaluations there will be; one that starts with a design heeds it."""
+        return
 
     def learned(self) -> dict[str, Any] | None:
         """Hyperparameters of the model, as plain JSON: another copy of this optimiser need not search for them again.
@@ -269,7 +273,7 @@ class Optimizer(ABC):
             )
         return found[kept : kept + n]
 
-    def _sobol_new(self, sequence: SobolPoints, n: int) -> np.ndarray:
+    def _sequence_new(self, sequence: Sequence, n: int) -> np.ndarray:
         """N points, new and distinct: the next of the sequence, then random ones where those repeat."""
         found = sequence.take(n)
         found = found[self._is_new(found)]

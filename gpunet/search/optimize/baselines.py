@@ -33,7 +33,7 @@ class SobolSearch(Optimizer):
         self._sequence = SobolPoints(domain, self.seed)
 
     def _propose(self, n: int) -> np.ndarray:
-        return self._sobol_new(self._sequence, n)
+        return self._sequence_new(self._sequence, n)
 
     def _extra_state(self) -> dict[str, Any]:
         return {"sobol_drawn": self._sequence.drawn}
@@ -91,7 +91,7 @@ class GaussianProcessBo(LaMcts):
         domain: where to look.
         seed: of everything random.
         maximize: whether higher values are better.
-        initial: Sobol points before the first model, as of `LaMcts`.
+        initial, budget: of the points before the first model, as of `LaMcts`.
         constraints: how many are learned, as of `LaMcts`.
     """
 
@@ -104,8 +104,15 @@ class GaussianProcessBo(LaMcts):
         seed: int = 0,
         maximize: bool = True,
         initial: int | None = None,
+        budget: int | None = None,
         constraints: int = 0,
     ) -> None:
         super().__init__(
-            domain, seed=seed, maximize=maximize, initial=initial, partition=False, constraints=constraints
+            domain,
+            seed=seed,
+            maximize=maximize,
+            initial=initial,
+            budget=budget,
+            partition=False,
+            constraints=constraints,
         )

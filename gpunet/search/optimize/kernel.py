@@ -31,6 +31,7 @@ import torch
 from gpunet.core.files import require
 
 PURPOSE = "to model what has been evaluated"
+DERIVED_NEARER = 2.0  # by which ln m of a derived feature is expected below that of a digit
 _AT_ONCE = 1 << 17  # distances worked on at a time: more leave a processor's cache, and take three times as long
 _DIFFERENT = 1e-12  # a squared distance above it is that of two choices
 _IMPOSSIBLE = 1e10  # the loss where the covariance is numerically singular
@@ -44,10 +45,16 @@ class Prior:
     deviation: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    derived: int = 0
 
     @classmethod
-    def of(cls, dimensions: int) -> Prior:
-        """The prior for G `dimensions`, of features in the unit cube and standardised values."""
+    def of(cls, dimensions: int, derived: int = 0) -> Prior:
+        """The prior for G `dimensions`, of features in the unit cube and standardised values.
+
+        Args:
+            dimensions: G.
+            derived: so many of them, the last, are derived features, which are likely to matter more than a digit.
+        """
         parts = [  # count, mean, deviation, low, high
             (dimensions, 0.0, 1.0, math.log(0.02), math.log(20)),
             (dimensions, math.sqrt(2) + math.log(dimensions) / 2, math.sqrt(3), math.log(0.05), math.log(200)),
@@ -56,13 +63,17 @@ class Prior:
             (1, 0.0, 2.0, -9.0, 4.0),
             (1, -4.0, 1.0, math.log(1e-6), 0.0),
         ]
-        columns = [np.concatenate([np.full(part[0], part[k]) for part in parts]) for k in range(1, 5)]
-        return cls(*columns)
+        mean, deviation, low, high = (
+            np.concatenate([np.full(part[0], part[k]) for part in parts]) for k in range(1, 5)
+        )
+        mean[2 * dimensions - derived : 2 * dimensions] -= DERIVED_NEARER
+        return cls(mean, deviation, low, high, derived)
 
     def start(self) -> np.ndarray:
         """A theta to begin a search from."""
         dimensions = (len(self.mean) - 4) // 2
         lengthscales = np.repeat(np.log([0.5, 0.5 * math.sqrt(dimensions)]), dimensions)
+        lengthscales[2 * dimensions - self.derived :] -= DERIVED_NEARER
         return np.concatenate([lengthscales, np.log([0.5, 0.25, 0.25, 0.01])])
 
 

@@ -16,19 +16,22 @@ from typing import Any
 import numpy as np
 
 from gpunet.core.arguments import checked_integer, checked_number
-from gpunet.errors import InvalidArgumentError
-from gpunet.search.optimize.base import Optimizer, as_float
-from gpunet.search.optimize.domain import Domain, every_point, numbers
+from gpunet.search.optimize.base import Optimizer
+from gpunet.search.optimize.domain import Domain, every_point
 from gpunet.search.optimize.features import Features
+from gpunet.search.optimize.finite.start import SpreadPoints
 from gpunet.search.optimize.kernel import Prior
+from gpunet.search.optimize.limits import Limits
 from gpunet.search.optimize.outcome import OutcomeTransform
 from gpunet.search.optimize.partition import LEAF_SIZE, PartitionTree
 from gpunet.search.optimize.propose import WHOLE, Proposer
+from gpunet.search.optimize.sobol import Sequence as PointSequence
 from gpunet.search.optimize.sobol import SobolPoints
-from gpunet.search.optimize.surrogate import Fit, Limit, Surrogate, fit, fit_limit
+from gpunet.search.optimize.surrogate import Fit, Surrogate, fit, informative
 
 LISTED = 20_000  # points of a finite domain that are all scored
-ROWS = 300  # samples that the surrogate is fitted to
+FIRST = 8  # points before the first model on a finite domain
+PART_OF_BUDGET = 5  # the start is that part of a stated budget, at most
 SIDES = (WHOLE, 0.6, WHOLE, 0.2)  # of the trust region, in turn, as parts of the domain
 GREEDY = 4  # proposals of one batch that are sought one by one; the others come from draws of the posterior
 FEW_PENDING = 32  # up to so many under way; beside hundreds, the draws are as good, and hundreds wait for them
@@ -45,8 +48,9 @@ class LaMcts(Optimizer):
         domain: where to look.
         seed: of everything random.
         maximize: whether higher values are better.
-        initial: Sobol points before the first model (default: two a dimension up to 20, one a
+        initial: points before the first model (default: 8 on finite domains; in a box two a dimension up to 20, one a
             dimension up to 30, 10 at least).
+        budget: how many evaluations there will be, if that is known: the default of `initial` is a fifth of it at most.
         leaf_size: samples that a leaf holds before it is cut.
         exploration: Cp of the UCB, as a fraction of the range of the values.
         partition: False leaves the partition and the trust region out.
@@ -69,25 +73,21 @@ class LaMcts(Optimizer):
         seed: int = 0,
         maximize: bool = True,
         initial: int | None = None,
+        budget: int | None = None,
         leaf_size: int = LEAF_SIZE,
         exploration: float = 0.1,
         partition: bool = True,
         constraints: int = 0,
     ) -> None:
         super().__init__(domain, seed=seed, maximize=maximize)
-        size = domain.dimensions
-        # The first model needs a few points a dimension to tell the dimensions apart; in many dimensions that would
-        # spend a small budget before anything is learned, and the model does better from one a dimension.
-        default = max(10, min(2 * size, 20), min(size, 30))
-        self.initial = default if initial is None else checked_integer("initial", initial, 2)
+        self._given_initial = None if initial is None else checked_integer("initial", initial, 2)
+        self.initial = self._first_points(None if budget is None else checked_integer("budget", budget, 1))
         self.leaf_size = checked_integer("leaf_size", leaf_size, 2)
         hint = "It is a fraction of the range of the values: 0.1, for instance."
         self.exploration, self.partition = checked_number("exploration", exploration, 0, hint=hint), partition
-        self.constraints = checked_integer("constraints", constraints, 0)
-        self._limits: list[list[float]] = []  # of each point, NaN where they are not known
-        self._limit_fits: list[Fit | None] = [None] * self.constraints
-        self._sequence = SobolPoints(domain, self.seed)
+        self._limits = Limits(constraints)
         self._features = Features(domain)
+        self._sequence = self._start()
         self._fit: Fit | None = None
         self._fitted_rows = 0  # samples at the last fit
         self._chosen_rows = 0  # samples when the transform was last chosen
@@ -96,11 +96,34 @@ class LaMcts(Optimizer):
         self._tree: tuple[PartitionTree, int] | None = None
         self._listed = every_point(domain, LISTED) if domain.finite else None
 
+    @property
+    def constraints(self) -> int:
+        """How many numbers are told with each value that have to be 0 or less."""
+        return self._limits.count
+
     # ---------------------------------------------------------------- the start
+
+    def plan(self, evaluations: int) -> None:
+        """See `Optimizer.plan`: the start takes a fifth of them at most, unless `initial` was given."""
+        self.initial = self._first_points(checked_integer("evaluations", evaluations, 1))
+
+    def _first_points(self, budget: int | None) -> int:
+        if self._given_initial is not None:
+            return self._given_initial
+        size = self.domain.dimensions
+        # On a box the first model needs a few points a dimension to tell the dimensions apart; in many dimensions that
+        # would spend a small budget before anything is learned, and the model does better from one a dimension.
+        default = FIRST if self.domain.finite else max(10, min(2 * size, 20), min(size, 30))
+        return default if budget is None else max(2, min(default, budget // PART_OF_BUDGET))
+
+    def _start(self, drawn: int = 0) -> PointSequence:
+        if self.domain.finite:
+            return SpreadPoints(self.domain, self.seed, self._features, drawn)
+        return SobolPoints(self.domain, self.seed, drawn)
 
     def middle(self) -> np.ndarray:
         """The point that is proposed first, where nothing has been told."""
-        return SobolPoints(self.domain, self.seed).take(1)[0]
+        return self._start().take(1)[0]
 
     def skip(self, count: int) -> None:
         """Leave out so many of the points of the start."""
@@ -110,7 +133,7 @@ class LaMcts(Optimizer):
 
     def _propose(self, n: int) -> np.ndarray:
         missing = min(n, self.initial - len(self._points) - len(self._pending))
-        chosen = self._sobol_new(self._sequence, missing) if missing > 0 else self._rows([])
+        chosen = self._sequence_new(self._sequence, missing) if missing > 0 else self._rows([])
         # Of failures alone nothing can be learned: go on at random until one evaluation comes through.
         if len(chosen) < n and not np.isfinite(self._values).any():
             chosen = np.concatenate([chosen, self._draw_new(n - len(chosen), besides=chosen)])
@@ -125,7 +148,7 @@ class LaMcts(Optimizer):
         # Where an evaluation under way has come out as expected, there is little left to gain: without this, every
         # worker that asks before the first is done would be sent to the same place.
         surrogate = surrogate.believing(self._features(np.concatenate([self.pending, chosen])))
-        ranked, goal = self._by_limits(z)
+        ranked, goal = self._limits.ranked(z)
         proposer = Proposer(
             self.domain,
             self._features,
@@ -165,16 +188,17 @@ class LaMcts(Optimizer):
 
     def _surrogate(self, features: np.ndarray, known: np.ndarray) -> tuple[Surrogate, np.ndarray]:
         """The model, fitted if there is anything new; and z of all samples."""
-        rows = _informative(known)
+        rows = informative(known)
         found = self._fit
         if found is None or self._is_behind(found, known):
             # To choose a transform is to fit under each: dear, and the best one seldom changes.
             choose = found is None or len(known) >= GROWTH * self._chosen_rows
             self._chosen_rows = len(known) if choose else self._chosen_rows
-            found, _ = fit(features[rows], known[rows], self._features.unordered, found, choose=choose)
+            derived = int(self._features.derived.sum())
+            found, _ = fit(features[rows], known[rows], self._features.unordered, found, choose=choose, derived=derived)
             self._fit, self._fitted_rows = found, len(known)
         z, _ = found.outcome(known)
-        limits = self._learned_limits(features)
+        limits = self._limits.learned(features, self._features)
         return Surrogate(features[rows], z[rows], self._features.unordered, found.theta, limits), z
 
     def _is_behind(self, found: Fit, known: np.ndarray) -> bool:
@@ -182,36 +206,9 @@ class LaMcts(Optimizer):
         news = len(known) - self._fitted_rows
         return news >= max(1, self._fitted_rows // REFIT) or (news > 0 and found.outcome(known)[1] == -math.inf)
 
-    def _learned_limits(self, features: np.ndarray) -> tuple[Limit, ...]:
-        """The constraints, each from the samples nearest to its limit."""
-        found = []
-        for number in range(self.constraints):
-            told = np.array([each[number] for each in self._limits])
-            # What matters is where the number changes its sign; far from there its course is of no use.
-            rows = _informative(np.where(np.isfinite(told), -np.abs(told), -np.inf))
-            before = self._limit_fits[number]
-            self._limit_fits[number], limit = fit_limit(features[rows], told[rows], self._features.unordered, before)
-            found.append(limit)
-        return tuple(found)
-
-    def _by_limits(self, z: np.ndarray) -> tuple[np.ndarray, float]:
-        """How good the samples are, those that break a constraint last, the least broken first; and the best z."""
-        if not self.constraints:
-            return z, float(z.max())
-        kept = self._kept()
-        limits = np.array(self._limits)
-        # Milliseconds and bytes weigh alike. What is not known counts as broken as far as anything was.
-        scale = np.maximum(np.nanmax(np.abs(limits), axis=0, initial=1e-300), 1e-300)
-        broken = np.nan_to_num(np.clip(limits / scale, 0, None), nan=1.0).sum(axis=1)
-        return np.where(kept, z, z.min() - 1 - broken), float(z[kept].max()) if kept.any() else -math.inf
-
-    def _kept(self) -> np.ndarray:
-        """Which points keep every constraint, n bools."""
-        return np.all(np.array(self._limits).reshape(len(self._points), self.constraints) <= 0, axis=1)
-
     def _worth(self) -> np.ndarray:
         values = super()._worth()
-        return np.where(self._kept(), values, math.nan) if self.constraints else values
+        return np.where(self._limits.kept(), values, math.nan) if self.constraints else values
 
     @property
     def tree(self) -> PartitionTree:
@@ -246,27 +243,16 @@ class LaMcts(Optimizer):
             InvalidArgumentError: the point is not in the domain, the value is no number, or the constraints are not
                 so many.
         """
-        limits = self._checked_limits(value, constraints)
+        limits = self._limits.checked(value, constraints)
         before = np.nanmax(self._worth()) if self.best is not None else np.nan
         super().tell(point, value)
-        self._limits.append(limits)
+        self._limits.told.append(limits)
         if len(self._points) <= self.initial or np.isnan(before):
             return
         # A gain in the last digit is noise of the training, and no reason to stay in a region of that size.
         worth = self._worth()
         best = np.nanmax(worth)
         self._improved = bool(best - before > LEAST * (best - np.nanmedian(worth)))
-
-    def _checked_limits(self, value: float | None, constraints: Sequence[float] | None) -> list[float]:
-        if constraints is None and (value is None or not self.constraints):
-            return [math.nan] * self.constraints
-        given = np.atleast_1d(numbers("constraints", () if constraints is None else constraints))
-        if given.shape != (self.constraints,):
-            raise InvalidArgumentError(
-                f"constraints must be {self.constraints} numbers with each value, but got {constraints!r}.",
-                "LaMcts(..., constraints=1) learns one.",
-            )
-        return [as_float(each) for each in given.tolist()]
 
     def learned(self) -> dict[str, Any] | None:
         """See `Optimizer.learned`."""
@@ -299,30 +285,15 @@ class LaMcts(Optimizer):
             "chosen_rows": self._chosen_rows,
             "side": self._side,
             "improved": self._improved,
-            "constraints": self.constraints,
-            "limits": [[None if math.isnan(each) else each for each in limits] for limits in self._limits],
-            "limit_thetas": [None if each is None else each.theta.tolist() for each in self._limit_fits],
+            **self._limits.state(),
         }
 
     def _load_extra_state(self, state: Mapping[str, Any]) -> None:
-        self._sequence = SobolPoints(self.domain, self.seed, drawn=state["sobol_drawn"])
+        self._sequence = self._start(drawn=state["sobol_drawn"])
         self._fit = (
             None if state["theta"] is None else Fit(np.array(state["theta"]), OutcomeTransform(*state["outcome"]))
         )
         self._fitted_rows, self._chosen_rows = state["fitted_rows"], state["chosen_rows"]
         self._tree = None
         self._side, self._improved = state["side"], state["improved"]
-        self._limits = [[as_float(each) for each in limits] for limits in state["limits"]]
-        thetas = state["limit_thetas"]
-        self._limit_fits = [None if theta is None else Fit(np.array(theta), OutcomeTransform()) for theta in thetas]
-
-
-def _informative(known: np.ndarray) -> np.ndarray:
-    """Rows for the surrogate: all, or the best three quarters of ROWS and an even choice of the others."""
-    if len(known) <= ROWS:
-        return np.arange(len(known))
-    # A Gaussian process takes time by the cube of its rows. Where the best are decides; others say where not to look.
-    order = np.argsort(-known, kind="stable")
-    best, others = order[: 3 * ROWS // 4], np.sort(order[3 * ROWS // 4 :])
-    even = others[np.linspace(0, len(others) - 1, ROWS - len(best)).astype(int)]
-    return np.sort(np.concatenate([best, even]))
+        self._limits.load(dict(state))

@@ -14,8 +14,9 @@ import numpy as np
 from gpunet.search.optimize.acquisition import LogImprovement, promises
 from gpunet.search.optimize.domain import Domain
 from gpunet.search.optimize.features import Features
+from gpunet.search.optimize.finite.lattice import DigitRegion, in_lattice
+from gpunet.search.optimize.finite.steps import by_steps, candidates
 from gpunet.search.optimize.maximize import Region, candidates_in, in_box
-from gpunet.search.optimize.maximize_finite import by_steps, candidates
 from gpunet.search.optimize.mixed import Mixed, in_mixed
 from gpunet.search.optimize.partition import PartitionTree
 from gpunet.search.optimize.surrogate import Surrogate
@@ -23,6 +24,9 @@ from gpunet.search.optimize.surrogate import Surrogate
 WHOLE = 2.0  # the side of a trust region that holds all, wherever its centre is
 CENTERS = 10  # best samples around which to look
 DRAWN = 1000  # candidates of a draw
+DIGITS_PER_SIDE = (
+    0.25  # of the digits may differ in a lattice's trust region of side 1: two random points in such a box
+)
 NEAREST = 48  # new points of a list that are its trust region
 _SAME = 1e-9  # points of a box nearer than this, in the unit cube, are one
 
@@ -65,7 +69,9 @@ class Proposer:
         score = LogImprovement(surrogate, self.goal)
         rows = self._best_rows()
         if self.domain.finite:
-            if self.listed is None:
+            if self.listed is None and self.domain.choices is not None:
+                found = self._in_lattice(surrogate, score, rows, side, taken)
+            elif self.listed is None:
                 found = self._stepped(score, rows, taken)
             else:
                 center = None if side >= WHOLE else self.at[rows[0]]
@@ -152,6 +158,30 @@ class Proposer:
             near = np.argsort(away, kind="stable")[:NEAREST]
             left, features = left[near], features[near]
         return left[int(score(features).argmax())] if len(left) else None
+
+    def _in_lattice(
+        self, surrogate: Surrogate, score: LogImprovement, rows: np.ndarray, side: float, taken: np.ndarray
+    ) -> np.ndarray | None:
+        leaf, digits = self.tree.select(), ~self.features.derived
+        region = None
+        if side < WHOLE:
+            weights = surrogate.effects[digits]
+            weights = weights / weights.mean()
+            radius = DIGITS_PER_SIDE * side * len(weights)
+            region = DigitRegion(self.at[rows[0], digits], weights, self.features.unordered[digits], radius)
+
+        def judge(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            if region is not None:
+                points = points[region(self.domain.encode(points))]
+            if not len(points):
+                return points, np.zeros(0)
+            features = self.features(points)
+            kept = self.tree.inside(leaf, self.features.spread_of(features))
+            return points[kept], score(features[kept]) if kept.any() else np.zeros(0)
+
+        return in_lattice(
+            self.domain, judge, lambda points: self._new(points, taken), self.points[rows], self.generator
+        )
 
     def _stepped(self, score: LogImprovement, rows: np.ndarray, taken: np.ndarray) -> np.ndarray | None:
         leaf = self.tree.select()

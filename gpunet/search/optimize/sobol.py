@@ -6,11 +6,22 @@ random points are, and no sequence has it.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 
 from gpunet.search.optimize.domain import Domain, canonical
 from gpunet.search.optimize.mixed import Mixed
+
+
+class Sequence(Protocol):
+    """Points of a domain in a fixed order, taken in parts."""
+
+    drawn: int
+
+    def take(self, count: int) -> np.ndarray:
+        """The next `count x dimensions` points, fewer where the domain lacks some or there are no more."""
 
 
 class SobolPoints:

@@ -21,6 +21,7 @@ from gpunet.search.optimize.outcome import CANDIDATES, OutcomeTransform
 
 FIRST_STEPS = 60  # of the search for theta, where nothing is known of it
 NEXT_STEPS = 15  # from the theta of one sample less
+ROWS = 300  # samples that a surrogate is fitted to
 PART = 100  # samples that a transform is chosen by
 _ROWS_AT_ONCE = 4096  # predicted at a time
 _JITTER = 1e-8  # on the diagonal, for rows that are all but equal
@@ -79,6 +80,13 @@ class Surrogate:
     def noise(self) -> float:
         """Variance of a value beside the model's."""
         return self._covariance.noise
+
+    @property
+    def effects(self) -> np.ndarray:
+        """How much of what is known of a point is lost where one column alone changes by its whole range, G numbers."""
+        with torch.no_grad():
+            left = self._covariance.of_differences(torch.eye(self.features.shape[1], dtype=torch.float64))
+        return 1 - left.numpy() / self._covariance.variance
 
     def moments(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of z at `m x columns` rows, without the noise; differentiable."""
@@ -146,7 +154,13 @@ class Surrogate:
 
 
 def fit(
-    features: np.ndarray, values: np.ndarray, unordered: np.ndarray, before: Fit | None, *, choose: bool = True
+    features: np.ndarray,
+    values: np.ndarray,
+    unordered: np.ndarray,
+    before: Fit | None,
+    *,
+    choose: bool = True,
+    derived: int = 0,
 ) -> tuple[Fit, np.ndarray]:
     """Hyperparameters, and the transform of n finite values; z with them.
 
@@ -158,8 +172,9 @@ def fit(
         unordered: the columns in which only the same or not the same counts, G bools.
         before: the last fit, to start from.
         choose: whether to compare the transforms anew; else that of `before` is kept.
+        derived: how many of the columns, the last, are derived features.
     """
-    prior = Prior.of(features.shape[1])
+    prior = Prior.of(features.shape[1], derived)
     if before is None or choose:
         part = _even_part(values)
         before = _chosen(Likelihood(features[part], unordered, prior), prior, values[part], before)
@@ -170,7 +185,9 @@ def fit(
     return Fit(theta, before.outcome), z
 
 
-def fit_limit(features: np.ndarray, values: np.ndarray, unordered: np.ndarray, before: Fit | None) -> tuple[Fit, Limit]:
+def fit_limit(
+    features: np.ndarray, values: np.ndarray, unordered: np.ndarray, before: Fit | None, *, derived: int = 0
+) -> tuple[Fit, Limit]:
     """A constraint as it is learned, kept at 0 or less, and what the next fit starts from.
 
     Args:
@@ -178,15 +195,16 @@ def fit_limit(features: np.ndarray, values: np.ndarray, unordered: np.ndarray, b
         values: n of the constraint; NaN where it is not known.
         unordered: the columns in which only the same or not the same counts, G bools.
         before: the last fit.
+        derived: how many of the columns, the last, are derived features.
     """
     known = np.isfinite(values)
     features, values = features[known], values[known]
     values = values / max(float(np.abs(values).max(initial=0.0)), 1e-300)
-    start = Fit(Prior.of(features.shape[1]).start(), OutcomeTransform()) if before is None else before
+    start = Fit(Prior.of(features.shape[1], derived).start(), OutcomeTransform()) if before is None else before
     if not len(values) or values.min() == values.max():  # kept everywhere, or nowhere
         kept = math.inf if not len(values) or values[0] <= 0 else -math.inf
         return start, Limit(Surrogate(features, np.zeros(len(values)), unordered, start.theta), kept)
-    found, z = fit(features, values, unordered, start, choose=False)
+    found, z = fit(features, values, unordered, start, choose=False, derived=derived)
     return found, Limit(Surrogate(features, z, unordered, found.theta), -float(values.mean() / values.std()))
 
 
@@ -228,3 +246,14 @@ def _search(
         options={"maxiter": steps},
     )
     return found.x, float(found.fun)
+
+
+def informative(known: np.ndarray) -> np.ndarray:
+    """Rows for the surrogate: all, or the best three quarters of ROWS and an even choice of the others."""
+    if len(known) <= ROWS:
+        return np.arange(len(known))
+    # A Gaussian process takes time by the cube of its rows. Where the best are decides; others say where not to look.
+    order = np.argsort(-known, kind="stable")
+    best, others = order[: 3 * ROWS // 4], np.sort(order[3 * ROWS // 4 :])
+    even = others[np.linspace(0, len(others) - 1, ROWS - len(best)).astype(int)]
+    return np.sort(np.concatenate([best, even]))

@@ -25,6 +25,7 @@ from gpunet.latency.lookup import Lookup
 from gpunet.latency.terms import checked_vectors
 from gpunet.search.optimize.domain import some
 from gpunet.search.spaces.space import SearchSpace, rows_of, space_from_dict
+from gpunet.search.tiers.network_features import NetworkFeatures
 
 if TYPE_CHECKING:
     from gpunet.latency.terms import LookupPlan
@@ -108,6 +109,14 @@ class Tier:
         """
         return self._lookup.sum_from_vectors(points)
 
+    def features(self, points: ArrayLike) -> np.ndarray:
+        """`n x 5` numbers known before training that accuracy depends on; see `network_features`.
+
+        Raises:
+            InvalidArgumentError: a row is no vector of the space.
+        """
+        return self._network_features(points)
+
     # ---------------------------------------------------------------- Domain
 
     def draw(self, count: int, generator: np.random.Generator) -> np.ndarray:
@@ -190,6 +199,10 @@ class Tier:
         return wanted
 
     # ------------------------------------------------------------- the inside
+
+    @cached_property
+    def _network_features(self) -> NetworkFeatures:
+        return NetworkFeatures(self._lookup.plan)
 
     def _inside(self, vectors: np.ndarray) -> np.ndarray:
         latency_ms = self._lookup.sum_from_vectors(vectors)

@@ -193,6 +193,8 @@ class Proposals:
         optimizer = self._optimizer
         if optimizer is None:
             optimizer = self._optimizer = self._kind(self.tier, seed=self.study.definition.seed)
+            # As it was defined, not as it was extended: a start must be the same for every leader.
+            optimizer.plan(self.study.definition.max_trials)
             if hasattr(optimizer, "skip") and (records or assigned):
                 optimizer.skip(len(records) + len(assigned))
         for record in records:

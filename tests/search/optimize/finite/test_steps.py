@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpunet.search import Domain, Lattice
-from gpunet.search.optimize.maximize_finite import best_allowed, by_steps
+from gpunet.search.optimize.finite.steps import best_allowed, by_steps
 
 
 def everything(points: np.ndarray) -> np.ndarray:
