@@ -26,6 +26,7 @@ class Gpunet(Group):
         "bench": "bench.command:bench",
         "eval": "evaluate:evaluate",
         "train": "train:train",
+        "detect": "detect.group:DETECT",
         "table": "table.group:TABLE",
         "search": "search.group:SEARCH",
         "populate": "populate:populate",

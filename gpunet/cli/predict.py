@@ -61,7 +61,7 @@ def predict(
     Pictures are prepared as the network's own entry or file says. Those that cannot be read are named on standard
     error, and passed over.
     """
-    paths = _pictures(images)
+    paths = pictures_of(images)
     predictor = _predictor(
         model, weights=weights, pretrained=not no_pretrained, timeout_s=timeout_s, offline=offline,
         runtime=runtime, precision=precision, threads=threads, on=on, zoo=zoo,
@@ -111,8 +111,8 @@ def _report(
     }  # fmt: skip
 
 
-def _pictures(given: Sequence[Path]) -> list[Path]:
-    """The pictures of the command line, each once, with those of its folders."""
+def pictures_of(given: Sequence[Path]) -> list[Path]:
+    """The pictures of a command line, each once, with those of its folders."""
     from gpunet.exporters.images import pictures_in
 
     paths: list[Path] = []

@@ -17,8 +17,8 @@ from gpunet.cli.teaching import check_teacher, teacher_found, teacher_of, with_t
 from gpunet.core import console
 from gpunet.core.arguments import checked_number
 from gpunet.core.hub import working_offline
-from gpunet.core.signals import interrupt_asked
-from gpunet.errors import ABSENT_EXIT_CODE, INTERRUPTED_EXIT_CODE, InvalidArgumentError, PreemptedError
+from gpunet.core.signals import leaving_with_checkpoint
+from gpunet.errors import ABSENT_EXIT_CODE, InvalidArgumentError
 from gpunet.model.entry import TIMM
 
 if TYPE_CHECKING:
@@ -202,21 +202,13 @@ def train(
             console.note(f"training {stem} {source} into {out}: {what}")
 
     classes = _classes(network, images) if trained and not finetune else None
-    with interrupt_asked("leaving with a checkpoint; Ctrl-C once more leaves at once") as interrupted:
-        try:
-            result = engine.train(
-                network, chosen, images, out, validation=validation, teacher=taught_by, seed=seed, device=on,
-                workers=loader_workers, resume=not no_resume, keep=keep, checkpoint_minutes=checkpoint_minutes,
-                log_every_steps=log_every, max_unreadable=max_unreadable, tensorboard=tensorboard,
-                classes=classes, progress=not quiet, on_start=say, should_stop=interrupted,
-            )  # fmt: skip
-        except PreemptedError as left:
-            if interrupted():
-                left.exit_code = INTERRUPTED_EXIT_CODE
-            raise
-        except KeyboardInterrupt:
-            hint = f"The same command goes on from the last checkpoint: {out}."
-            raise PreemptedError("the run was interrupted.", hint, exit_code=INTERRUPTED_EXIT_CODE) from None
+    with leaving_with_checkpoint(out) as interrupted:
+        result = engine.train(
+            network, chosen, images, out, validation=validation, teacher=taught_by, seed=seed, device=on,
+            workers=loader_workers, resume=not no_resume, keep=keep, checkpoint_minutes=checkpoint_minutes,
+            log_every_steps=log_every, max_unreadable=max_unreadable, tensorboard=tensorboard,
+            classes=classes, progress=not quiet, on_start=say, should_stop=interrupted,
+        )  # fmt: skip
     if os.environ.get("RANK", "0") == "0":
         _write_entry(name, network, chosen, images, classes, validation, out, result, seed)
         _report(out, result, as_json)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from gpunet.errors import INTERRUPTED_EXIT_CODE, GpunetError
+from gpunet.errors import INTERRUPTED_EXIT_CODE, GpunetError, PreemptedError
 
 INTERRUPTED = GpunetError("interrupted by Ctrl-C.", exit_code=INTERRUPTED_EXIT_CODE).to_dict()  # as --json has it
 
@@ -85,6 +85,25 @@ def interrupt_asked(said: str) -> Iterator[Callable[[], bool]]:
     finally:
         if default:
             signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def leaving_with_checkpoint(out: object) -> Iterator[Callable[[], bool]]:
+    """A run, whose first Ctrl-C sets the flag that is given, and the second ends it, both with exit code 130.
+
+    Args:
+        out: the run's folder.
+    """
+    with interrupt_asked("leaving with a checkpoint; Ctrl-C once more leaves at once") as interrupted:
+        try:
+            yield interrupted
+        except PreemptedError as left:
+            if interrupted():
+                left.exit_code = INTERRUPTED_EXIT_CODE
+            raise
+        except KeyboardInterrupt:
+            hint = f"The same command goes on from the last checkpoint: {out}."
+            raise PreemptedError("the run was interrupted.", hint, exit_code=INTERRUPTED_EXIT_CODE) from None
 
 
 def ignore_interrupts(*_: object) -> None:

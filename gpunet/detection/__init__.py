@@ -14,7 +14,9 @@ _LAZY = {
     "cascade_rcnn": "gpunet.detection.detector",
     "detector_from_spec": "gpunet.detection.detector",
     "faster_rcnn": "gpunet.detection.detector",
+    "load_detector": "gpunet.detection.training",
     "open_coco": "gpunet.detection.data.coco",
+    "train_detector": "gpunet.detection.training",
 }
 
 __all__ = list(_LAZY)

@@ -148,22 +148,23 @@ def _moved(stage: Any, offsets: Tensor, proposals: list[Tensor], image_shapes: l
     return [clip_boxes_to_image(boxes, shape) for boxes, shape in zip(moved, image_shapes, strict=True)]
 
 
-def cascade_heads(channels: int, maps: int, finest_stride: int, head_features: int, classes: int) -> CascadeRoIHeads:
+def cascade_heads(
+    pool: PyramidRoIAlign, channels: int, head_features: int, classes: int, *, sampled_boxes: int
+) -> CascadeRoIHeads:
     """The three stages over a pyramid.
 
     Args:
-        channels: of its maps.
-        maps: how many boxes are cut from.
-        finest_stride: of the first of them.
+        pool: cuts boxes from its maps.
+        channels: of these.
         head_features: of each hidden layer of a head.
         classes: that are told apart, the background not among them.
+        sampled_boxes: of a picture, that each stage learns from.
     """
-    pool = PyramidRoIAlign(maps, finest_stride)
     side = pool.output_size[0]
     stages = [
         RoIHeads(
             pool, TwoMLPHead(channels * side**2, head_features), AgnosticPredictor(head_features, classes + 1),
-            fg_iou_thresh=iou, bg_iou_thresh=iou, batch_size_per_image=512, positive_fraction=0.25,
+            fg_iou_thresh=iou, bg_iou_thresh=iou, batch_size_per_image=sampled_boxes, positive_fraction=0.25,
             bbox_reg_weights=weights, score_thresh=0.05, nms_thresh=0.5, detections_per_img=100,
         )
         for iou, weights in zip(STAGE_IOUS, STAGE_BOX_WEIGHTS, strict=True)

@@ -28,6 +28,8 @@ from gpunet.zoo.models import gpunet_from_spec
 from gpunet.zoo.named import network_named
 
 _ASPECTS = (0.5, 1.0, 2.0)
+_OPTIONS = ("short_px", "long_px", "frozen_batch_norm", "pyramid_channels", "head_features", "anchor_strides",
+            "proposals", "sampled_boxes")  # fmt: skip
 
 
 class Detector(GeneralizedRCNN):  # type: ignore[misc]  # torchvision has no types
@@ -49,14 +51,16 @@ class Detector(GeneralizedRCNN):  # type: ignore[misc]  # torchvision has no typ
             sizes=tuple((round(spec.anchor_strides * stride),) for stride in strides),
             aspect_ratios=(_ASPECTS,) * len(strides),
         )
+        kept = {"training": 2 * spec.proposals, "testing": spec.proposals}
         proposals = RegionProposalNetwork(
             anchors, RPNHead(channels, anchors.num_anchors_per_location()[0]), fg_iou_thresh=0.7, bg_iou_thresh=0.3,
-            batch_size_per_image=256, positive_fraction=0.5, pre_nms_top_n={"training": 2000, "testing": 1000},
-            post_nms_top_n={"training": 2000, "testing": 1000}, nms_thresh=0.7,
+            batch_size_per_image=256, positive_fraction=0.5, pre_nms_top_n=kept, post_nms_top_n=kept, nms_thresh=0.7,
         )  # fmt: skip
         maps, finest, classes = len(pyramid.strides), pyramid.strides[0], len(spec.classes)
         make = cascade_heads if spec.kind == "cascade" else _plain_heads
-        heads = make(channels, maps, finest, spec.head_features, classes)
+        heads = make(
+            PyramidRoIAlign(maps, finest), channels, spec.head_features, classes, sampled_boxes=spec.sampled_boxes
+        )
         # Sides that the coarsest stride divides: torchvision's anchors would stand beside their cells else.
         transform = GeneralizedRCNNTransform(
             spec.short_px, spec.long_px, list(spec.mean), list(spec.std), size_divisible=strides[-1]
@@ -83,8 +87,9 @@ def cascade_rcnn(
             that features_only=True works for, on pictures of any size.
         classes: their names.
         pretrained_backbone: begin with its trained weights; its BatchNorm then keeps its statistics.
-        options: `short_px`, `long_px`, `frozen_batch_norm`, `pyramid_channels`, `head_features`, `anchor_strides` (see
-            `DetectorSpec`); `zoo` (folders of one's own entries), `weights` (a file, for the backbone), `timeout_s`.
+        options: `short_px`, `long_px`, `frozen_batch_norm`, `pyramid_channels`, `head_features`, `anchor_strides`,
+            `proposals`, `sampled_boxes` (see `DetectorSpec`); `zoo` (folders of one's own entries), `weights` (a file,
+            for the backbone), `timeout_s`.
 
     Raises:
         SpecError: (a ValueError) a size or the classes break a rule.
@@ -124,11 +129,10 @@ def _made(
     kind: str, backbone: str | Path, classes: Sequence[str], pretrained: bool, options: dict[str, Any]
 ) -> Detector:
     found = {name: options.pop(name) for name in ("zoo", "weights", "timeout_s") if name in options}
-    known = ("short_px", "long_px", "frozen_batch_norm", "pyramid_channels", "head_features", "anchor_strides")
-    unknown = sorted(set(options) - set(known))
+    unknown = sorted(set(options) - set(_OPTIONS))
     if unknown:
         raise InvalidArgumentError(
-            f"unknown argument {unknown[0]!r}.", f"A detector takes {', '.join(known)}; zoo, weights, timeout_s."
+            f"unknown argument {unknown[0]!r}.", f"A detector takes {', '.join(_OPTIONS)}; zoo, weights, timeout_s."
         )
     trained = pretrained or found.get("weights") is not None
     options.setdefault("frozen_batch_norm", trained)
@@ -167,11 +171,13 @@ def _detector(spec: DetectorSpec, whole: nn.Module, make: Callable[..., nn.Modul
     return Detector(spec, pyramid).train()
 
 
-def _plain_heads(channels: int, maps: int, finest_stride: int, head_features: int, classes: int) -> RoIHeads:
+def _plain_heads(
+    pool: PyramidRoIAlign, channels: int, head_features: int, classes: int, *, sampled_boxes: int
+) -> RoIHeads:
     """The heads of torchvision's Faster R-CNN, with its figures; see `cascade_heads` for the arguments."""
-    pool = PyramidRoIAlign(maps, finest_stride)
     return RoIHeads(
         pool, TwoMLPHead(channels * pool.output_size[0] ** 2, head_features),
-        FastRCNNPredictor(head_features, classes + 1), fg_iou_thresh=0.5, bg_iou_thresh=0.5, batch_size_per_image=512,
-        positive_fraction=0.25, bbox_reg_weights=None, score_thresh=0.05, nms_thresh=0.5, detections_per_img=100,
+        FastRCNNPredictor(head_features, classes + 1), fg_iou_thresh=0.5, bg_iou_thresh=0.5,
+        batch_size_per_image=sampled_boxes, positive_fraction=0.25, bbox_reg_weights=None, score_thresh=0.05,
+        nms_thresh=0.5, detections_per_img=100,
     )  # fmt: skip

@@ -32,6 +32,8 @@ class DetectorSpec:
         pyramid_channels: of each of the pyramid's maps.
         head_features: of each of the two hidden layers that judge a box.
         anchor_strides: an anchor's side, in strides of the map that it stands on.
+        proposals: of a picture, at most, that the heads look at; twice as many while training.
+        sampled_boxes: of those of a picture, that each stage learns from.
         backbone_name: what the backbone was called when it was described; '' for what it is called by itself.
     """
 
@@ -46,6 +48,8 @@ class DetectorSpec:
     pyramid_channels: int = 256
     head_features: int = 1024
     anchor_strides: float = 8.0
+    proposals: int = 1000
+    sampled_boxes: int = 512
     backbone_name: str = ""
 
     def __post_init__(self) -> None:
@@ -64,7 +68,7 @@ class DetectorSpec:
             twice = next(name for name in self.classes if self.classes.count(name) > 1)
             raise SpecError(f"classes: {twice!r} is there twice")
         check_one_of("kind", self.kind, KINDS)
-        for name in ("short_px", "pyramid_channels", "head_features"):
+        for name in ("short_px", "pyramid_channels", "head_features", "proposals", "sampled_boxes"):
             check_number(name, getattr(self, name), 1, whole=True)
         rule = f"it is at least short_px, {self.short_px}"
         check_number("long_px", self.long_px, self.short_px, whole=True, rule=rule)

@@ -10,6 +10,7 @@ out/result.json           at the end: every epoch's score
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import json
 import time
@@ -35,6 +36,8 @@ from gpunet.train.recipe import Recipe
 from gpunet.train.run import Run
 from gpunet.train.score import EpochScore, TrainingResult
 from gpunet.train.settings import RunSettings
+from gpunet.train.tasks.classification import Classification
+from gpunet.train.tasks.task import Job
 
 if TYPE_CHECKING:
     from gpunet.train.distillation.teacher import Teacher
@@ -103,17 +106,52 @@ def train(
         DataError: (a ValueError) classes differ, or too many images cannot be read.
         InvalidArgumentError: (a ValueError) an argument makes no sense.
     """
-    out = Path(out)
-    _check(recipe, teacher, keep, log_every_steps, max_unreadable, workers, seed, checkpoint_minutes)
+    _check_run(keep, log_every_steps, max_unreadable, workers, seed, checkpoint_minutes)
+    _check_teacher(recipe, teacher)
     num_classes = num_classes_of(model)
     if num_classes < 2:
         raise InvalidArgumentError(f"the model must have two classes or more, but has {num_classes}.")
     data = data.for_model(num_classes, classes)
     validation = None if validation is None else validation.for_model(num_classes, classes or data.classes)
+    job = Job(
+        functools.partial(Classification, data=data, validation=validation, num_classes=num_classes, teacher=teacher),
+        lambda processes: identity_of(model, recipe, data, validation, seed, processes),
+        data.classes_by_number(num_classes),
+    )
+    return carry_out(
+        job, model, recipe, out, seed=seed, device=device, workers=workers, resume=resume, keep=keep,
+        checkpoint_minutes=checkpoint_minutes, log_every_steps=log_every_steps, max_unreadable=max_unreadable,
+        tensorboard=tensorboard, progress=progress, on_start=on_start, on_epoch=on_epoch, should_stop=should_stop,
+    )  # fmt: skip
+
+
+def carry_out(
+    job: Job,
+    model: nn.Module,
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    device: str | None = None,
+    workers: int = 0,
+    resume: bool = True,
+    keep: int = 2,
+    checkpoint_minutes: float | None = 15,
+    log_every_steps: int = 50,
+    max_unreadable: int = 10,
+    tensorboard: bool = False,
+    progress: bool = False,
+    on_start: Callable[[Standing], None] | None = None,
+    on_epoch: Callable[[EpochScore], bool | None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> TrainingResult:
+    """Train a network for a task: what `train` does for classification, with its arguments, result and errors."""
+    out = Path(out)
+    _check_run(keep, log_every_steps, max_unreadable, workers, seed, checkpoint_minutes)
     with processes(device) as group, kept_generators(), sigterm_asked() as sigterm, alone(out, group):
         checkpoints = Checkpoints(out / CHECKPOINTS, keep)
         group.wait()
-        identity = identity_of(model, recipe, data, validation, seed, group.place.processes)
+        identity = dict(job.identity(group.place.processes))
         check_run(out, identity, resume)
         stands = standing(out)
         if on_start is not None and group.first:
@@ -125,31 +163,33 @@ def train(
             if group.first:
                 write_text(out / RUN, json.dumps({**identity, "versions": _versions()}, indent=2) + "\n")
             settings = RunSettings(
-                out=out, data=data, validation=validation, seed=seed, workers=workers, num_classes=num_classes,
-                checkpoint_minutes=checkpoint_minutes, log_every_steps=log_every_steps, max_unreadable=max_unreadable,
-                tensorboard=tensorboard, progress=progress, on_epoch=on_epoch,
+                out=out, seed=seed, workers=workers, checkpoint_minutes=checkpoint_minutes,
+                log_every_steps=log_every_steps, max_unreadable=max_unreadable, tensorboard=tensorboard,
+                progress=progress, on_epoch=on_epoch,
                 asked_to_leave=lambda: sigterm() or (should_stop is not None and should_stop()),
             )  # fmt: skip
-            with Run(model, recipe, settings, checkpoints, group, teacher) as run:
+            with Run(model, recipe, settings, checkpoints, group, job) as run:
                 result = run.to_the_end()
             if group.first:
-                named = data.classes_by_number(num_classes)
-                _keep_weights(out, checkpoints, result.best, averaged=recipe.ema_decay is not None, classes=named)
+                averaged = recipe.ema_decay is not None
+                _keep_weights(out, checkpoints, result.best, averaged=averaged, classes=job.classes)
                 write_text(out / RESULT, json.dumps(result.to_dict(), indent=2) + "\n")
             group.wait()
         _load_weights(model, out)
     return result
 
 
-def _check(
-    recipe: Recipe,
-    teacher: Teacher | None,
-    keep: int,
-    log_every_steps: int,
-    max_unreadable: int,
-    workers: int,
-    seed: int,
-    checkpoint_minutes: float | None,
+def _check_teacher(recipe: Recipe, teacher: Teacher | None) -> None:
+    if (recipe.distillation is None) != (teacher is None):
+        raise InvalidArgumentError(
+            f"the recipe {recipe.name} {'has no' if recipe.distillation is None else 'has a'} distillation, but "
+            f"{'a teacher' if teacher is not None else 'no teacher'} is given.",
+            "Give a teacher with a recipe that has distillation, and neither without the other.",
+        )
+
+
+def _check_run(
+    keep: int, log_every_steps: int, max_unreadable: int, workers: int, seed: int, checkpoint_minutes: float | None
 ) -> None:
     for name, value, least in (
         ("keep", keep, 1), ("log_every_steps", log_every_steps, 1), ("max_unreadable", max_unreadable, 0),
@@ -161,12 +201,6 @@ def _check(
     if checkpoint_minutes is not None and not checkpoint_minutes > 0:
         raise InvalidArgumentError(
             f"checkpoint_minutes must be above 0, but got {checkpoint_minutes!r}.", "None: at an epoch's end only."
-        )
-    if (recipe.distillation is None) != (teacher is None):
-        raise InvalidArgumentError(
-            f"the recipe {recipe.name} {'has no' if recipe.distillation is None else 'has a'} distillation, but "
-            f"{'a teacher' if teacher is not None else 'no teacher'} is given.",
-            "Give a teacher with a recipe that has distillation, and neither without the other.",
         )
 
 

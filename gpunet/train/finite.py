@@ -9,8 +9,9 @@ from torch import Tensor
 
 from gpunet.errors import TrainingError
 from gpunet.train.checkpoint import Position, told
-from gpunet.train.data.loader import Batch, ProcessPlace
+from gpunet.train.data.loader import ProcessPlace
 from gpunet.train.evaluation.validation import LOWER
+from gpunet.train.tasks.task import TaskBatch
 
 
 class FiniteLosses:
@@ -23,9 +24,9 @@ class FiniteLosses:
 
     def __init__(self, out: Path, place: ProcessPlace) -> None:
         self._out, self._place = out, place
-        self._noted: tuple[Tensor, Batch, Position, float] | None = None
+        self._noted: tuple[Tensor, TaskBatch, Position, float] | None = None
 
-    def note(self, loss: Tensor, batch: Batch, at: Position, learning_rate: float) -> None:
+    def note(self, loss: Tensor, batch: TaskBatch, at: Position, learning_rate: float) -> None:
         """Check the loss noted before, and keep this one for the next call."""
         self.check()
         self._noted = loss, batch, at, learning_rate
@@ -47,7 +48,7 @@ class FiniteLosses:
         rank = f"-rank-{self._place.rank}" if self._place.processes > 1 else ""
         path = self._out / f"bad-batch-{at}{rank}.safetensors"
         with told(path):
-            save_file({"images": batch.images, "targets": batch.targets, "indices": batch.indices}, path)
+            save_file(batch.tensors(), path)
         raise TrainingError(
             f"the loss of batch {at.step} in epoch {at.epoch + 1} is {loss.item()}, at a learning rate of "
             f"{learning_rate:g}; the batch is kept in {path}.",

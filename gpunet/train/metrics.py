@@ -14,7 +14,8 @@ from gpunet.core.files import require, write_text
 from gpunet.core.json_files import parsed_json
 from gpunet.train.checkpoint import Position
 
-_TAGS = ("loss", "learning_rate", "images_per_s", "train_loss", "top1_percent", "raw_top1_percent")
+_TAGS = ("loss", "learning_rate", "images_per_s", "train_loss", "top1_percent", "raw_top1_percent", "ap_percent",
+         "raw_ap_percent")  # fmt: skip
 
 
 class Metrics:

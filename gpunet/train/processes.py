@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from gpunet.errors import MISSING_EXIT_CODE, TrainingError
 from gpunet.train.data.loader import ProcessPlace
 
 STOP, SAVE = 2, 1  # what `Processes.agree` agrees on; the greater wins
+_Value = TypeVar("_Value")
 _TIMEOUT = timedelta(minutes=30)
 
 
@@ -76,6 +77,14 @@ class Processes:
         said = torch.tensor(int(value))
         dist.broadcast(said, 0, self._control)
         return bool(said)
+
+    def gathered(self, value: _Value) -> list[_Value]:
+        """Every process's own, by rank; at every process."""
+        if self._control is None:
+            return [value]
+        found: list[Any] = [None] * self.place.processes
+        dist.all_gather_object(found, value, group=self._control)
+        return found
 
     def wait(self) -> None:
         """For all others to come here."""

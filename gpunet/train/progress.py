@@ -41,4 +41,6 @@ class TrainingProgress(ProgressBar):
         """The score of an epoch that has ended."""
         if score.top1_percent is not None:
             self._accuracy = f", top-1 {score.top1_percent:.2f} %"
+        elif score.ap_percent is not None:
+            self._accuracy = f", AP {score.ap_percent:.2f} %"
         self.update(score.epoch * self._batches)

@@ -7,41 +7,31 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from timm.utils import distribute_bn
 from torch import Tensor, nn
 
-from gpunet.core.fields import part_to_dict
 from gpunet.errors import DataError, PreemptedError
 from gpunet.model.network import GPUNet
-from gpunet.model.preprocessing import image_config
 from gpunet.train.batch_norm import synced
 from gpunet.train.checkpoint import Checkpoints, Position, flat_optimizer, under, unflat_optimizer
-from gpunet.train.data.loader import Batch, TrainingLoader
-from gpunet.train.data.transforms import mixup, training_transform
 from gpunet.train.data.unreadable import UnreadableImages
-from gpunet.train.evaluation.counts import Counts
-from gpunet.train.evaluation.validation import Validation
 from gpunet.train.finite import FiniteLosses
 from gpunet.train.folder import WEIGHTS
-from gpunet.train.identity import identity_of_data
-from gpunet.train.loss import Loss
 from gpunet.train.metrics import Metrics
 from gpunet.train.optimization import average_from_recipe, optimizer_from_recipe, scheduler_from_recipe
 from gpunet.train.processes import SAVE, STOP, Processes
 from gpunet.train.progress import TrainingProgress
-from gpunet.train.randomness import MIXING, STEP, seed_images, seed_of
+from gpunet.train.randomness import STEP, seed_of
 from gpunet.train.recipe import Recipe
 from gpunet.train.score import EpochScore, TrainingResult
 from gpunet.train.settings import RunSettings
+from gpunet.train.tasks.task import Job, TaskBatch
 from gpunet.train.trained import Trained
 
-if TYPE_CHECKING:
-    from gpunet.train.distillation.teacher import Teacher
-
-_TYPES = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
+_UNSCORED = {"top1_percent": None, "top5_percent": None, "raw_top1_percent": None, "loss": None}
 
 
 class Run(contextlib.ExitStack):
@@ -49,18 +39,15 @@ class Run(contextlib.ExitStack):
 
     def __init__(
         self, model: nn.Module, recipe: Recipe, settings: RunSettings, checkpoints: Checkpoints, group: Processes,
-        teacher: Teacher | None,
+        job: Job,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.recipe, self.settings, self.group, self.teacher = recipe, settings, group, teacher
+        self.recipe, self.settings, self.group = recipe, settings, group
         self._checkpoints, self._device = checkpoints, group.device
         if isinstance(model, GPUNet):
             model.set_drop_rates(recipe.dropout, recipe.drop_path, recipe.drop_path_over)
-        self._layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        self.model = model.to(self._device).to(memory_format=self._layout)
-        self._type = _TYPES[recipe.precision]
-        self._loss = Loss(recipe)
-        self._mixup = mixup(recipe, settings.num_classes)
+        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        self.model = model.to(self._device).to(memory_format=layout)
         self.position, self.updates = Position(0), 0
         self.scores: list[EpochScore] = []
         self._sum = torch.zeros(2, dtype=torch.float64, device=self._device)  # of the epoch's losses, and how many
@@ -68,16 +55,24 @@ class Run(contextlib.ExitStack):
         self._losses = FiniteLosses(settings.out, group.place)
         self._unreadable = UnreadableImages(settings.max_unreadable)
         try:
-            self._set_up()
+            self._set_up(job)
         except BaseException:
             self.close()
             raise
 
-    def _set_up(self) -> None:
+    def _set_up(self, job: Job) -> None:
         recipe, group = self.recipe, self.group
         if recipe.batch_norm == "synced" and group.many:
             self.enter_context(synced(self.model, self._device))
-        self._make_loaders()
+        self.task = job.task(self.model, recipe, self.settings, group)
+        self.updates_per_epoch = len(self.task.loader) // recipe.accumulation_steps
+        if self.updates_per_epoch < 1:
+            raise DataError(
+                f"{self.task.data_name} has {self.task.images} images, too few for one update of "
+                f"{recipe.global_batch(group.place.processes)}.",
+                "Lower batch_size or accumulation_steps.",
+            )
+        self._batches = self.updates_per_epoch * recipe.accumulation_steps
         self.optimizer = optimizer_from_recipe(self.model, recipe, group.place.processes)
         self.scheduler = scheduler_from_recipe(self.optimizer, recipe, self.updates_per_epoch)
         self.ema = average_from_recipe(self.model, recipe)
@@ -85,36 +80,6 @@ class Run(contextlib.ExitStack):
         self._phases = Trained(self.model, recipe, group)
         self.callback(self._phases.release)
         self._resume()
-
-    def _make_loaders(self) -> None:
-        recipe, given = self.recipe, self.settings
-        config = image_config(self.model)
-        if self.teacher is not None:
-            augmentation = part_to_dict(recipe.augmentation)
-            identity = {"data": identity_of_data(given.data), "augmentation": augmentation, "seed": given.seed}
-            for turn in (True, False):  # the first process makes the file that all share
-                if self.group.first is turn:
-                    self.teacher.prepare(self.model, len(given.data), identity, self._device)
-                self.group.wait()
-        served = config if self.teacher is None else self.teacher.config
-        self._student_px = config["input_size"][1:]
-        self.loader = TrainingLoader(
-            given.data, training_transform(served, recipe.augmentation), given.num_classes, recipe.batch_size,
-            seed=given.seed, fixed=recipe.augmentation.fixed or not recipe.augmentation.enabled,
-            place=self.group.place, workers=given.workers, pin_memory=self._device.type == "cuda",
-        )  # fmt: skip
-        self.updates_per_epoch = len(self.loader) // recipe.accumulation_steps
-        if self.updates_per_epoch < 1:
-            raise DataError(
-                f"{given.data.name} has {len(given.data)} images, too few for one update of "
-                f"{recipe.global_batch(self.group.place.processes)}.",
-                "Lower batch_size or accumulation_steps.",
-            )
-        self._batches = self.updates_per_epoch * recipe.accumulation_steps
-        self._validation = (
-            None if given.validation is None else
-            Validation(given.validation, config, given.num_classes, recipe.batch_size, self.group, given.workers)
-        )  # fmt: skip
 
     # -------------------------------------------------------------------- state
 
@@ -167,10 +132,10 @@ class Run(contextlib.ExitStack):
         self._saved_s = time.monotonic()
 
     def best(self) -> EpochScore:
-        """The epoch of the best top-1, the first of equals; the last where nothing is scored."""
-        if self.scores[-1].top1_percent is None:
+        """The epoch of the best figure, the first of equals; the last where nothing is scored."""
+        if self.scores[-1].figure is None:
             return self.scores[-1]
-        return max(self.scores, key=lambda each: (each.top1_percent or 0.0, -each.epoch))
+        return max(self.scores, key=lambda each: (each.figure or 0.0, -each.epoch))
 
     # --------------------------------------------------------------------- steps
 
@@ -199,7 +164,7 @@ class Run(contextlib.ExitStack):
             return
         began_s = logged_s = time.perf_counter()
         logged = first
-        for step, batch in enumerate(self.loader.epoch(epoch, first), start=first):
+        for step, batch in enumerate(self.task.loader.epoch(epoch, first), start=first):
             loss = self._step(epoch, step, batch)
             done = Position(epoch, step + 1)
             self._progress.show(done, loss)
@@ -236,27 +201,18 @@ class Run(contextlib.ExitStack):
                 f"The same command goes on from there: {self.settings.out}.",
             )
 
-    def _step(self, epoch: int, step: int, batch: Batch) -> Tensor:
+    def _step(self, epoch: int, step: int, batch: TaskBatch) -> Tensor:
         """Forward and backward of one batch, and the update where it is due; its loss."""
         self._unreadable.note(batch.unreadable)
-        place, recipe = self.group.place, self.recipe
-        torch.manual_seed(seed_of(self.settings.seed, STEP, epoch, step, place.rank))
-        images = batch.images.to(self._device, non_blocking=True)
-        targets: Any = batch.targets.to(self._device, non_blocking=True)
-        answers = None
-        if self.teacher is not None:
-            answers = self.teacher.logits(images, batch.indices)
-            images = self.teacher.for_student(images, self._student_px)
-        if self._mixup is not None and len(images) % 2 == 0:
-            seed_images(seed_of(self.settings.seed, MIXING, epoch, step, place.rank))
-            images, targets = self._mixup(images, targets)
+        recipe, at = self.recipe, Position(epoch, step)
+        torch.manual_seed(seed_of(self.settings.seed, STEP, epoch, step, self.group.place.rank))
         due = (step + 1) % recipe.accumulation_steps == 0
         alone = contextlib.nullcontext() if due or not self.group.many else self._trained.no_sync()  # type: ignore[operator]
         with alone:
-            loss = self._loss(self._logits(self._trained, images), targets, answers)
+            loss = self.task.loss(self._trained, batch, at)
             self._scaler.scale(loss / recipe.accumulation_steps).backward()
         loss = loss.detach()
-        self._losses.note(loss, batch, Position(epoch, step), self.optimizer.param_groups[0]["lr"])
+        self._losses.note(loss, batch, at, self.optimizer.param_groups[0]["lr"])
         self._sum += torch.stack([loss.double(), torch.ones_like(loss, dtype=torch.float64)])
         if due:
             self._update()
@@ -293,12 +249,14 @@ class Run(contextlib.ExitStack):
         began_s = time.perf_counter()
         raw = self._scored(self.model)
         kept = raw if self.ema is None else self._scored(self.ema.module)
+        figures = {**_UNSCORED, **(kept or {})}
+        if raw is not None and self.ema is not None:
+            figures[f"raw_{self.task.figure}"] = raw[self.task.figure]
         images = self._batches * self.recipe.batch_size * self.group.place.processes
         score = EpochScore(
-            epoch + 1, self.recipe.epochs, float(total[0] / total[1]), rate,
-            None if kept is None else kept.top1_percent, None if kept is None else kept.top5_percent,
-            None if raw is None or self.ema is None else raw.top1_percent, None if kept is None else kept.loss,
-            train_s, time.perf_counter() - began_s, images / max(train_s, 1e-9),
+            epoch=epoch + 1, epochs=self.recipe.epochs, train_loss=float(total[0] / total[1]), learning_rate=rate,
+            train_s=train_s, evaluation_s=time.perf_counter() - began_s, images_per_s=images / max(train_s, 1e-9),
+            **figures,
         )  # fmt: skip
         self.scores.append(score)
         self.scheduler.step(epoch + 1)
@@ -314,22 +272,13 @@ class Run(contextlib.ExitStack):
     def _ends(self, score: EpochScore) -> bool:
         return bool(self.settings.on_epoch(score)) if self.settings.on_epoch and self.group.first else False
 
-    def _scored(self, model: nn.Module) -> Counts | None:
-        if self._validation is None:
-            return None
-        return self._validation.score(model, self._logits, self._unreadable, self._leave_if_asked)
+    def _scored(self, model: nn.Module) -> dict[str, Any] | None:
+        return self.task.score(model, self._unreadable, self._leave_if_asked)
 
     def _leave_if_asked(self) -> None:
         if self.group.agree(STOP if self.settings.asked_to_leave() else 0) == STOP:
             self._save()
             self._leave_if(True)
-
-    def _logits(self, model: nn.Module, images: Tensor) -> Tensor:
-        """`n x C x H x W` images, wherever they are -> `n x classes`, in the recipe's precision and memory format."""
-        images = images.to(self._device, non_blocking=True).contiguous(memory_format=self._layout)
-        with torch.autocast(self._device.type, self._type, enabled=self._type is not None):
-            logits: Tensor = model(images)
-        return logits
 
     def _log(self, done: Position, loss: Tensor, logged: int, logged_s: float) -> None:
         value = float(self.group.sum(loss.clone())) / self.group.place.processes

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+_DETECTORS = ("ap_percent", "raw_ap_percent", "coco")
+
 
 @dataclass(frozen=True)
 class EpochScore:
@@ -23,6 +25,9 @@ class EpochScore:
         loss: cross-entropy on the validation data.
         train_s, evaluation_s: seconds that both took.
         images_per_s: of training.
+        ap_percent: of a detector: COCO's AP on the validation data; None for a classifier, and without such data.
+        raw_ap_percent: of the weights themselves, where both are scored; else None.
+        coco: of a detector: all of COCO's twelve metrics, in percent; None where nothing bears on one.
     """
 
     epoch: int
@@ -36,10 +41,18 @@ class EpochScore:
     train_s: float
     evaluation_s: float
     images_per_s: float
+    ap_percent: float | None = None
+    raw_ap_percent: float | None = None
+    coco: Mapping[str, float | None] | None = None
+
+    @property
+    def figure(self) -> float | None:
+        """What the best epoch is told by: top-1, or AP; None where nothing is scored."""
+        return self.ap_percent if self.top1_percent is None else self.top1_percent
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return asdict(self)
+        """Plain JSON types; what is a detector's is left out of a classifier's."""
+        return {name: value for name, value in asdict(self).items() if value is not None or name not in _DETECTORS}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> EpochScore:
@@ -53,7 +66,7 @@ class TrainingResult:
 
     Args:
         weights: safetensors file of the best epoch's weights (the averaged ones where there are any).
-        best: the epoch of the best top-1; the last where nothing was scored.
+        best: the epoch of the best top-1, or AP; the last where nothing was scored.
         scores: of all epochs.
         stopped_early: the callback ended it.
         unreadable: names of the images that could not be read.

@@ -6,20 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpunet.train.data.datasets import ImageData
 from gpunet.train.score import EpochScore
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The arguments of `train` that a run needs."""
+    """The arguments of `train` that every task's run needs."""
 
     out: Path
-    data: ImageData
-    validation: ImageData | None
     seed: int
     workers: int
-    num_classes: int
     checkpoint_minutes: float | None
     log_every_steps: int
     max_unreadable: int

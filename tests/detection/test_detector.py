@@ -17,13 +17,6 @@ SOME = {"boxes": torch.tensor([[10.0, 10.0, 40.0, 50.0]]), "labels": torch.tenso
 NONE = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
 
 
-@pytest.fixture
-def little(tmp_path: Path) -> str:
-    path = tmp_path / "little.json"
-    path.write_text(json.dumps({key: value for key, value in PLAIN.items() if key != "name"}), encoding="utf-8")
-    return str(path)
-
-
 def pictures() -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [torch.rand(3, 70, 90, generator=generator), torch.rand(3, 64, 50, generator=generator)]

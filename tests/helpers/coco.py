@@ -10,7 +10,7 @@ from PIL import Image
 
 QUICK: dict[str, Any] = {
     "pretrained_backbone": False, "short_px": 64, "long_px": 96, "pyramid_channels": 16, "head_features": 32,
-    "anchor_strides": 4,
+    "anchor_strides": 4, "proposals": 50, "sampled_boxes": 32,
 }  # fmt: skip
 PLAIN = {
     "resolution_px": 64,

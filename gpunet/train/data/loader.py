@@ -31,6 +31,10 @@ class Batch(NamedTuple):
     indices: Tensor
     unreadable: list[Unreadable]
 
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it by name, to be kept in a file."""
+        return {"images": self.images, "targets": self.targets, "indices": self.indices}
+
 
 @dataclass(frozen=True)
 class ProcessPlace:

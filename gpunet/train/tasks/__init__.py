@@ -1,0 +1,1 @@
+"""Private: what a run trains a network for."""
