@@ -1,31 +1,39 @@
+"""The plain loop that gpunet.train is compared with trains the same recipe."""
+
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import dataclasses
 
-import bench_train
-import pytest
+import torch
+from training_benchmark.learning import learning_recipe
+from training_benchmark.plain import PlainLoop
 
-
-@pytest.mark.slow
-def test_both_parts_print_and_write_their_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "train.json"
-    bench_train.main(["--rounds", "4", "--images", "256", "--seeds", "2", "--epochs", "2", "--teacher-epochs", "2",
-                      "--json", str(path)])  # fmt: skip
-    said = capsys.readouterr().out
-    assert "of a bare loop's step (limit: 5 %)" in said
-    assert "students on 10% of the labels (143 images), top-1 % on 360 others" in said
-    found = json.loads(path.read_text(encoding="utf-8"))
-    times = found["step"]["step_ms"]
-    assert len(times["gpunet"]) == len(times["bare"]) == 5
-    assert all(each > 0 for own in times.values() for each in own)
-    rows = found["distillation"]["rows"]
-    assert [row[0] for row in rows] == [0, 1]
-    gains = [taught - alone for _, alone, taught in rows]
-    assert found["distillation"]["gain_percent"] == pytest.approx(sum(gains) / 2)
+from gpunet.model.network import GPUNet
+from gpunet.model.preprocessing import image_config
+from gpunet.model.small import SMALL
+from gpunet.train import open_data, train
 
 
-def test_too_few_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        bench_train.main(["--rounds", "2"])
-    assert "--rounds must be 4 or more and --seeds 2 or more, but got 2 and 5" in capsys.readouterr().err
+def test_both_loops_lower_the_loss_of_the_same_network_alike(tmp_path):
+    """Without augmentation and half precision they differ by the order of the images alone."""
+    recipe = learning_recipe(2)
+    recipe = dataclasses.replace(
+        recipe, precision="fp32", ema_decay=None, augmentation=dataclasses.replace(recipe.augmentation, scale=(1, 1))
+    )
+    data, validation = open_data("digits"), open_data("digits", split="validation")
+    small = dataclasses.replace(data, rows=tuple(range(320)))
+    torch.manual_seed(0)
+    ours, plain = GPUNet(SMALL, num_classes=10), GPUNet(SMALL, num_classes=10)
+    plain.load_state_dict(ours.state_dict())
+    before = {name: value.clone() for name, value in plain.state_dict().items()}
+    pictures = [data.dataset[row] for row in range(320)]
+    loop = PlainLoop(plain, recipe, pictures, validation.dataset, image_config(plain), 0)
+    assert min(loop.epoch(0), loop.epoch(1)) > 0
+    result = train(ours, recipe, small, tmp_path)  # no validation: the last epoch's weights
+    moved = [
+        torch.cat([(after - before[name]).flatten() for name, after in model.state_dict().items() if "weight" in name])
+        for model in (ours, plain)
+    ]
+    assert 0.8 < float(moved[0].norm() / moved[1].norm()) < 1.25  # as many steps, as long
+    assert loop.top1_percent() > 10
+    assert result.scores[-1].train_loss < result.scores[0].train_loss
