@@ -24,11 +24,7 @@ from gpunet.train.metrics import Metrics
 from gpunet.train.optimization import average_from_recipe, optimizer_from_recipe, scheduler_from_recipe
 from gpunet.train.processes import SAVE, STOP, Processes
 from gpunet.train.progress import TrainingProgress
-<<<<<<< HEAD
-from gpunet.train.randomness import STEP, seed_of
-=======
-from gpunet.train.randomness import MIXING, STEP, seed_images, seed_of, seed_step
->>>>>>> 3309b79 (Training beside a plain loop on timm's parts; a step's overhead by pairs of epochs, at most 3 %)
+from gpunet.train.randomness import STEP, seed_of, seed_step
 from gpunet.train.recipe import Recipe
 from gpunet.train.score import EpochScore, TrainingResult
 from gpunet.train.settings import RunSettings
@@ -208,22 +204,8 @@ class Run(contextlib.ExitStack):
     def _step(self, epoch: int, step: int, batch: TaskBatch) -> Tensor:
         """Forward and backward of one batch, and the update where it is due; its loss."""
         self._unreadable.note(batch.unreadable)
-<<<<<<< HEAD
         recipe, at = self.recipe, Position(epoch, step)
-        torch.manual_seed(seed_of(self.settings.seed, STEP, epoch, step, self.group.place.rank))
-=======
-        place, recipe = self.group.place, self.recipe
-        seed_step(seed_of(self.settings.seed, STEP, epoch, step, place.rank), self._device)
-        images = batch.images.to(self._device, non_blocking=True)
-        targets: Any = batch.targets.to(self._device, non_blocking=True)
-        answers = None
-        if self.teacher is not None:
-            answers = self.teacher.logits(images, batch.indices)
-            images = self.teacher.for_student(images, self._student_px)
-        if self._mixup is not None and len(images) % 2 == 0:
-            seed_images(seed_of(self.settings.seed, MIXING, epoch, step, place.rank))
-            images, targets = self._mixup(images, targets)
->>>>>>> 3309b79 (Training beside a plain loop on timm's parts; a step's overhead by pairs of epochs, at most 3 %)
+        seed_step(seed_of(self.settings.seed, STEP, epoch, step, self.group.place.rank), self._device)
         due = (step + 1) % recipe.accumulation_steps == 0
         alone = contextlib.nullcontext() if due or not self.group.many else self._trained.no_sync()  # type: ignore[operator]
         with alone:
