@@ -14,6 +14,7 @@ SEARCH = group(
         "status": "search.status:status",
         "best": "search.results:best",
         "pareto": "search.results:pareto",
+        "recommend": "search.results:recommend",
         "export": "search.export:export",
     },
     "Search a latency tier with one worker or hundreds: create, worker, status, best.\n\n"

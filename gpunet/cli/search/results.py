@@ -1,4 +1,4 @@
-"""`gpunet search best | pareto`: what a search found."""
+"""`gpunet search best | pareto | recommend`: what a search found."""
 
 from __future__ import annotations
 
@@ -38,6 +38,31 @@ def pareto(
     """Show those networks that no other one beats in both accuracy and latency."""
     found = opened(study, name, folder, reading=True)
     _show(found, found.pareto(), as_json)
+
+
+@command("recommend", examples=["gpunet search recommend --study search.sqlite"])
+def recommend(
+    study: StudyUrl, name: StudyName = None, folder: Folder = None, as_json: options.Json = False
+) -> None:  # fmt: skip
+    """Show the network to take, by a model of all trials, and how sure that is.
+
+    Two trainings of one network differ: the greatest of many accuracies is one of luck as well.
+    """
+    from gpunet.search.study.recommended import recommended
+
+    found = opened(study, name, folder, reading=True)
+    chosen = recommended(found.definition.space, found.trials())
+    if as_json:
+        console.print_json(chosen.to_dict())
+        return
+    _show(found, [chosen.trial], as_json)
+    expected, low, high = (
+        console.percent2(each) for each in (chosen.expected_percent, chosen.low_percent, chosen.high_percent)
+    )
+    print(
+        f"expected of its network: {expected} % ({low} to {high} with a chance of 95 %); "
+        f"the best of those trained with a chance of {chosen.chance:.0%}"
+    )
 
 
 def _show(study: Study, trials: list[TrialRecord], as_json: bool) -> None:

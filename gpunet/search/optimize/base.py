@@ -17,13 +17,13 @@ from numpy.typing import ArrayLike
 
 from gpunet.core.arguments import checked_integer
 from gpunet.errors import ExhaustedError, InvalidArgumentError
-from gpunet.search.optimize.domain import Domain, canonical, every_point
-from gpunet.search.optimize.sobol import Sequence
+from gpunet.search.optimize.domain import Domain, as_float, canonical, every_point
+from gpunet.search.optimize.recommend import Recommendation
+from gpunet.search.optimize.starts.sobol import Sequence
 
 STATE_VERSION = 1
 _DRAWS = 64  # batches drawn in search of points not seen yet
 _ENUMERABLE = 200_000  # vectors that may be listed where draws find nothing new
-_LARGE = 1e300  # greater values than this would overflow in differences
 
 
 class Optimizer(ABC):
@@ -161,6 +161,15 @@ class Optimizer(ABC):
             return None
         row = int(np.nanargmax(worth))
         return self._points[row].copy(), float(self.values[row])
+
+    @property
+    def recommended(self) -> Recommendation | None:
+        """What to take in the end; None while there is no `best`. Without a model of the values it is that one."""
+        found = self.best
+        if found is None:
+            return None
+        point, value = found
+        return Recommendation(int(np.nanargmax(self._worth())), point, value, value, value, value, 1.0)
 
     # ------------------------------------------------------------------- state
 
@@ -321,24 +330,3 @@ def _row(point: Any) -> np.ndarray:
         return row.astype(np.float64) if row.dtype == object else row
     except (TypeError, ValueError):  # no numbers, or parts of different lengths
         return np.asarray(None)
-
-
-def as_float(value: Any) -> float:
-    """A value as a float that differences do not overflow; NaN for a failure.
-
-    Raises:
-        InvalidArgumentError: it is no number.
-    """
-    if value is None:
-        return math.nan
-    try:
-        if isinstance(value, str):
-            raise TypeError
-        number = float(value)
-    except OverflowError:  # an integer beyond them
-        number = _LARGE if value > 0 else -_LARGE
-    except (TypeError, ValueError):
-        raise InvalidArgumentError(
-            f"A value must be a number, or None for an evaluation that failed, but got {value!r}."
-        ) from None
-    return min(max(number, -_LARGE), _LARGE) if math.isfinite(number) else math.nan

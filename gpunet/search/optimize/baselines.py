@@ -11,7 +11,7 @@ from gpunet.core.arguments import checked_integer
 from gpunet.search.optimize.base import Optimizer
 from gpunet.search.optimize.domain import Domain
 from gpunet.search.optimize.lamcts import LaMcts
-from gpunet.search.optimize.sobol import SobolPoints
+from gpunet.search.optimize.starts.sobol import SobolPoints
 
 
 class RandomSearch(Optimizer):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,6 +25,7 @@ from gpunet.errors import InvalidArgumentError
 STEP = 0.1  # standard deviation of a step in a box, as a part of the range
 NEAREST = 32  # neighbours of a pool's point
 MOST_CHOICES = 2**31  # of a digit
+_LARGE = 1e300  # greater values than this would overflow in differences
 
 
 @runtime_checkable
@@ -276,6 +277,27 @@ def numbers(name: str, values: ArrayLike) -> np.ndarray:
             f"{name} must be numbers, in rows of one length, but got {values!r:.200}.", "Turn them into numbers first."
         )
     return given.astype(np.float64)
+
+
+def as_float(value: Any) -> float:
+    """A value as a float that differences do not overflow; NaN for a failure.
+
+    Raises:
+        InvalidArgumentError: it is no number.
+    """
+    if value is None:
+        return math.nan
+    try:
+        if isinstance(value, str):
+            raise TypeError
+        number = float(value)
+    except OverflowError:  # an integer beyond them
+        number = _LARGE if value > 0 else -_LARGE
+    except (TypeError, ValueError):
+        raise InvalidArgumentError(
+            f"A value must be a number, or None for an evaluation that failed, but got {value!r}."
+        ) from None
+    return min(max(number, -_LARGE), _LARGE) if math.isfinite(number) else math.nan
 
 
 def some(points: np.ndarray, count: int | None, generator: np.random.Generator) -> np.ndarray:

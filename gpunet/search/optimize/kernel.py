@@ -31,6 +31,10 @@ import torch
 from gpunet.core.files import require
 
 PURPOSE = "to model what has been evaluated"
+# Of a domain with derived features, a tier: many columns, and few samples of noisy trainings. By these two the model is
+# less sure of what it has seen little of (benchmarks/optimizer_benchmark/paper_tiers.py).
+DESCRIBED_DEVIATION = 0.7  # of ln m
+DESCRIBED_NOISE = -3.0  # the expected ln noise
 DERIVED_NEARER = 2.0  # by which ln m of a derived feature is expected below that of a digit
 _AT_ONCE = 1 << 17  # distances worked on at a time: more leave a processor's cache, and take three times as long
 _DIFFERENT = 1e-12  # a squared distance above it is that of two choices
@@ -66,7 +70,10 @@ class Prior:
         mean, deviation, low, high = (
             np.concatenate([np.full(part[0], part[k]) for part in parts]) for k in range(1, 5)
         )
-        mean[2 * dimensions - derived : 2 * dimensions] -= DERIVED_NEARER
+        if derived:
+            mean[2 * dimensions - derived : 2 * dimensions] -= DERIVED_NEARER
+            deviation[dimensions : 2 * dimensions] = DESCRIBED_DEVIATION
+            mean[-1] = DESCRIBED_NOISE
         return cls(mean, deviation, low, high, derived)
 
     def start(self) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,15 @@ from gpunet.core.arguments import checked_integer, checked_number
 from gpunet.search.optimize.base import Optimizer
 from gpunet.search.optimize.domain import Domain, every_point
 from gpunet.search.optimize.features import Features
-from gpunet.search.optimize.finite.start import SpreadPoints
 from gpunet.search.optimize.kernel import Prior
 from gpunet.search.optimize.limits import Limits
 from gpunet.search.optimize.outcome import OutcomeTransform
 from gpunet.search.optimize.partition import LEAF_SIZE, PartitionTree
 from gpunet.search.optimize.propose import WHOLE, Proposer
-from gpunet.search.optimize.sobol import Sequence as PointSequence
-from gpunet.search.optimize.sobol import SobolPoints
+from gpunet.search.optimize.recommend import Recommendation, recommendation
+from gpunet.search.optimize.starts.sobol import Sequence as PointSequence
+from gpunet.search.optimize.starts.sobol import SobolPoints
+from gpunet.search.optimize.starts.spread import SpreadPoints
 from gpunet.search.optimize.surrogate import Fit, Surrogate, fit, informative
 
 LISTED = 20_000  # points of a finite domain that are all scored
@@ -38,6 +40,7 @@ FEW_PENDING = 32  # up to so many under way; beside hundreds, the draws are as g
 GROWTH = 1.15  # the transform is chosen anew when there are so many times more samples
 REFIT = 64  # the model is fitted anew when there is a sample more for each so many
 REBUILD = 1.1  # the tree is learned anew when there are so many times more
+LEAST_TO_RECOMMEND = 4  # values from which a model says what of them is noise
 LEAST = 1e-3  # an improvement counts from this part of the distance of the best value from the median
 
 
@@ -148,6 +151,8 @@ class LaMcts(Optimizer):
         # Where an evaluation under way has come out as expected, there is little left to gain: without this, every
         # worker that asks before the first is done would be sent to the same place.
         surrogate = surrogate.believing(self._features(np.concatenate([self.pending, chosen])))
+        if self.domain.finite:  # what noise made of a value is no reason to look around it
+            z = surrogate.predict(features)[0]
         ranked, goal = self._limits.ranked(z)
         proposer = Proposer(
             self.domain,
@@ -209,6 +214,23 @@ class LaMcts(Optimizer):
     def _worth(self) -> np.ndarray:
         values = super()._worth()
         return np.where(self._limits.kept(), values, math.nan) if self.constraints else values
+
+    @property
+    def recommended(self) -> Recommendation | None:
+        """The best of what was told by the model, which knows how much of a value is noise; and how sure that is.
+
+        None while there is no `best`. One that keeps all constraints, as far as they were told.
+        """
+        worth = self._worth()
+        if np.isfinite(worth).sum() < LEAST_TO_RECOMMEND:
+            return super().recommended
+        known, features = self._known(), self._features(self.points)
+        surrogate, _ = self._surrogate(features, known)
+        outcome = self._fit.outcome if self._fit is not None else OutcomeTransform()
+        found = recommendation(self.points, known, features, np.isfinite(worth), surrogate, outcome, self.seed)
+        sign = 1 if self.maximize else -1
+        low, high = sorted((sign * found.low, sign * found.high))
+        return replace(found, told=sign * found.told, expected=sign * found.expected, low=low, high=high)
 
     @property
     def tree(self) -> PartitionTree:

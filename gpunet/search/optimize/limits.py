@@ -10,8 +10,7 @@ import numpy as np
 
 from gpunet.core.arguments import checked_integer
 from gpunet.errors import InvalidArgumentError
-from gpunet.search.optimize.base import as_float
-from gpunet.search.optimize.domain import numbers
+from gpunet.search.optimize.domain import as_float, numbers
 from gpunet.search.optimize.features import Features
 from gpunet.search.optimize.outcome import OutcomeTransform
 from gpunet.search.optimize.surrogate import Fit, Limit, fit_limit, informative

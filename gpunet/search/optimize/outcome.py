@@ -48,6 +48,30 @@ class OutcomeTransform:
             return z, -math.inf
         return z, logarithm - len(values) * math.log(deviation)
 
+    def inverse(self, z: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """The values that these z stand for, where `values` are those that the transform standardises by.
+
+        Where they differ in nothing, it is that value.
+        """
+        gaps, widest = _gaps(values), float(np.ptp(values))
+        positive = gaps[gaps > 0]
+        if not len(positive):
+            return np.full(len(z), values.max())
+        middle = float(np.median(gaps)) or float(positive.mean())
+        if self.power == 1:
+            raw = -gaps
+        else:
+            ratio = 1 + gaps / (self.offset * middle)
+            raw = -np.log(ratio) if self.power == 0 else -(ratio**self.power - 1) / self.power
+        found = z * raw.std() + raw.mean()
+        if self.power == 1:
+            gap = -found
+        elif self.power == 0:
+            gap = (np.exp(-found) - 1) * self.offset * middle
+        else:
+            gap = (np.maximum(1 - self.power * found, 0.0) ** (1 / self.power) - 1) * self.offset * middle
+        return values.max() - gap * widest
+
 
 CANDIDATES = (
     OutcomeTransform(),

@@ -34,10 +34,22 @@ def test_best_and_pareto(url: str, study: Study, capsys: pytest.CaptureFixture[s
     assert "/elsewhere/trial-00001" in capsys.readouterr().out
 
 
+def test_recommend(url: str, study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    search("recommend", "--study", url)
+    said = capsys.readouterr().out
+    assert str(study.trial_folder(1)) in said
+    assert "expected of its network: 70.00 % (70.00 to 70.00 with a chance of 95 %)" in said
+    search("recommend", "--study", url, "--json")
+    body = json.loads(capsys.readouterr().out)
+    assert (body["trial"]["number"], body["expected_percent"], body["chance"]) == (1, 70.0, 1.0)
+
+
 def test_no_best_yet(tmp_path: Path) -> None:
     create_study(tmp_path / "search.sqlite", "new", definition())
     with pytest.raises(StudyError, match="no trial of the study new is complete"):
         search("best", "--study", tmp_path / "search.sqlite")
+    with pytest.raises(StudyError, match="no trial is complete, so none can be recommended"):
+        search("recommend", "--study", tmp_path / "search.sqlite")
 
 
 def test_export(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,1 +1,1 @@
-"""Finite domains: where to start in them, and where an acquisition is greatest on them."""
+"""Finite domains: where an acquisition is greatest on them."""

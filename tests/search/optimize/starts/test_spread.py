@@ -9,7 +9,7 @@ import pytest
 
 from gpunet.search import Box, GaussianProcessBo, LaMcts, Lattice, Pool
 from gpunet.search.optimize.features import Features
-from gpunet.search.optimize.finite.start import SpreadPoints
+from gpunet.search.optimize.starts.spread import SpreadPoints
 
 
 def test_few_points_stand_for_all():

@@ -1,0 +1,1 @@
+"""Where a search starts, before there is a model of anything."""
