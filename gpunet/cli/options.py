@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from gpunet.errors import GpunetError
+from gpunet.errors import GpunetError, InvalidArgumentError
 
 PrecisionName = Literal["fp32", "fp16", "bf16", "int8"]
 
@@ -157,6 +157,10 @@ BudgetMinutes = Annotated[
     float | None,
     opt("--budget-minutes", metavar="N", help="of timm's networks on 'local': the most that measuring may take"),
 ]
+Input = Annotated[
+    str | None,
+    opt("--input", metavar="CxHxW", help="size of an image: channels, height, width, as 3x800x1333 (default: its own)"),
+]
 Baselines = Annotated[bool, opt("--baselines", help="the paper's baselines that timm can build, too")]
 Weights = Annotated[
     Path | None, opt("--weights", metavar="FILE", help="safetensors, or NVIDIA's .pth.tar or zip, in place of its own")
@@ -193,3 +197,20 @@ Holdout = Annotated[
 ClassMap = Annotated[
     Path | None, opt("--class-map", metavar="FILE", help="text file with the model's classes in order, one a line")
 ]
+
+
+def input_sides(text: str | None) -> tuple[int, int] | None:
+    """'3x800x1333' or '800x1333' -> (800, 1333); None for None.
+
+    Raises:
+        InvalidArgumentError: it is neither, or of other channels than a picture's.
+    """
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if not all(part.isdecimal() and int(part) > 0 for part in parts) or len(parts) not in (2, 3):
+        raise InvalidArgumentError(f"--input {text!r} is no size of an image.", "Such as 3x800x1333.")
+    *channels, height, width = map(int, parts)
+    if channels not in ([], [3]):
+        raise InvalidArgumentError(f"--input {text} has {channels[0]} channels, but pictures have 3.")
+    return height, width

@@ -25,6 +25,8 @@ STAGE_BOX_WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30
 STAGE_LOSS_WEIGHTS = (1.0, 0.5, 0.25)
 _SMOOTH_L1_BETA = 1 / 9  # torchvision's, of Faster R-CNN
 _SMALLEST_PX = 1e-2
+MOST_BOXES = 100  # of a picture, as COCO scores
+LEAST_SCORE = 0.05  # of a box that is told
 
 
 class PyramidRoIAlign(MultiScaleRoIAlign):  # type: ignore[misc]  # torchvision has no types
@@ -165,7 +167,7 @@ def cascade_heads(
         RoIHeads(
             pool, TwoMLPHead(channels * side**2, head_features), AgnosticPredictor(head_features, classes + 1),
             fg_iou_thresh=iou, bg_iou_thresh=iou, batch_size_per_image=sampled_boxes, positive_fraction=0.25,
-            bbox_reg_weights=weights, score_thresh=0.05, nms_thresh=0.5, detections_per_img=100,
+            bbox_reg_weights=weights, score_thresh=LEAST_SCORE, nms_thresh=0.5, detections_per_img=MOST_BOXES,
         )
         for iou, weights in zip(STAGE_IOUS, STAGE_BOX_WEIGHTS, strict=True)
     ]  # fmt: skip

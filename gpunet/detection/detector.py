@@ -19,7 +19,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from gpunet.detection.backbone import Pyramid, levels_of
-from gpunet.detection.cascade import PyramidRoIAlign, cascade_heads
+from gpunet.detection.cascade import LEAST_SCORE, MOST_BOXES, PyramidRoIAlign, cascade_heads
 from gpunet.detection.spec import DetectorSpec
 from gpunet.errors import GpunetError, InvalidArgumentError
 from gpunet.model.network import GPUNet
@@ -178,6 +178,6 @@ def _plain_heads(
     return RoIHeads(
         pool, TwoMLPHead(channels * pool.output_size[0] ** 2, head_features),
         FastRCNNPredictor(head_features, classes + 1), fg_iou_thresh=0.5, bg_iou_thresh=0.5,
-        batch_size_per_image=sampled_boxes, positive_fraction=0.25, bbox_reg_weights=None, score_thresh=0.05,
-        nms_thresh=0.5, detections_per_img=100,
+        batch_size_per_image=sampled_boxes, positive_fraction=0.25, bbox_reg_weights=None, score_thresh=LEAST_SCORE,
+        nms_thresh=0.5, detections_per_img=MOST_BOXES,
     )  # fmt: skip

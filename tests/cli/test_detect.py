@@ -118,3 +118,28 @@ def test_wrong_calls(tmp_path: Path, trained: tuple[Path, Path]):
         main(
             ["detect", "train", "lcnet_050", "--data", str(empty), "--no-validation", *QUICK, "-o", str(tmp_path / "r")]
         )
+
+
+def test_export(tmp_path: Path, trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("tensorrt_rtx")
+    run, _ = trained
+    main(["detect", "export", str(run), "--input", "3x64x96", "-o", str(tmp_path / "d.onnx")])
+    assert "boxes match" in capsys.readouterr().out
+    little = str(run.parent / "little.json")
+    named = [little, "--no-pretrained", "--input", "64x96"]
+    main(["detect", "export", *named, "--part", "pyramid", "--trt-rtx", "-p", "fp16", "-o", str(tmp_path / "p.engine"),
+          "--json"])  # fmt: skip
+    said = capsys.readouterr()
+    assert "is untrained" in said.err
+    assert json.loads(said.out)["engine"]["precision"] == "fp16"
+    assert {path.name for path in tmp_path.iterdir()} >= {"p.engine", "p.engine.json", "p.onnx", "d.onnx"}
+    for wrong, message in (
+        ([str(run)], "--out is missing"),
+        ([str(run), "--trt-rtx", "-o", "d.engine"], "a whole detector is no TensorRT-RTX engine"),
+        ([str(run), "-p", "fp16", "-o", "d.onnx"], "--precision fp16 is of an engine"),
+        ([little, "-o", "d.onnx"], "is no folder of a detector"),
+        ([str(run), "--input", "64", "-o", "d.onnx"], "--input '64' is no size of an image"),
+        ([str(run), "--input", "1x64x64", "-o", "d.onnx"], "--input 1x64x64 has 1 channels"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=message):
+            main(["detect", "export", *wrong])

@@ -10,7 +10,8 @@ DETECT = group(
         "train": "detect.train:train",
         "eval": "detect.evaluate:evaluate",
         "predict": "detect.predict:predict",
+        "export": "detect.export:export",
     },
-    "Detectors on networks of the zoo (Cascade R-CNN), on data in COCO's format: train, eval, predict.",
+    "Detectors on networks of the zoo (Cascade R-CNN), on data in COCO's format: train, eval, predict, export.",
     panel="Detect",
 )

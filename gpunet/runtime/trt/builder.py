@@ -74,6 +74,7 @@ def build_engine(
     timing_cache: Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     gpu: Gpu | None = None,
+    several_outputs: bool = False,
 ) -> BuiltEngine:
     """Build an engine from an ONNX file and prove its precision. Ctrl-C cancels the build.
 
@@ -86,6 +87,7 @@ def build_engine(
         timing_cache: a file that keeps kernel timings from build to build; only where the library has such a cache.
         on_progress: called at every step of the builder.
         gpu: this machine's; None to look for one.
+        several_outputs: the network may have more than one output.
 
     Raises:
         MissingDependencyError: (an ImportError) the library is not installed.
@@ -97,7 +99,7 @@ def build_engine(
     gpu = gpu or find_gpu()
     module = preflight(library, options, gpu)
     version = str(module.__version__)
-    graph = read_graph(source)
+    graph = read_graph(source, several_outputs=several_outputs)
     batch = fit_batch(options.batch, graph)
     heard = messages(module)
     tracker = Tracker(on_progress)

@@ -26,6 +26,7 @@ class Graph:
         sha256: of the ONNX file as it was given, in hex.
         path: where the file lies, for weights beside it; None for bytes.
         input_name, output_name: the ports.
+        other_outputs: beside the first, of a network that may have several.
         input_shape: of the input; None for a size that is not fixed.
         data_nodes: names of the nodes whose values depend on the input, in order.
         constant_nodes: how many others there are: a parser may fold them.
@@ -43,15 +44,20 @@ class Graph:
     constant_nodes: int
     compute_nodes: tuple[str, ...]
     quantised_nodes: tuple[str, ...]
+    other_outputs: tuple[str, ...] = ()
 
     @property
-    def ports(self) -> tuple[str, str]:
-        """Names of input and output."""
-        return self.input_name, self.output_name
+    def ports(self) -> tuple[str, ...]:
+        """Names of input and outputs."""
+        return self.input_name, self.output_name, *self.other_outputs
 
 
-def read_graph(source: bytes | Path) -> Graph:
+def read_graph(source: bytes | Path, *, several_outputs: bool = False) -> Graph:
     """Read an ONNX file, given whole or by path.
+
+    Args:
+        source: the file.
+        several_outputs: it may have more than one, as a backbone that gives maps.
 
     Raises:
         InvalidArgumentError: (a ValueError) it is cut short or no ONNX file, breaks ONNX's rules, or has not one input
@@ -76,7 +82,7 @@ def read_graph(source: bytes | Path) -> Graph:
         raise _damaged(what, " ".join(str(error).split())) from error
     inputs = fed_inputs(model)
     for kind, ports in (("input", inputs), ("output", model.graph.output)):
-        if len(ports) != 1:
+        if len(ports) != 1 and not (ports and kind == "output" and several_outputs):
             raise InvalidArgumentError(
                 f"{what}: an engine is built from a network of one {kind}, but this one has {len(ports)}."
             )
@@ -97,6 +103,7 @@ def read_graph(source: bytes | Path) -> Graph:
         constant_nodes=len(model.graph.node) - len(data),
         compute_nodes=tuple(compute),
         quantised_nodes=tuple(name for name in compute if name in quantised),
+        other_outputs=tuple(port.name for port in model.graph.output[1:]),
     )
 
 
