@@ -107,7 +107,9 @@ def trace(
     what = f"the {type(twin).__qualname__} at opset {opset}"
     raise ExportError(
         f"torch {torch.__version__} cannot export {what}: {'; '.join(reasons)}.",
-        "Another opset may do; the causes stand in the traceback.",
+        f"Opset {_DYNAMO_MIN_OPSET} may do (--opset {_DYNAMO_MIN_OPSET}): torch's newer exporter writes it as it is."
+        if opset < _DYNAMO_MIN_OPSET
+        else "Another opset may do; the causes stand in the traceback.",
     ) from causes[0]
 
 

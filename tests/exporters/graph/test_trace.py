@@ -223,3 +223,18 @@ def test_images_that_the_model_cannot_take_are_named():
     with pytest.raises(InvalidArgumentError, match="the model cannot run on images of 1 x 3 x 4 x 4: ") as caught:
         trace(detached_copy(nn.Conv2d(3, 4, 7)), (3, 4, 4), ONE, 17)
     assert "input_px" in caught.value.hint
+
+
+class Folding(nn.Module):
+    """Its fold has an ONNX operator from opset 18 on."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        columns = nn.functional.unfold(images, 3, padding=1)
+        return nn.functional.fold(columns, images.shape[-2:], 3, padding=1).mean(dim=(2, 3))
+
+
+def test_what_the_default_opset_lacks_is_said_with_the_one_that_has_it():
+    with pytest.raises(ExportError) as caught:
+        trace(Folding(), (3, 8, 8), BatchProfile.parse(1), 17)
+    assert "--opset 18" in caught.value.hint
+    assert "Col2Im" in {node.op_type for node in trace(Folding(), (3, 8, 8), BatchProfile.parse(1), 18).graph.node}
