@@ -142,6 +142,11 @@ def export(
         bool, opt("--version-compatible", panel="Engines", help=_VERSION_COMPATIBLE_HELP)
     ] = False,
     dataset: options.Dataset = None,
+    licence: options.Licence = None,
+    extra_data: options.ExtraData = None,
+    family: options.Family = None,
+    thorough: options.Thorough = False,
+    budget_minutes: options.BudgetMinutes = None,
     zoo: options.Zoo = None,
     as_json: options.Json = False,
     version: options.Version = False,
@@ -153,7 +158,11 @@ def export(
     from gpunet.exporters.request import check_request
     from gpunet.runtime.trt.options import BuildOptions
 
-    _check_named(model, device, max_ms=max_ms, dataset=dataset)
+    asked: dict[str, Any] = {
+        "max_ms": max_ms, "dataset": dataset, "licence": licence, "extra_data": extra_data, "family": family,
+        "thorough": thorough or None, "budget_minutes": budget_minutes,
+    }  # fmt: skip
+    _check_named(model, device, **asked)
     checked_number("--workspace-gib", workspace_gib, _LEAST_GIB, _MOST_GIB)
     if len(formats or ()) > 1:
         raise InvalidArgumentError(f"--format takes one format, but got {' and '.join(formats or ())}.")
@@ -178,11 +187,15 @@ def export(
         "options": build,
     }
     check_request(out or f"network{suffix}", **how)  # before a network is downloaded
-    asked = None if device is None else {"device": device, "max_ms": max_ms, "dataset": dataset}
+    wanted = (
+        None
+        if device is None
+        else {"device": device, "max_ms": max_ms, **{k: v for k, v in asked.items() if v is not None}}
+    )
     source: dict[str, Any] = {"pretrained": not no_pretrained, "weights": weights}
     source |= {} if timeout_s is None else {"timeout_s": timeout_s}
     with working_offline(offline):
-        network = _network(model, asked, zoo, source)
+        network = _network(model, wanted, zoo, source)
     how |= {"opset": opset, "images": images, "keep": keep_failed, "triton": triton,
             "command": ["gpunet-export", *ctx.meta["given"]]}  # fmt: skip
     with contextlib.ExitStack() as stack:

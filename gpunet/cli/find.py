@@ -109,6 +109,6 @@ def find(
     print(console.table(columns, rows))
     print(f"\nTop-1 is on {matches.dataset}.\n\n{sources}")
     if matches.left_out:
-        console.note(left_out_text(matches.dataset, matches.left_out))
+        console.note(left_out_text(matches.dataset, matches.left_out, shell=True))
     if matches.left_out_licences:
-        console.note(unlicensed_text(matches.left_out_licences))
+        console.note(unlicensed_text(matches.left_out_licences, shell=True))

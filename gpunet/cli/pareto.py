@@ -116,9 +116,9 @@ def pareto(
         if curve:
             print(f"\n{_curve_text(curve)}")
         if found.left_out:
-            console.note(left_out_text(found.dataset, found.left_out))
+            console.note(left_out_text(found.dataset, found.left_out, shell=True))
         if found.left_out_licences:
-            console.note(unlicensed_text(found.left_out_licences))
+            console.note(unlicensed_text(found.left_out_licences, shell=True))
     if plot is not None:
         from gpunet.report.pareto import front_chart
         from gpunet.report.plot import draw_chart

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from gpunet.cli.export import export, main, parsed_batch_size
-from gpunet.errors import DownloadError, InvalidArgumentError, UnknownModelError
+from gpunet.errors import DownloadError, InvalidArgumentError, NothingFitsError, UnknownModelError
 
 
 def test_export_writes_one_verified_file_and_says_what_it_is(zoo, tmp_path: Path, capsys):
@@ -121,3 +121,13 @@ def test_without_a_file_the_report_is_of_the_one_in_the_repository(zoo, tmp_path
     path = tmp_path / "models" / "small" / "1" / "model.onnx"
     assert capsys.readouterr().out.startswith(f"{path}: onnx, fp32, ")
     assert read_sidecar(path).model == "small"
+
+
+def test_what_goes_with_a_device_is_asked_of_the_zoo():
+    with pytest.raises(InvalidArgumentError, match="--thorough goes with --device"):
+        main(["gpunet_0", "--thorough"])
+    with pytest.raises(InvalidArgumentError, match="of a search among timm's networks on this machine"):
+        main(["--device", "gv100", "--max-ms", "1", "--budget-minutes", "3"])
+    with pytest.raises(NothingFitsError) as caught:
+        main(["--device", "gv100", "--max-ms", "0.8", "--licence", "permissive"])
+    assert "licence" in caught.value.hint

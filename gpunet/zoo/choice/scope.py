@@ -148,28 +148,25 @@ def counted(entries: Iterable[Entry]) -> dict[str, int]:
     return dict(sorted(Counter(each.dataset for each in entries if each.dataset is not None).items()))
 
 
-def left_out_text(dataset: str, left_out: Mapping[str, int]) -> str:
-    """What a query left out, and how to see it; '' where it is nothing."""
+def left_out_text(dataset: str, left_out: Mapping[str, int], *, shell: bool = False) -> str:
+    """What a query left out, and how to see it, in Python or in a shell; '' where it is nothing."""
     if not left_out:
         return ""
     count = sum(left_out.values())
     shown = ", ".join(f"{number} of {name!r}" for name, number in left_out.items())
     example = next(iter(left_out))
     are = "network is" if count == 1 else "networks are"
-    return (
-        f"{count} {are} left out, whose accuracy is of other images than {dataset}: {shown}. To rank by those: "
-        f"dataset={example!r}, or --dataset {shlex.quote(example)}."
+    return f"{count} {are} left out, whose accuracy is of other images than {dataset}: {shown}. To rank by those: " + (
+        f"--dataset {shlex.quote(example)}." if shell else f"dataset={example!r}."
     )
 
 
-def unlicensed_text(left_out: Mapping[str, int]) -> str:
-    """What a query left out for its licence, and how to see it; '' where it is nothing."""
+def unlicensed_text(left_out: Mapping[str, int], *, shell: bool = False) -> str:
+    """What a query left out for its licence, and how to see it, in Python or in a shell; '' where it is nothing."""
     if not left_out:
         return ""
     count = sum(left_out.values())
     shown = ", ".join(f"{number} of {licence!r}" for licence, number in left_out.items())
     are = "network is" if count == 1 else "networks are"
-    return (
-        f"{count} {are} left out, whose licence is not permissive or not known: {shown}. To let them count: "
-        "licence='any', or --licence any."
-    )
+    way = "--licence any" if shell else "licence='any'"
+    return f"{count} {are} left out, whose licence is not permissive or not known: {shown}. To let them count: {way}."
