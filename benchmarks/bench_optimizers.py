@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from optimizer_benchmark.catalogue import Data, finite_problems, problem_of, read_nas_bench
+from optimizer_benchmark.catalogue import Data, finite_problems, prepared, problem_of, read_nas_bench
 from optimizer_benchmark.paper_tiers import MODELS, TIERS
 from optimizer_benchmark.pools import read_pool, timm_pool
 from optimizer_benchmark.problems import FUNCTIONS, ShiftedFunction
@@ -179,7 +179,7 @@ def all_of(
 
 def _in_process(context: Any, key: Key, budget: int, data: Data) -> dict[str, Any]:
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_send_run, args=(theirs, key, budget, data))
+    process = context.Process(target=_send_run, args=(theirs, key, budget, prepared(key[0], key[2], data)))
     process.start()
     theirs.close()
     try:

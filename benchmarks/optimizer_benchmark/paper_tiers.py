@@ -59,8 +59,13 @@ class PaperTier:
 
 
 @functools.cache
-def paper_tier(model: str, tier: str, seed: int) -> PaperTier:
+def paper_tier(model: str, tier: str, seed: int, best_percent: float | None = None) -> PaperTier:
     """The problem of a model, a tier and a seed, which draws the model's constants.
+
+    Args:
+        model, tier: by their names.
+        seed: of the constants.
+        best_percent: the best, where it is known: to search for it takes seconds.
 
     Raises:
         InvalidArgumentError: there is no such model or tier.
@@ -77,7 +82,7 @@ def paper_tier(model: str, tier: str, seed: int) -> PaperTier:
         found = hidden(best, generator)
         return PaperTier(domain, found, float(found(best[None])[0]))
     found = saturation(generator) if model == "saturation" else fitted(_features(), generator)
-    return PaperTier(domain, found, best_of(domain, found))
+    return PaperTier(domain, found, best_of(domain, found) if best_percent is None else best_percent)
 
 
 @functools.cache

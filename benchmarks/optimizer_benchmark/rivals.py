@@ -16,8 +16,10 @@ from gpunet.search import (
     RegularizedEvolution,
     SobolSearch,
 )
+from gpunet.search.optimize.domain import every_point
 
 OURS = "lamcts"
+_LISTED = 20_000  # points that are all scored
 _NEVER_CUT = 10**9  # samples of a leaf: trust regions without a partition, in the manner of CASMOPOLITAN
 
 
@@ -90,6 +92,75 @@ class BoTorchLoop:
         self._values.append(value)
 
 
+class BoTorchFinite:
+    """BoTorch's SingleTaskGP and LogEI on a finite domain, 10 random points first.
+
+    All points are scored where they can be listed; else random ones, and from the best of them and of the samples'
+    neighbours the search goes on from neighbour to neighbour.
+    """
+
+    def __init__(self, domain: Domain, seed: int, initial: int = 10) -> None:
+        import torch
+
+        torch.manual_seed(seed)
+        self._domain, self._initial = domain, initial
+        self._generator = np.random.default_rng(seed)
+        self._listed = every_point(domain, _LISTED)
+        self._points: list[np.ndarray] = []
+        self._values: list[float] = []
+
+    def ask(self) -> np.ndarray:
+        """One point, `1 x dimensions`."""
+        if len(self._values) < self._initial:
+            return self._new(self._domain.draw(64, self._generator))[:1]
+        import torch
+        from botorch.acquisition import LogExpectedImprovement
+        from botorch.fit import fit_gpytorch_mll
+        from botorch.models import SingleTaskGP
+        from gpytorch.mlls import ExactMarginalLogLikelihood
+
+        unit = torch.from_numpy(np.asarray(self._domain.encode(np.array(self._points)), dtype=np.float64))
+        values = -torch.tensor(self._values, dtype=torch.float64)[:, None]
+        model = SingleTaskGP(unit, values)
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+        improvement = LogExpectedImprovement(model, best_f=values.max())
+
+        def scores(points: np.ndarray) -> np.ndarray:
+            rows = torch.from_numpy(np.asarray(self._domain.encode(points), dtype=np.float64))
+            with torch.no_grad():
+                return torch.cat([improvement(part[:, None]) for part in rows.split(2048)]).numpy()
+
+        if self._listed is not None:
+            left = self._new(self._listed)
+            return left[[int(scores(left).argmax())]]
+        best = np.argsort(self._values)[:5]
+        near = [self._domain.neighbours(self._points[row], self._generator) for row in best]
+        rows = self._new(np.concatenate([self._domain.draw(1000, self._generator), *near]))
+        values_of = scores(rows)
+        found, worth = rows[int(values_of.argmax())], float(values_of.max())
+        for _ in range(20):
+            around = self._new(self._domain.neighbours(found, self._generator))
+            values_of = scores(around) if len(around) else np.array([-np.inf])
+            if values_of.max() <= worth:
+                break
+            found, worth = around[int(values_of.argmax())], float(values_of.max())
+        return found[None]
+
+    def tell(self, point: np.ndarray, value: float) -> None:
+        """The value of a point."""
+        self._points.append(np.asarray(point))
+        self._values.append(value)
+
+    def _new(self, points: np.ndarray) -> np.ndarray:
+        """Those that were not told."""
+        told = {each.tobytes() for each in self._points}
+        return points[[point.tobytes() not in told for point in points]]
+
+
+def _botorch(domain: Domain, seed: int) -> Any:
+    return BoTorchFinite(domain, seed) if domain.finite else BoTorchLoop(domain, seed)
+
+
 OPTIMIZERS: dict[str, Callable[[Any, int], Any]] = {
     OURS: lambda domain, seed: LaMcts(domain, seed=seed, maximize=False),
     "no_partition": lambda domain, seed: LaMcts(domain, seed=seed, maximize=False, leaf_size=_NEVER_CUT),
@@ -100,14 +171,12 @@ OPTIMIZERS: dict[str, Callable[[Any, int], Any]] = {
     "tpe": lambda domain, seed: OptunaStudy("tpe", domain, seed),
     "optuna_gp": lambda domain, seed: OptunaStudy("optuna_gp", domain, seed),
     "cma_es": lambda domain, seed: OptunaStudy("cma_es", domain, seed),
-    "botorch": lambda domain, seed: BoTorchLoop(domain, seed),
+    "botorch": _botorch,
 }
 _WHOLE_ONLY = ("tpe", "optuna_gp", "cma_es")  # they know no set of allowed points
 
 
 def serves(optimizer: str, problem: str) -> bool:
     """Whether an optimiser can be asked for points of this problem."""
-    if optimizer == "botorch":
-        return not problem.startswith("nas") and "tier" not in problem and not problem.startswith("paper")
     part_of_a_lattice = "tier" in problem or problem.startswith("paper")
     return not (part_of_a_lattice and optimizer in _WHOLE_ONLY)

@@ -83,6 +83,15 @@ def test_every_slow_optimizer_runs(bench, name: str):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["nas", "nas-tier0"])
+def test_botorch_runs_on_finite_domains(bench, nas_file: Path, name: str):
+    data = bench.Data(bench.read_nas_bench(nas_file), tiers=2)
+    found = bench.run((name, "botorch", 0), 13, data)["regret"]
+    assert len(found) == 13
+    assert min(found) < found[0]
+
+
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_stopped(bench, nas_file: Path, tmp_path: Path, capsys):
     kept, plot = tmp_path / "runs.json", tmp_path / "regret.png"
     some = ["--functions", "ackley", "--dimensions", "2", "--budget", "5", "--optimizers", "random", "sobol"]

@@ -10,6 +10,7 @@ derived             what a domain says of its points beside their digits, such a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -38,6 +39,7 @@ class Features:
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
         self.columns = domain.encode(domain.draw(1, np.random.default_rng(0))).shape[1]
+        self._sources: list[Callable[[np.ndarray], np.ndarray]] = []
         self._described = domain if isinstance(domain, Described) else None
         self.unordered = np.zeros(self.columns, dtype=bool)
         self._counts = np.zeros(self.columns, dtype=int)  # choices of a column
@@ -59,10 +61,23 @@ class Features:
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """`n x columns`, for the surrogate."""
+        unit = self.without_sources(points)
+        if not self._sources:
+            return unit
+        return np.column_stack([unit, *(source(unit) for source in self._sources)])
+
+    def without_sources(self, points: np.ndarray) -> np.ndarray:
+        """The columns that sources are given."""
         unit = np.asarray(self._domain.encode(points), dtype=np.float64)
         if self._described is None:
             return unit
         return np.hstack([unit, (self._described.features(points) - self._low) / self._range])
+
+    def add(self, source: Callable[[np.ndarray], np.ndarray]) -> None:
+        """One more derived column: what a source says of rows without those of sources, most from 0 to 1."""
+        self._sources.append(source)
+        self.derived, self.unordered = np.append(self.derived, True), np.append(self.unordered, False)
+        self.columns += 1
 
     def spread(self, points: np.ndarray) -> np.ndarray:
         """`n x more columns`, for the partition."""

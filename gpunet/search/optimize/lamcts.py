@@ -15,10 +15,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gpunet.core.arguments import checked_integer, checked_number
+from gpunet.errors import InvalidArgumentError
 from gpunet.search.optimize.base import Optimizer
-from gpunet.search.optimize.domain import Domain, every_point
+from gpunet.search.optimize.domain import Domain, every_point, numbers
 from gpunet.search.optimize.features import Features
 from gpunet.search.optimize.kernel import Prior
 from gpunet.search.optimize.limits import Limits
@@ -26,14 +28,12 @@ from gpunet.search.optimize.outcome import OutcomeTransform
 from gpunet.search.optimize.partition import LEAF_SIZE, PartitionTree
 from gpunet.search.optimize.propose import WHOLE, Proposer
 from gpunet.search.optimize.recommend import Recommendation, recommendation
+from gpunet.search.optimize.starts.first import first_points, start_of
 from gpunet.search.optimize.starts.sobol import Sequence as PointSequence
-from gpunet.search.optimize.starts.sobol import SobolPoints
-from gpunet.search.optimize.starts.spread import SpreadPoints
+from gpunet.search.optimize.starts.warm import Source
 from gpunet.search.optimize.surrogate import Fit, Surrogate, fit, informative
 
 LISTED = 20_000  # points of a finite domain that are all scored
-FIRST = 8  # points before the first model on a finite domain
-PART_OF_BUDGET = 5  # the start is that part of a stated budget, at most
 SIDES = (WHOLE, 0.6, WHOLE, 0.2)  # of the trust region, in turn, as parts of the domain
 GREEDY = 4  # proposals of one batch that are sought one by one; the others come from draws of the posterior
 FEW_PENDING = 32  # up to so many under way; beside hundreds, the draws are as good, and hundreds wait for them
@@ -84,12 +84,14 @@ class LaMcts(Optimizer):
     ) -> None:
         super().__init__(domain, seed=seed, maximize=maximize)
         self._given_initial = None if initial is None else checked_integer("initial", initial, 2)
-        self.initial = self._first_points(None if budget is None else checked_integer("budget", budget, 1))
+        budget = None if budget is None else checked_integer("budget", budget, 1)
+        self.initial = self._given_initial or first_points(domain, budget)
         self.leaf_size = checked_integer("leaf_size", leaf_size, 2)
         hint = "It is a fraction of the range of the values: 0.1, for instance."
         self.exploration, self.partition = checked_number("exploration", exploration, 0, hint=hint), partition
         self._limits = Limits(constraints)
         self._features = Features(domain)
+        self._sources: list[Source] = []
         self._sequence = self._start()
         self._fit: Fit | None = None
         self._fitted_rows = 0  # samples at the last fit
@@ -108,21 +110,40 @@ class LaMcts(Optimizer):
 
     def plan(self, evaluations: int) -> None:
         """See `Optimizer.plan`: the start takes a fifth of them at most, unless `initial` was given."""
-        self.initial = self._first_points(checked_integer("evaluations", evaluations, 1))
+        evaluations = checked_integer("evaluations", evaluations, 1)
+        self.initial = self._given_initial or first_points(self.domain, evaluations)
 
-    def _first_points(self, budget: int | None) -> int:
-        if self._given_initial is not None:
-            return self._given_initial
-        size = self.domain.dimensions
-        # On a box the first model needs a few points a dimension to tell the dimensions apart; in many dimensions that
-        # would spend a small budget before anything is learned, and the model does better from one a dimension.
-        default = FIRST if self.domain.finite else max(10, min(2 * size, 20), min(size, 30))
-        return default if budget is None else max(2, min(default, budget // PART_OF_BUDGET))
+    def warm_start(self, points: ArrayLike, values: ArrayLike) -> None:
+        """Say before the first `ask` what is known of points of a finite domain, or of others with the same digits.
+
+        Another tier's trials, published accuracies, a cheap proxy: each source on its own scale, with its own noise, by
+        a call of its own. They guide the search as far as what it evaluates bears them out.
+
+        Args:
+            points: `n x dimensions`, 4 or more.
+            values: n finite numbers, better in the direction of the search.
+
+        Raises:
+            InvalidArgumentError: the domain is not finite, they are no such numbers, or a point has been told already.
+        """
+        if self._points or self._pending:
+            raise InvalidArgumentError(
+                "A search is warm-started before its first point, but this one has begun.", "Make a new optimiser."
+            )
+        worth = numbers("values", values)
+        self._use(Source(self.domain, points, worth if self.maximize else -worth))
+        self._sequence = self._start()
+
+    def _use(self, source: Source) -> None:
+        derived = int(self._features.derived.sum()) - len(self._sources)
+        own = len(self._features.unordered) - len(self._sources)
+        at = self._features.without_sources(source.points)
+        source.learn(at, self._features.unordered[:own], derived)
+        self._sources.append(source)
+        self._features.add(source)
 
     def _start(self, drawn: int = 0) -> PointSequence:
-        if self.domain.finite:
-            return SpreadPoints(self.domain, self.seed, self._features, drawn)
-        return SobolPoints(self.domain, self.seed, drawn)
+        return start_of(self.domain, self.seed, self._features, self._sources, drawn)
 
     def middle(self) -> np.ndarray:
         """The point that is proposed first, where nothing has been told."""
@@ -300,6 +321,7 @@ class LaMcts(Optimizer):
     def _extra_state(self) -> dict[str, Any]:
         found = self._fit
         return {
+            "sources": [each.to_dict() for each in self._sources],
             "sobol_drawn": self._sequence.drawn,
             "theta": None if found is None else found.theta.tolist(),
             "outcome": None if found is None else [found.outcome.power, found.outcome.offset],
@@ -311,6 +333,9 @@ class LaMcts(Optimizer):
         }
 
     def _load_extra_state(self, state: Mapping[str, Any]) -> None:
+        self._features, self._sources = Features(self.domain), []
+        for each in state["sources"]:
+            self._use(Source(self.domain, each["points"], each["values"]))
         self._sequence = self._start(drawn=state["sobol_drawn"])
         self._fit = (
             None if state["theta"] is None else Fit(np.array(state["theta"]), OutcomeTransform(*state["outcome"]))

@@ -17,6 +17,7 @@ import numpy as np
 from gpunet.core.files import require
 from gpunet.errors import ExhaustedError
 from gpunet.search.optimize.named import optimizer_named
+from gpunet.search.study.curves import expected_end
 from gpunet.search.study.pruning import summary_of
 from gpunet.search.study.study import Study
 from gpunet.search.study.trials import ASSIGNMENT, REASON, SESSION, TRIES, TrialRecord, record_of
@@ -199,7 +200,7 @@ class Proposals:
                 optimizer.skip(len(records) + len(assigned))
         for record in records:
             if record.ended and record.number not in self._told:
-                optimizer.tell(record.vector, record.top1_percent)
+                optimizer.tell(record.vector, expected_end(record, records))
                 self._told.add(record.number)
         handed_on = self.registry.fitted()
         if handed_on is not None and handed_on != self._fitted:

@@ -8,12 +8,14 @@ middle first, then what that does not stand for. A feature counts by its rank, s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
 from gpunet.search.optimize.domain import Domain
 from gpunet.search.optimize.features import Features
+from gpunet.search.optimize.starts.warm import Source, expected_by
 
 CANDIDATES = 400
 CHOSEN = 64  # by how they are spread; those after them are in the order in which they were drawn
@@ -27,10 +29,14 @@ class SpreadPoints:
         seed: of the candidates.
         features: of the domain.
         drawn: how many points have been taken already.
+        sources: what was known before; every other point is then the one that they expect most of.
     """
 
-    def __init__(self, domain: Domain, seed: int, features: Features, drawn: int = 0) -> None:
+    def __init__(
+        self, domain: Domain, seed: int, features: Features, drawn: int = 0, sources: Sequence[Source] = ()
+    ) -> None:
         self._domain, self._seed, self._features, self.drawn = domain, seed, features, drawn
+        self._sources = sources
 
     def take(self, count: int) -> np.ndarray:
         """The next points, fewer where there are no more."""
@@ -44,8 +50,10 @@ class SpreadPoints:
         away = _distances(self._features, points)
         nearest = np.full(len(points), np.inf)
         chosen: list[int] = []
-        for _ in range(min(CHOSEN, len(points))):
-            cost = np.minimum(nearest, away).sum(axis=1)
+        expected = expected_by(self._sources, self._features(points)) if self._sources else None
+        for number in range(min(CHOSEN, len(points))):
+            by_sources = expected is not None and number % 2 == 0
+            cost = -expected if by_sources and expected is not None else np.minimum(nearest, away).sum(axis=1)
             cost[chosen] = np.inf
             chosen.append(int(cost.argmin()))
             nearest = np.minimum(nearest, away[chosen[-1]])
