@@ -25,7 +25,7 @@ def _requirements() -> list[str]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel built from a copy of the sources, so that nothing is written into the checkout; needs no network."""
     source = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, source)
     for name in ("gpunet", "tests", "tools", "docs"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -46,7 +46,7 @@ def _names(wheel: Path) -> set[str]:
 def test_the_wheel_holds_every_module_all_data_and_the_type_marker(wheel: Path):
     expected = {
         str(path.relative_to(ROOT))
-        for pattern in ("*.py", "*.json", "*.csv", "*.csv.gz", "py.typed")
+        for pattern in ("*.py", "*.json", "*.csv", "*.csv.gz", "*.npz", "py.typed")
         for path in (ROOT / "gpunet").rglob(pattern)
     }
     assert {"gpunet/py.typed", "gpunet/zoo/data/gpunet_1.json", "gpunet/zoo/data/published.csv"} <= expected
