@@ -19,7 +19,8 @@ OWN = "Own 1,Ada,20,2560,2000,200,24,10,10,40,80,60,a laptop\n"
 @pytest.mark.parametrize(
     ("name", "board"),
     [
-        ("t4", "T4"), ("Tesla T4", "T4"), ("l4", "L4"), ("rtx4090", "RTX 4090"), ("NVIDIA GeForce RTX 4090", "RTX 4090"),
+        ("t4", "T4"), ("Tesla T4", "T4"), ("l4", "L4"), ("rtx4090", "RTX 4090"),
+        ("NVIDIA GeForce RTX 4090", "RTX 4090"),
         ("jetson-agx-orin", "AGX Orin"), ("jetson-nano", "Jetson Nano"), ("jetson orin nano", "Orin Nano"),
         ("Tesla V100-SXM2-16GB", "V100"), ("gv100", "Quadro GV100"), ("NVIDIA A100-SXM4-80GB", "A100"),
         ("rtx-2060-max-q", "RTX 2060 Max-Q"), ("titan v", "TITAN V"), ("agx-orin-30w", "AGX Orin 30W"),
