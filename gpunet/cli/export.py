@@ -113,6 +113,7 @@ def export(
     triton: Annotated[Path | None, opt("--triton", metavar="DIR", help=_TRITON_HELP)] = None,
     precision: Annotated[options.PrecisionName, opt("--precision", "-p", help=_PRECISION_HELP)] = "fp32",
     batch_size: Annotated[str, opt("--batch-size", "-b", metavar="N|MIN:OPT:MAX", help=_BATCH_SIZE_HELP)] = "1",
+    input_size: options.Input = None,
     io_fp16: Annotated[bool, opt("--io-fp16", help="with fp16: half at input and output too")] = False,
     calibration: Annotated[str | None, opt(metavar="FOLDER|DATASET", help=_CALIBRATION_HELP)] = None,
     int8_layout: Annotated[str | None, opt(metavar="|".join(runtimes.layouts()), help=_INT8_LAYOUT_HELP)] = None,
@@ -167,6 +168,7 @@ def export(
     if len(formats or ()) > 1:
         raise InvalidArgumentError(f"--format takes one format, but got {' and '.join(formats or ())}.")
     target = formats[0] if formats else "onnx"
+    sides = options.input_sides(input_size)
     suffix = runtimes.format_named(target, "--format")[1].suffixes[0]
     build = BuildOptions(
         workspace_bytes=int(workspace_gib * _GIB),
@@ -196,7 +198,7 @@ def export(
     source |= {} if timeout_s is None else {"timeout_s": timeout_s}
     with working_offline(offline):
         network = _network(model, wanted, zoo, source)
-    how |= {"opset": opset, "images": images, "keep": keep_failed, "triton": triton,
+    how |= {"input_px": sides, "opset": opset, "images": images, "keep": keep_failed, "triton": triton,
             "command": ["gpunet-export", *ctx.meta["given"]]}  # fmt: skip
     with contextlib.ExitStack() as stack:
         if out is not None:

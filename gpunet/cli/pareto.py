@@ -12,7 +12,7 @@ from gpunet.cli.options import opt
 from gpunet.core import console
 from gpunet.core.frontier import Point, dominator, frontier
 from gpunet.core.pictures import checked_picture
-from gpunet.errors import NothingFitsError
+from gpunet.errors import NothingFitsError, UsageError
 from gpunet.model.dataset_names import IMAGENET
 
 if TYPE_CHECKING:
@@ -25,10 +25,14 @@ _CURVE_NAME = "EfficientNetV2, as NVIDIA published it"
 @command(
     "pareto", panel="Ask",
     examples=["gpunet pareto -d gv100 --baselines --plot pareto.png",
-              "gpunet pareto -d local --zoo timm --max-ms 50 --licence any"],
+              "gpunet pareto -d local --zoo timm --max-ms 50 --licence any", "gpunet pareto --detection"],
 )  # fmt: skip
 def pareto(
-    device: options.Device,
+    device: options.Device = "",
+    detection: Annotated[
+        bool,
+        opt("--detection", help="the paper's Table 4 instead: backbones of detectors; with --zoo, your own beside it"),
+    ] = False,
     baselines: Annotated[
         bool, opt("--baselines", help="the paper's Table 3 too, also its rows that are figures only")
     ] = False,
@@ -60,6 +64,18 @@ def pareto(
     On 'local' with --zoo timm what the frontier needs is measured: those of timm's networks that predictions place near
     it. That takes minutes once; stopped, the same command goes on.
     """
+    if detection:
+        if device or baselines or plot is not None:
+            option = "--device" if device else "--baselines" if baselines else "--plot"
+            raise UsageError(f"{option} is of classifiers, and --detection of detectors.", f"Leave {option} out.")
+        from gpunet.cli.detect.front import print_front
+
+        print_front(zoo, as_json=as_json)
+        return
+    if not device:
+        raise UsageError(
+            "gpunet pareto: Missing option '--device' / '-d'.", "'gpunet pareto --help' says what it takes."
+        )
     from gpunet.zoo.choice.conditions import Query
     from gpunet.zoo.choice.scope import left_out_text, unlicensed_text
     from gpunet.zoo.published import efficientnetv2_curve, reproduced_table_3

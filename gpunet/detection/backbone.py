@@ -9,7 +9,7 @@ cells. Networks whose convolutions do not pad have fewer: gpunet_2 at 800 x 1333
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from gpunet.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from gpunet.model.entry import Entry
 
 FINEST_STRIDE, COARSEST_STRIDE = 4, 32
 _TRIED_PX = (192, 256)
@@ -126,6 +129,22 @@ class Pyramid(nn.Module):
             )
 
 
+class AveragedMaps(nn.Module):
+    """A backbone that gives the averages of all of its maps, so that a runtime can leave none of them out.
+
+    Args:
+        pyramid: whose network it is.
+    """
+
+    def __init__(self, pyramid: Pyramid) -> None:
+        super().__init__()
+        self.pyramid = pyramid
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`n x 3 x H x W` -> `n x the sum of the maps' channels`."""
+        return torch.cat([each.mean(dim=(2, 3)) for each in self.pyramid.maps(images)], dim=1)
+
+
 def padding_in_words(padding: dict[int, tuple[tuple[int, int], tuple[int, int]]]) -> str:
     """What `Pyramid.padding` found, in a sentence; '' for nothing."""
     parts = [
@@ -156,3 +175,20 @@ def levels_of(network: Any, name: str) -> tuple[list[int], list[int], list[int]]
         )
     strides = sorted(chosen)
     return [chosen[each][0] for each in strides], strides, [chosen[each][1] for each in strides]
+
+
+def averaged_maps(network: nn.Module, entry: Entry) -> AveragedMaps:
+    """The backbone that a network is, alone: to measure it without a detector.
+
+    Args:
+        network: of the entry, which says what maps it has.
+        entry: the zoo's.
+
+    Raises:
+        InvalidArgumentError: (a ValueError) it has no feature maps, or not of pictures of any size.
+    """
+    from gpunet.zoo.models import model_from_entry
+
+    levels, strides, channels = levels_of(network, entry.name)
+    body = model_from_entry(entry, pretrained=False, features_only=True, out_indices=levels)
+    return AveragedMaps(Pyramid(body, strides, channels, 8, frozen_batch_norm=True)).eval()

@@ -78,22 +78,6 @@ class _Maps(nn.Module):
         return tuple(self.pyramid(images).values()) if self._whole else tuple(self.pyramid.maps(images))
 
 
-class AveragedMaps(nn.Module):
-    """A backbone that gives the averages of all of its maps, so that a runtime can leave none of them out.
-
-    Args:
-        pyramid: whose network it is.
-    """
-
-    def __init__(self, pyramid: Pyramid) -> None:
-        super().__init__()
-        self.pyramid = pyramid
-
-    def forward(self, images: Tensor) -> Tensor:
-        """`n x 3 x H x W` -> `n x the sum of the maps' channels`."""
-        return torch.cat([each.mean(dim=(2, 3)) for each in self.pyramid.maps(images)], dim=1)
-
-
 @dataclass(frozen=True)
 class DetectorExport:
     """What `export_detector` wrote.

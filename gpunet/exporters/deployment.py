@@ -90,6 +90,7 @@ def deploy(
     target: str = "onnx",
     precision: str = "fp32",
     batch_size: int | tuple[int, int, int] = 1,
+    input_px: int | tuple[int, int] | None = None,
     io_fp16: bool = False,
     opset: int = DEFAULT_OPSET,
     images: Images | None = None,
@@ -113,6 +114,7 @@ def deploy(
         precision: 'fp32'; 'fp16': half weights and activations in the graph; 'bf16', for OpenVINO: weights in bfloat16,
             computed in bfloat16 where the processor has it, else in float32; 'int8': Q/DQ nodes by calibration.
         batch_size: images a run; or (least, optimal, most).
+        input_px: side of the square input, or (height, width); None for the network's own.
         io_fp16: at fp16, half at input and output too (ONNX and engines).
         opset: of the ONNX graph.
         images: to compare on; see `gpunet.export`.
@@ -151,6 +153,7 @@ def deploy(
         model,
         precision=precision,
         batch=request.batch,
+        input_px=input_px,
         opset=opset,
         io_fp16=io_fp16,
         layout=request.layout,

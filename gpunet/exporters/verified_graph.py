@@ -62,6 +62,7 @@ def verified_graph(
     precision: str,
     batch: BatchProfile,
     opset: int,
+    input_px: int | tuple[int, int] | None = None,
     io_fp16: bool = False,
     layout: str = "tensorrt",
     images: Images | None = None,
@@ -72,7 +73,8 @@ def verified_graph(
     """Export a network, bring it to a precision, and compare it with PyTorch through ONNX Runtime.
 
     Args:
-        model, precision, opset, io_fp16, images, calibration, leave_out: see `gpunet.exporters.deployment.deploy`.
+        model, precision, opset, input_px, io_fp16, images, calibration, leave_out: see
+            `gpunet.exporters.deployment.deploy`.
         batch: the batch sizes it takes.
         layout: of 8-bit integers.
         keep: return a graph that fails the comparison, too.
@@ -82,9 +84,9 @@ def verified_graph(
     """
     from gpunet.exporters.graph.trace import detached_copy, in_float64
 
-    shape = image_shape(model)
+    shape = image_shape(model, input_px)
     verified_on = image_set(model, shape, images)
-    float32 = onnx_from_network(model, batch_size=batch.sizes, opset=opset)
+    float32 = onnx_from_network(model, batch_size=batch.sizes, opset=opset, input_px=shape[1:])
     quantized: QuantizationReport | None = None
     held: dict[str, TensorRange] = {}
     proto = float32

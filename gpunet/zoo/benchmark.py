@@ -32,7 +32,7 @@ def benchmark(
     batch_size: int = 1,
     precision: str | None = None,
     threads: int | None = None,
-    input_px: int | None = None,
+    input_px: int | tuple[int, int] | None = None,
     warmup_s: float = WARMUP_S,
     min_repeats: int = MIN_REPEATS,
     min_time_s: float = MIN_TIME_S,
@@ -53,7 +53,7 @@ def benchmark(
             file for its own, and for 'fp32' where that cannot be computed here. The figure is called by what was
             computed.
         threads: threads that compute; None for all available to this process.
-        input_px: side of the square input; None for the model's own.
+        input_px: side of the square input, or (height, width); None for the model's own.
         warmup_s: least seconds of untimed runs.
         min_repeats: least timed runs.
         min_time_s: least seconds of timed runs.
@@ -80,8 +80,8 @@ def benchmark(
     check_batch_size(batch_size)
     if precision is not None:
         checked_choice("precision", precision, PRECISIONS)
-    if input_px is not None:
-        checked_integer("input_px", input_px, 1)
+    for side in () if input_px is None else _sides(input_px):
+        checked_integer("input_px", side, 1)
     how: dict[str, Any] = {"warmup_s": warmup_s, "min_repeats": min_repeats, "min_time_s": min_time_s, "clock": clock}
     if path is not None:
         session = session_from_file(path, runtime=runtime, precision=precision, threads=threads)
@@ -128,7 +128,7 @@ def session_from_network(
     batch_size: int,
     precision: str = "fp32",
     threads: int | None = None,
-    input_px: int | None = None,
+    input_px: int | tuple[int, int] | None = None,
 ) -> tuple[Session, np.ndarray]:
     """A module loaded into a runtime, by way of ONNX for all but 'pytorch', and images for it.
 
@@ -183,14 +183,14 @@ def _evaluation_mode(model: object) -> Iterator[None]:
             each.training = True
 
 
-def images_for(session: Session, batch_size: int, input_px: int | None = None) -> np.ndarray:
+def images_for(session: Session, batch_size: int, input_px: int | tuple[int, int] | None = None) -> np.ndarray:
     """Images that a session takes: its own sizes, and the ones given where it leaves them open.
 
     Raises:
         InvalidArgumentError: a size given is not the network's, or none is known.
     """
     names = ("batch_size", "in_chans", "input_px", "input_px")
-    given = (batch_size, None, input_px, input_px)
+    given = (batch_size, None, *_sides(input_px))
     shape = []
     for name, asked, own in zip(names, given, session.input_shape, strict=True):
         if own is None and asked is None and name == "input_px":
@@ -204,6 +204,11 @@ def images_for(session: Session, batch_size: int, input_px: int | None = None) -
             )
         shape.append(own or asked or 3)
     return noise(tuple(shape))
+
+
+def _sides(input_px: int | tuple[int, int] | None) -> tuple[int | None, int | None]:
+    """Height and width."""
+    return input_px if isinstance(input_px, tuple) else (input_px, input_px)
 
 
 def network_name(model: nn.Module) -> str:

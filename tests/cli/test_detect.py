@@ -12,7 +12,7 @@ from make_shapes import make_shapes
 from PIL import Image, ImageChops
 
 from gpunet.cli.main import main
-from gpunet.errors import DataError, InvalidArgumentError, SpecError, UnknownModelError
+from gpunet.errors import DataError, InvalidArgumentError, SpecError, UnknownModelError, UsageError
 
 QUICK = ["--no-pretrained", "--recipe", "detection-quick", "--epochs", "1", "--short-px", "64", "--long-px", "64",
          "--detector", "pyramid_channels=16", "head_features=32", "anchor_strides=4", "proposals=50",
@@ -143,3 +143,24 @@ def test_export(tmp_path: Path, trained: tuple[Path, Path], capsys: pytest.Captu
     ):
         with pytest.raises(InvalidArgumentError, match=message):
             main(["detect", "export", *wrong])
+
+
+def test_the_front_tells_published_from_own(trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]):
+    run, _ = trained
+    main(["pareto", "--detection"])
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if " published " in line}
+    assert list(rows) == ["gpunet_2", "resnet50", "fbnetv3_f", "efficientnet_b3"]
+    assert [row.endswith("yes") for row in rows.values()] == [True, True, False, False]
+    main(["pareto", "--detection", "--zoo", str(run.parent), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert {row["kind"] for row in found["published"]} == {"published"}
+    (own,) = found["own"]
+    assert own["backbone"] == "little"
+    assert own["data"].endswith("instances_val.json")
+    main(["pareto", "--detection", "--zoo", str(run)])
+    assert "Trained here, on other pictures" in capsys.readouterr().out
+    for wrong in (["-d", "gv100"], ["--baselines"], ["--plot", "a.png"]):
+        with pytest.raises(UsageError, match="is of classifiers, and --detection of detectors"):
+            main(["pareto", "--detection", *wrong])
+    with pytest.raises(UsageError, match="Missing option '--device' / '-d'"):
+        main(["pareto"])

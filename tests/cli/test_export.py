@@ -131,3 +131,13 @@ def test_what_goes_with_a_device_is_asked_of_the_zoo():
     with pytest.raises(NothingFitsError) as caught:
         main(["--device", "gv100", "--max-ms", "0.8", "--licence", "permissive"])
     assert "licence" in caught.value.hint
+
+
+def test_another_input_size(zoo, tmp_path: Path, capsys):
+    path = tmp_path / "wide.onnx"
+    main(["small", "-o", str(path), "--no-pretrained", "--input", "3x48x96", "--zoo", str(zoo), "--json"])
+    side = json.loads(capsys.readouterr().out)["sidecar"]
+    assert side["inputs"][0]["shape"] == [1, 3, 48, 96]
+    assert side["preprocessing"]["input_size"] == [3, 48, 96]
+    with pytest.raises(InvalidArgumentError, match="--input 'wide' is no size of an image"):
+        main(["small", "-o", str(path), "--no-pretrained", "--input", "wide", "--zoo", str(zoo)])

@@ -14,8 +14,9 @@ from helpers.coco import QUICK
 from PIL import Image
 
 from gpunet.detection import Detector, cascade_rcnn, faster_rcnn, open_coco, train_detector
+from gpunet.detection.backbone import AveragedMaps
 from gpunet.detection.engine import export_engine
-from gpunet.detection.export import AveragedMaps, export_detector, fitted
+from gpunet.detection.export import export_detector, fitted
 from gpunet.detection.matching import matched
 from gpunet.errors import InvalidArgumentError, VerificationError
 from gpunet.train.recipes import changed_recipe, recipe_named

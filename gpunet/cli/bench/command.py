@@ -33,6 +33,10 @@ _TRTEXEC = "trtexec: measure on a machine that has TensorRT but not gpunet"
 _NAMES_HELP = "models or files to measure (default: the released and your own)"
 _PRECISION_HELP = "to compute in (default: fp32; of a file, what it holds, in fp32 where it must be)"
 _AGAINST_HELP = "compare with what -o wrote earlier (default: with what this machine's own records hold)"
+_BACKBONE_HELP = (
+    "measure a network's feature maps of strides 4 to 32, as a detector takes them (each averaged at the end, so that "
+    "none is left out), in place of its logits"
+)
 _OUT_HELP = "write what was measured as JSON; with --import-trtexec, a zoo's latency CSV that gets the record too"
 
 
@@ -43,6 +47,7 @@ _OUT_HELP = "write what was measured as JSON; with --import-trtexec, a zoo's lat
         "gpunet bench gpunet_0 gpunet_1 -r onnxruntime -t 1",
         "gpunet bench gpunet_0.onnx -o gpunet_0.json",
         "gpunet bench --baselines",
+        "gpunet bench gpunet_2 --input 3x800x1333 --backbone",
         "gpunet bench gpunet_0 --import-trtexec trtexec.log -d a100 -o zoo/latency.csv",
     ],
     renamed={"--output": "--out", "--version": "--runtime-version"},
@@ -63,6 +68,8 @@ def bench(
         int | None, opt("--batch-size", "-b", metavar="N", help="images a run (default: 1; of a log, what it says)")
     ] = None,
     threads: options.Threads = None,
+    input_size: options.Input = None,
+    backbone: Annotated[bool, opt("--backbone", help=_BACKBONE_HELP)] = False,
     rounds: Annotated[
         int, opt("--rounds", metavar="N", min=1, help=f"rounds of {RUNS_PER_ROUND} runs each (default: 10)")
     ] = 10,
@@ -104,7 +111,11 @@ def bench(
     with its sidecar; it is measured as it is, by what can run it. Where OpenVINO and the processor have bf16, the first
     network is measured in it too, and it is said where that is faster.
     """
-    by = RunsBy(runtime, precision, 1 if batch_size is None else batch_size, threads)
+    sides = options.input_sides(input_size)
+    by = RunsBy(runtime, precision, 1 if batch_size is None else batch_size, threads, sides, backbone)
+    if not by.as_published and (print_trtexec or import_trtexec is not None):
+        option = "--backbone" if backbone else "--input"
+        raise UsageError(f"{option} is of what is measured here.", f"Leave {option} out.")
     if print_trtexec and import_trtexec is not None:
         raise UsageError("--trtexec and --import-trtexec do not go together.", "Leave one out.")
     if import_trtexec is None:
@@ -194,7 +205,7 @@ def _latencies(chosen: Sequence[Subject], measured: Mapping[str, Measurement], r
                 console.percent(each.top1_percent),
                 said["runtime"],
                 said["precision"],
-                said["input_shape"][-1],
+                _sides(said["input_shape"]),
                 console.milliseconds(figures.latency_ms),
                 console.milliseconds(figures.p25_ms),
                 f"{figures.spread_percent:.0f}",
@@ -207,6 +218,12 @@ def _latencies(chosen: Sequence[Subject], measured: Mapping[str, Measurement], r
         "spread %>", "images/s>", *([f"times {ratios[0].base} (95 %)>"] if ratios else []),
     )  # fmt: skip
     return console.table(columns, rows)
+
+
+def _sides(shape: Sequence[int]) -> str:
+    """'384' of a square image, '800x1333' of another."""
+    height, width = shape[-2:]
+    return str(height) if height == width else f"{height}x{width}"
 
 
 def _claim(verdict: Verdict, claimed: Verdict | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from gpunet.errors import GpunetError, InvalidArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import nn
 
     from gpunet.model.entry import Entry
     from gpunet.runtime import Session
@@ -33,12 +34,21 @@ class RunsBy:
         precision: None for fp32, and for what a file holds.
         batch_size: images a run.
         threads: that compute; None for all available.
+        input_px: height and width of an image; None for a network's own.
+        backbone: measure a network's feature maps, as a detector takes them, in place of its logits.
     """
 
     runtime: str | None = None
     precision: PrecisionName | None = None
     batch_size: int = 1
     threads: int | None = None
+    input_px: tuple[int, int] | None = None
+    backbone: bool = False
+
+    @property
+    def as_published(self) -> bool:
+        """Whether networks are measured as their accuracies, and other figures of them, are of."""
+        return self.input_px is None and not self.backbone
 
 
 @dataclass(frozen=True)
@@ -110,6 +120,8 @@ def subjects(
     from gpunet.zoo.file_session import file_named
 
     check_batch_size(by.batch_size)
+    if by.backbone and any(file_named(name) is not None for name in names):
+        raise InvalidArgumentError("--backbone is of a network, but a file is named.", "It is measured as it is.")
     files = [Subject(name, "file", _loads_file(path, by)) for name in names if (path := file_named(name))]
     models = [name for name in names if file_named(name) is None]
     chosen = _entries(models, baselines=baselines, all_others=not names, zoo=zoo)
@@ -118,8 +130,9 @@ def subjects(
     runtime = available_runtime(by.runtime)
     networks = [
         Subject(entry.name, entry.role, _loads(entry, runtime, by), entry.top1_percent, entry.dataset, entry)
+        if by.as_published else Subject(entry.name, entry.role, _loads(entry, runtime, by))
         for entry in chosen
-    ]
+    ]  # fmt: skip
     return [*(each for each in networks if each.role != "baseline"), *files,
             *(each for each in networks if each.role == "baseline")]  # fmt: skip
 
@@ -205,13 +218,20 @@ def _loads(entry: Entry, runtime: Any, by: RunsBy) -> Callable[[], tuple[Session
         from gpunet.zoo.benchmark import session_from_network
         from gpunet.zoo.models import model_from_entry
 
+        network: nn.Module
+        if by.backbone:
+            from gpunet.detection.backbone import averaged_maps
+
+            network = averaged_maps(model_from_entry(entry, pretrained=False), entry)
+        else:
+            network = model_from_entry(entry, pretrained=False)
         return session_from_network(
-            model_from_entry(entry, pretrained=False),
+            network,
             runtime,
             batch_size=by.batch_size,
             precision=by.precision or "fp32",
             threads=by.threads,
-            input_px=entry.input_px,
+            input_px=by.input_px or entry.input_px,
         )
 
     return load
@@ -223,6 +243,6 @@ def _loads_file(path: Path, by: RunsBy) -> Callable[[], tuple[Session, np.ndarra
         from gpunet.zoo.file_session import session_from_file
 
         session = session_from_file(path, runtime=by.runtime, precision=by.precision, threads=by.threads)
-        return session, images_for(session, by.batch_size)
+        return session, images_for(session, by.batch_size, by.input_px)
 
     return load

@@ -164,3 +164,29 @@ def test_which_networks_are_measured(zoo):
     assert {"gpunet_d2", "efficientnet_b0", "resnet50", "resnest50d", "regnetx_320", "fbnetv3_g"} <= set(everything)
     assert "alphanet_a2" not in everything
     assert {"small", "large"} <= set(names(zoo=[zoo]))
+
+
+def test_another_size_and_a_backbone_alone(zoo, tmp_path, capsys):
+    deep = {"type": "irb", "filters": 8, "stride": 2, "expansion": 2}
+    entry = json.loads((zoo / "small.json").read_text(encoding="utf-8"))
+    entry["name"], entry["spec"]["stages"] = "deep", [*entry["spec"]["stages"], deep, deep, deep]
+    (zoo / "deep.json").write_text(json.dumps(entry), encoding="utf-8")
+    _bench(zoo, "deep", "slow_baseline", "--input", "3x64x96", "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert said["measurements"]["deep"]["conditions"]["input_shape"] == [1, 3, 64, 96]
+    assert said["claims"] == []  # accuracies are of another size
+    for runtime in ("pytorch", "onnxruntime"):
+        _bench(zoo, "deep", "--input", "64x96", "--backbone", "--runtime", runtime)
+        assert " 64x96 " in capsys.readouterr().out
+    deploy(model_from_entry(entry_named("deep", [zoo]), pretrained=False), tmp_path / "deep.onnx", input_px=(64, 96))
+    _bench(zoo, str(tmp_path / "deep.onnx"), "--input", "64x96", "--runtime", "onnxruntime", "--json")
+    assert json.loads(capsys.readouterr().out)["measurements"]
+    for wrong, message in (
+        ([str(tmp_path / "deep.onnx"), "--input", "64x64", "--runtime", "onnxruntime"], "is fixed at input_px=96"),
+        ([str(tmp_path / "deep.onnx"), "--backbone"], "--backbone is of a network, but a file is named"),
+        (["deep", "--input", "4x64x64"], "has 4 channels"),
+        (["deep", "--input", "0x64"], "is no size of an image"),
+        (["deep", "--trtexec", "--backbone"], "--backbone is of what is measured here"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=message):
+            _bench(zoo, *wrong)
