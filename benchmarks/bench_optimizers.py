@@ -12,7 +12,8 @@ random (optimizer_benchmark/problems.py), by a seed of the run, the same for all
 al., "Prioritized Architecture Sampling with Monto-Carlo Tree Search", CVPR 2021) has the accuracies of 6,561 networks;
 its tiers are parts of equal size by FLOPs. --paper are latency tiers of the paper's search space, with accuracy models
 and the noise of training (optimizer_benchmark/paper_tiers.py); --timm are the networks of timm's published results, and
---held-out any table of networks that is not in the project (optimizer_benchmark/pools.py).
+--held-out any table of networks that is not in the project (optimizer_benchmark/pools.py); --mixed is what a study of
+hyperparameters is like.
 
 Regret is without noise, of the best network that was evaluated.
 
@@ -38,7 +39,7 @@ import numpy as np
 from optimizer_benchmark.catalogue import Data, finite_problems, prepared, problem_of, read_nas_bench
 from optimizer_benchmark.paper_tiers import MODELS, TIERS
 from optimizer_benchmark.pools import read_pool, timm_pool
-from optimizer_benchmark.problems import FUNCTIONS, ShiftedFunction
+from optimizer_benchmark.problems import FUNCTIONS, MIXED, ShiftedFunction
 from optimizer_benchmark.rivals import OPTIMIZERS, serves
 from optimizer_benchmark.standings import Key, draw, report
 
@@ -47,7 +48,7 @@ from gpunet.core.files import write_text
 from gpunet.core.pictures import checked_picture
 from gpunet.errors import InvalidArgumentError
 
-POOL_BUDGET = 60
+POOL_BUDGET, MIXED_BUDGET = 60, 30  # evaluations at most
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--held-out", type=Path, metavar="FILE", help="a table of networks, CSV or JSON")
     parser.add_argument("--tiers", type=positive, default=4, help="of these by FLOPs or latency (default: 4)")
     parser.add_argument("--paper", nargs="*", choices=MODELS, default=[], help="tiers of the paper's search space")
+    parser.add_argument("--mixed", action="store_true", help="a study of numbers, steps and categories")
     parser.add_argument("--paper-tiers", nargs="+", choices=list(TIERS), default=["small"], help="(default: small)")
     parser.add_argument("--jobs", type=positive, default=1, help="runs at a time, one thread each (default: 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every run in FILE, and go on from it")
@@ -80,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data = Data(nas, pools, args.tiers)
     budgets = {f"{name}-{size}": args.budget for size in args.dimensions for name in args.functions}
     budgets |= dict.fromkeys(finite_problems(data), min(POOL_BUDGET, args.budget))
+    budgets |= {MIXED: min(MIXED_BUDGET, args.budget)} if args.mixed else {}
     budgets |= {f"paper-{model}-{tier}": args.budget for tier in args.paper_tiers for model in args.paper}
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     runs: dict[str, dict[str, Any]] = {}

@@ -14,7 +14,7 @@ from gpunet.errors import InvalidArgumentError
 from gpunet.search import Domain, Lattice, Pool
 from optimizer_benchmark.paper_tiers import NOISE_PERCENT, paper_tier
 from optimizer_benchmark.pools import PoolTable
-from optimizer_benchmark.problems import ShiftedFunction
+from optimizer_benchmark.problems import MIXED, MixedStudy, ShiftedFunction
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,9 @@ def problem_of(name: str, seed: int, data: Data) -> Problem:
         known = {point.tobytes(): value for point, value in zip(points, accuracy.tolist(), strict=True)}
         best = max(known.values())
         return Problem(Pool(points), lambda point: best - known[np.asarray(point, dtype=np.float64).tobytes()])
+    if name == MIXED:
+        study = MixedStudy(seed)
+        return Problem(study.domain, study)
     shifted = ShiftedFunction(first, int(last), seed)
     return Problem(shifted.domain, shifted)
 

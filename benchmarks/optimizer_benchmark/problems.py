@@ -13,7 +13,9 @@ import numpy as np
 
 from gpunet.errors import InvalidArgumentError
 from gpunet.search.optimize.domain import Box
+from gpunet.search.optimize.mixed import Mixed
 
+MIXED = "mixed"  # the name of MixedStudy's problem
 MARGIN = 0.1  # of the range, kept between a bound and the best
 
 
@@ -125,3 +127,42 @@ class ShiftedFunction:
     def __call__(self, point: np.ndarray) -> float:
         """The value at one point."""
         return float(self._formula(np.asarray(point)[None, self._columns] - self._shift)[0])
+
+
+class MixedStudy:
+    """What a hyperparameter study is like: rates, sizes and kinds, 0 at its best.
+
+    Four continuous columns, three ordered ones of 5, 8 and 12 values, and categories of 2, 3 and 5. Continuous and
+    ordered ones lie in bowls of random widths with a ripple; a category costs something of its own, and moves the best
+    of one continuous column, as another optimiser has another best rate.
+
+    Args:
+        seed: of the constants.
+    """
+
+    def __init__(self, seed: int) -> None:
+        generator = np.random.default_rng([seed, 7])
+        self.domain = Mixed([0, 0, 0, 0, 5, 8, 12, 2, 3, 5], [False] * 7 + [True] * 3)
+        counts = self.domain.counts
+        self._weights = generator.gamma(2.0, 1.0, 7)
+        self._best = np.concatenate(
+            [generator.uniform(0.1, 0.9, 4), generator.integers(counts[4:7]) / (counts[4:7] - 1)]
+        )
+        self._costs = [np.append(0.0, generator.gamma(2.0, 0.3, count - 1)) for count in counts[7:]]
+        self._costs = [generator.permutation(each) for each in self._costs]
+        self._moves = [np.where(each > 0, generator.uniform(-0.4, 0.4, len(each)), 0.0) for each in self._costs]
+
+        free = [int(each.argmin()) / (len(each) - 1) for each in self._costs]
+        self.best = np.concatenate([self._best, free])
+
+    def __call__(self, point: np.ndarray) -> float:
+        """The value at one point."""
+        kinds = np.rint(point[7:] * (self.domain.counts[7:] - 1)).astype(int)
+        best = self._best.copy()
+        for column, (moves, kind) in enumerate(zip(self._moves, kinds, strict=True)):
+            best[column] = np.clip(best[column] + moves[kind], 0, 1)
+        away = point[:7] - best
+        bowls = 3 * np.square(away) + 0.03 * (1 - np.cos(4 * np.pi * away))
+        return float(bowls @ self._weights) + sum(
+            float(costs[kind]) for costs, kind in zip(self._costs, kinds, strict=True)
+        )

@@ -17,6 +17,8 @@ from gpunet.search import (
     SobolSearch,
 )
 from gpunet.search.optimize.domain import every_point
+from gpunet.search.optimize.mixed import Mixed
+from optimizer_benchmark.problems import MIXED
 
 OURS = "lamcts"
 _LISTED = 20_000  # points that are all scored
@@ -38,17 +40,25 @@ class OptunaStudy:
         else:
             made = optuna.samplers.CmaEsSampler(seed=seed)
         self._study = optuna.create_study(sampler=made)
+        self._scale: Any = 1
         of = optuna.distributions
         if isinstance(domain, Box):
             ranges = zip(domain.low, domain.high, strict=True)
             self._space: Any = {f"x{k}": of.FloatDistribution(low, high) for k, (low, high) in enumerate(ranges)}
+        elif isinstance(domain, Mixed):
+            self._space = {}
+            for k, (count, unordered) in enumerate(zip(domain.counts.tolist(), domain.unordered, strict=True)):
+                steps = range(count)
+                ordered = of.IntDistribution(0, count - 1) if count else of.FloatDistribution(0, 1)
+                self._space[f"x{k}"] = of.CategoricalDistribution(steps) if unordered else ordered
+            self._scale = np.maximum(domain.counts - 1, 1)
         else:
             self._space = {f"x{k}": of.IntDistribution(0, count - 1) for k, count in enumerate(domain.choices or ())}
 
     def ask(self) -> np.ndarray:
         """One point, `1 x dimensions`."""
         self._trial = self._study.ask(self._space)
-        return np.array([[self._trial.params[name] for name in self._space]])
+        return np.array([[self._trial.params[name] for name in self._space]]) / self._scale
 
     def tell(self, point: np.ndarray, value: float) -> None:
         """The value of the point last asked for."""
@@ -178,5 +188,7 @@ _WHOLE_ONLY = ("tpe", "optuna_gp", "cma_es")  # they know no set of allowed poin
 
 def serves(optimizer: str, problem: str) -> bool:
     """Whether an optimiser can be asked for points of this problem."""
+    if problem == MIXED and optimizer in ("botorch", "cma_es"):
+        return False  # for numbers alone
     part_of_a_lattice = "tier" in problem or problem.startswith("paper")
     return not (part_of_a_lattice and optimizer in _WHOLE_ONLY)

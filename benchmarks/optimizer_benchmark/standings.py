@@ -12,7 +12,7 @@ from gpunet.core import console
 from gpunet.core.pictures import picture
 from gpunet.search.optimize.pictures import draw_regret
 
-AT = (20, 40, 60, 100, 150)  # evaluations
+AT = (20, 30, 40, 60, 100, 150)  # evaluations
 Key = tuple[str, str, int]  # problem, optimiser, seed
 
 

@@ -76,6 +76,13 @@ def test_every_optimizer_runs(bench, name: str):
     assert min(found["regret"]) > 0
 
 
+@pytest.mark.parametrize("name", ["tpe", "lamcts"])
+def test_a_mixed_study_is_asked_of_both(bench, name: str):
+    found = bench.run(("mixed", name, 0), 9, bench.Data())
+    assert len(found["regret"]) == 9
+    assert 0 < min(found["regret"]) < 20
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["optuna_gp", "botorch"])
 def test_every_slow_optimizer_runs(bench, name: str):

@@ -14,7 +14,7 @@ import numpy as np
 from gpunet.search.optimize.acquisition import LogImprovement, promises
 from gpunet.search.optimize.domain import Domain
 from gpunet.search.optimize.features import Features
-from gpunet.search.optimize.finite.lattice import DigitRegion, in_lattice
+from gpunet.search.optimize.finite.lattice import DigitRegion, changed, in_lattice
 from gpunet.search.optimize.finite.steps import by_steps, candidates
 from gpunet.search.optimize.maximize import Region, candidates_in, in_box
 from gpunet.search.optimize.mixed import Mixed, in_mixed
@@ -23,6 +23,7 @@ from gpunet.search.optimize.surrogate import Surrogate
 
 WHOLE = 2.0  # the side of a trust region that holds all, wherever its centre is
 CENTERS = 10  # best samples around which to look
+CHANGED = 150  # changes of each of them that are candidates of a draw on a lattice
 DRAWN = 1000  # candidates of a draw
 DIGITS_PER_SIDE = (
     0.25  # of the digits may differ in a lattice's trust region of side 1: two random points in such a box
@@ -194,4 +195,10 @@ class Proposer:
         )
 
     def _around(self, rows: np.ndarray) -> np.ndarray:
-        return candidates(self.domain, self.points[rows], self.generator)
+        found = candidates(self.domain, self.points[rows], self.generator)
+        if self.domain.choices is None:
+            return found
+        # In a tier a point has few neighbours: most changes of one digit lead outside.
+        return np.unique(
+            np.concatenate([found, changed(self.domain, self.points[rows], CHANGED, self.generator)]), axis=0
+        )

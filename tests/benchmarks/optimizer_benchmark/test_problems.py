@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from optimizer_benchmark.problems import FUNCTIONS, ShiftedFunction
+from optimizer_benchmark.problems import FUNCTIONS, MixedStudy, ShiftedFunction
 
 from gpunet.errors import InvalidArgumentError
 
@@ -15,6 +15,16 @@ def test_a_shifted_function_is_zero_at_its_best_and_above_elsewhere(name: str):
         points = function.domain.draw(200, np.random.default_rng(seed))
         near = np.clip(function.best + 0.01 * (points - function.best), function.domain.low, function.domain.high)
         assert min(function(point) for point in [*points, *near]) > -1e-9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_mixed_study_is_zero_at_its_best_and_above_elsewhere(seed: int):
+    study = MixedStudy(seed)
+    assert study.domain.contains(study.best[None]).all()
+    assert study(study.best) == pytest.approx(0, abs=1e-9)
+    points = study.domain.draw(300, np.random.default_rng(seed))
+    around = study.domain.neighbours(study.best, np.random.default_rng(seed))
+    assert min(study(point) for point in [*points, *around]) >= 0
 
 
 def test_the_best_sits_at_no_telling_place():
