@@ -18,6 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def verdict(found: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="of each (default: %(default)s)")
@@ -92,7 +93,7 @@ def main() -> None:
     parser.add_argument("--side-px", type=int, default=96, help="of a picture (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="detectors at once, a thread each (default: %(default)s)")
     parser.add_argument("-o", "--out", type=Path, help="write the figures as JSON")
-    given = vars(parser.parse_args())
+    given = vars(parser.parse_args(arguments))
     began_s = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="gpunet-detection-") as folder:
         given["folder"] = folder

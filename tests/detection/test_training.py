@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.coco import QUICK, annotations, write_coco
+from make_shapes import make_shapes
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -181,3 +182,26 @@ def test_a_folder_without_a_detector(tmp_path: Path, little: str, data: CocoData
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match=r"cannot be loaded into what detector.json describes"):
         load_detector(tmp_path)
+
+
+@pytest.mark.slow
+def test_eight_pictures_are_learned_by_heart(tmp_path: Path):
+    """A minute: 200 steps on the same eight pictures, and all of their boxes are found where they are."""
+    made = make_shapes(
+        tmp_path / "shapes", train=8, validation=1, side_px=64, classes=2, most=2, least_part=0.25, most_part=0.6
+    )
+    data = open_coco(made, "train")
+    torch.manual_seed(0)
+    model = cascade_rcnn(
+        "resnet10t", data.classes, False, short_px=64, long_px=64, anchor_strides=4, pyramid_channels=32,
+        head_features=64, proposals=60, sampled_boxes=32,
+    )  # fmt: skip
+    how = recipe(
+        "epochs=5", "batch_size=8", "augmentation.enabled=false", "ema_decay=0.98", "optimization.learning_rate=0.003",
+        "optimization.batch_of_learning_rate=null", "schedule.warmup_epochs=0.1",
+    )  # fmt: skip
+    forty_times = CocoData(data.name, data.classes, data.pictures * 40)
+    train_detector(model, how, forty_times, tmp_path / "run")
+    score, _ = evaluated(model, data, device=torch.device("cpu"))
+    assert score.metrics["AP"] is not None
+    assert score.metrics["AP"] >= 95
