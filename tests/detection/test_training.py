@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +208,23 @@ def test_eight_pictures_are_learned_by_heart(tmp_path: Path):
     score, _ = evaluated(model, data, device=torch.device("cpu"))
     assert score.metrics["AP"] is not None
     assert score.metrics["AP"] >= 95
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_score_together(tmp_path: Path, little: str, shapes: Path):
+    """By torchrun, gloo on loopback: one detector, every picture scored once, and a run that goes on."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "gpunet",
+               "detect", "train", little, "--data", str(shapes), "--no-pretrained", "--recipe", "detection-quick",
+               "--epochs", "1", "--batch-size", "2", "--short-px", "64", "--long-px", "64", "--quiet", "--on", "cpu",
+               "-o", str(tmp_path / "run"), "--detector", "pyramid_channels=16", "head_features=32",
+               "anchor_strides=4", "proposals=50", "sampled_boxes=32"]  # fmt: skip
+    for _ in range(2):  # the second finds that it has ended
+        done = subprocess.run(
+            command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert "has finished already" in done.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
+    validation = open_coco(shapes, "val")
+    score, _ = evaluated(load_detector(tmp_path / "run"), validation, device=torch.device("cpu"))
+    assert result["best"]["coco"] == pytest.approx(score.metrics, abs=1e-4)
