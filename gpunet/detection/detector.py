@@ -18,6 +18,7 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
+from gpunet.core.arguments import checked_integer
 from gpunet.detection.backbone import Pyramid, levels_of
 from gpunet.detection.cascade import LEAST_SCORE, MOST_BOXES, PyramidRoIAlign, cascade_heads
 from gpunet.detection.spec import DetectorSpec
@@ -76,7 +77,7 @@ class Detector(GeneralizedRCNN):  # type: ignore[misc]  # torchvision has no typ
 
 def cascade_rcnn(
     backbone: str | Path = "gpunet_2",
-    classes: Sequence[str] = (),
+    classes: Sequence[str] | int = (),
     pretrained_backbone: bool = True,
     **options: Any,
 ) -> Detector:
@@ -85,7 +86,7 @@ def cascade_rcnn(
     Args:
         backbone: a GPUNet (a name, the folder of an entry or of a run, a spec's JSON file), or any network of timm's
             that features_only=True works for, on pictures of any size.
-        classes: their names.
+        classes: their names; or how many there are, which are called class_1, class_2, ... then.
         pretrained_backbone: begin with its trained weights; its BatchNorm then keeps its statistics.
         options: `short_px`, `long_px`, `frozen_batch_norm`, `pyramid_channels`, `head_features`, `anchor_strides`,
             `proposals`, `sampled_boxes` (see `DetectorSpec`); `zoo` (folders of one's own entries), `weights` (a file,
@@ -102,7 +103,7 @@ def cascade_rcnn(
 
 def faster_rcnn(
     backbone: str | Path = "gpunet_2",
-    classes: Sequence[str] = (),
+    classes: Sequence[str] | int = (),
     pretrained_backbone: bool = True,
     **options: Any,
 ) -> Detector:
@@ -126,7 +127,7 @@ def detector_from_spec(spec: DetectorSpec) -> Detector:
 
 
 def _made(
-    kind: str, backbone: str | Path, classes: Sequence[str], pretrained: bool, options: dict[str, Any]
+    kind: str, backbone: str | Path, classes: Sequence[str] | int, pretrained: bool, options: dict[str, Any]
 ) -> Detector:
     found = {name: options.pop(name) for name in ("zoo", "weights", "timeout_s") if name in options}
     unknown = sorted(set(options) - set(_OPTIONS))
@@ -136,6 +137,8 @@ def _made(
         )
     trained = pretrained or found.get("weights") is not None
     options.setdefault("frozen_batch_norm", trained)
+    if isinstance(classes, int):
+        classes = [f"class_{number}" for number in range(1, checked_integer("classes", classes, 1) + 1)]
     spec = DetectorSpec("-", tuple(classes), kind, **options)  # before weights are fetched
     whole = _network(str(backbone), **{name: each for name, each in found.items() if name == "zoo"})
     config = image_config(whole)

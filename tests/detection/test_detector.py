@@ -134,6 +134,12 @@ def test_a_detector_is_made_again_from_its_spec(backbone: str, little: str):
     torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
+def test_classes_may_be_a_number():
+    assert cascade_rcnn("lcnet_050", 2, **QUICK).classes == ("class_1", "class_2")
+    with pytest.raises(InvalidArgumentError, match="classes must be an integer of 1 or more, but got 0"):
+        cascade_rcnn("lcnet_050", 0, **QUICK)
+
+
 def test_normalisation_is_the_backbones():
     model = cascade_rcnn("gpunet_0", ["cat"], **QUICK)
     assert model.transform.image_mean == pytest.approx([0.485, 0.456, 0.406])
