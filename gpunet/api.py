@@ -38,6 +38,9 @@ def create(
     family: str | Sequence[str] | None = None,
     thorough: bool = False,
     budget_minutes: float | None = None,
+    estimates: bool = False,
+    confidence: float = 0.8,
+    gpu_sheet: str | Path | None = None,
     zoo: Zoo = None,
     pretrained: bool = True,
     weights: str | Path | None = None,
@@ -57,6 +60,7 @@ def create(
             the whole batch, None for no budget.
         thorough: of timm's networks on 'local', trust predictions less: more are measured.
         budget_minutes: the most minutes that those measurements may take; then the best yet is the answer.
+        estimates, confidence, gpu_sheet: as `gpunet.find` takes them; what is measured is preferred to any estimate.
         pretrained: load the network's weights; False leaves it freshly initialised.
         weights: a file to load them from: safetensors, or NVIDIA's `.pth.tar` or zip.
         timeout_s: the most that downloading them may take, see `load`.
@@ -77,7 +81,7 @@ def create(
         device=device, max_ms=max_ms, min_top1=min_top1, max_params=max_params, batch_size=batch_size, runtime=runtime,
         precision=precision, include_nominal=include_nominal, include_baselines=include_baselines, dataset=dataset,
         min_ips=min_ips, licence=licence, extra_data=extra_data, family=family, thorough=thorough,
-        budget_minutes=budget_minutes,
+        budget_minutes=budget_minutes, estimates=estimates, confidence=confidence, gpu_sheet=gpu_sheet,
     )  # fmt: skip
     match = best(query, zoo)
     from gpunet.zoo.models import model_from_entry

@@ -28,7 +28,7 @@ from gpunet.latency.gpu.errors_left_out import write_calibration
 from gpunet.latency.gpu.holdouts import architecture, calibrated, chip, held_out, with_layers_kind
 from gpunet.latency.gpu.kernels import KernelTable
 from gpunet.latency.gpu.known import NETWORKS, KnownNetworks, read_known, write_known
-from gpunet.latency.gpu.layer_records import features, table_of_records
+from gpunet.latency.gpu.layer_records import features, table_of_records, write_recorded_of_known
 from gpunet.latency.gpu.networks import kernels_of_module
 from gpunet.latency.gpu.public_records import PublicRecord, family_of, public_records, records_of_file, write_records
 from gpunet.latency.gpu.sheets import known_sheets, read_sheets
@@ -43,6 +43,7 @@ PARTS = ("sheets", "networks", "records", "layers", "calibration")
 _EFFICIENTNET_X = {"efficientnetx_b0_gpu": (1.0, 1.0, 224), "efficientnetx_b2_gpu": (1.1, 1.2, 260),
                    "efficientnetx_b3_gpu": (1.2, 1.4, 300)}  # fmt: skip
 _GROUPED = ("regnetx", "resnest")  # of the paper's baselines: not to be estimated on a V100
+_KEPT = (1, 2, 4, 8, 16, 32, 64, 128)  # batch sizes
 _TREES = {"fp16": {"max_iter": 220, "max_leaf_nodes": 48}, "fp32": {"max_iter": 120, "max_leaf_nodes": 31}}
 
 
@@ -204,6 +205,8 @@ def update(folder: Path, target: Path, parts: Iterable[str], *, anew: bool = Fal
         lines.append(f"{len(records)} records, {sum(each.clean for each in records)} of them to calibrate by")
     if "layers" in parts:
         write_trees(target / "layers_v100.npz", made_trees(folder / "v100_conv_table.csv.gz"))
+    if "layers" in parts or "networks" in parts:
+        write_recorded_of_known(target / "layers_known.npz", read_known(target / NETWORKS.name), _KEPT)
     if "calibration" in parts:
         known = read_known(target / NETWORKS.name)
         clean = [each for each in public_records() if each.clean]

@@ -161,6 +161,15 @@ Input = Annotated[
     str | None,
     opt("--input", metavar="CxHxW", help="size of an image: channels, height, width, as 3x800x1333 (default: its own)"),
 ]
+Estimates = Annotated[
+    bool, opt("--estimates", help="of a GPU: let estimates count where nothing is measured, by their upper bounds")
+]
+Confidence = Annotated[
+    float, opt("--confidence", metavar="SHARE", help="how often the interval of an estimate holds (default: 0.8)")
+]
+GpuSheet = Annotated[
+    Path | None, opt("--gpu-sheet", metavar="FILE", help="CSV of specification sheets of your own GPUs, for estimates")
+]
 Baselines = Annotated[bool, opt("--baselines", help="the paper's baselines that timm can build, too")]
 Weights = Annotated[
     Path | None, opt("--weights", metavar="FILE", help="safetensors, or NVIDIA's .pth.tar or zip, in place of its own")

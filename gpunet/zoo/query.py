@@ -9,16 +9,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from gpunet.core.device import THIS_MACHINE, Device, resolve
 from gpunet.errors import InvalidArgumentError, NothingFitsError, UnknownDeviceError
 from gpunet.model.entry import TIMM, Entry, Match
 from gpunet.zoo.catalog import Zoo, catalog
 from gpunet.zoo.choice.conditions import Query, match_of, may_satisfy, satisfies
+from gpunet.zoo.choice.estimated import Estimates, estimates_for, how_to_ask
 from gpunet.zoo.choice.here import best_here, front_here, records_here
 from gpunet.zoo.choice.nothing import nothing_fits_error
 from gpunet.zoo.choice.ranking import best_of_each, rank
 from gpunet.zoo.choice.scope import Matches, Scope, counted, licensed, scope_of
+
+_OWN = (
+    "On the machine itself, gpunet.create('local', max_ms=...) or 'gpunet bench' measures it; records of one's own "
+    "join by zoo=FOLDER."
+)
 
 
 def find(
@@ -39,6 +46,9 @@ def find(
     family: str | Sequence[str] | None = None,
     thorough: bool = False,
     budget_minutes: float | None = None,
+    estimates: bool = False,
+    confidence: float = 0.8,
+    gpu_sheet: str | Path | None = None,
     zoo: Zoo = None,
 ) -> Matches:
     """The networks that satisfy all conditions on a device, the most accurate first, ties to the faster.
@@ -67,6 +77,11 @@ def find(
         thorough: of timm's networks on 'local', search as `create` does before the answer, and trust predictions less:
             more are measured.
         budget_minutes: the most minutes of such a search, which is carried out before the answer.
+        estimates: let estimates of a GPU's latency count where no measured figure of a network applies: TensorRT, FP16.
+            They come after all that is measured, and keep the budget by the upper bound of their interval, which is in
+            `record.conditions` as low_ms and high_ms.
+        confidence: how often such an interval holds, from 0.01 to 0.99.
+        gpu_sheet: a CSV file of specification sheets of one's own GPUs, for estimates.
         zoo: folders of one's own entries; 'timm' for timm's networks with published accuracies. On 'local' those of
             them count that have been measured; `create`, `thorough` and `budget_minutes` measure more.
 
@@ -85,7 +100,7 @@ def find(
         device=device, max_ms=max_ms, min_top1=min_top1, max_params=max_params, batch_size=batch_size, runtime=runtime,
         precision=precision, include_nominal=include_nominal, include_baselines=include_baselines, dataset=dataset,
         min_ips=min_ips, licence=licence, extra_data=extra_data, family=family, thorough=thorough,
-        budget_minutes=budget_minutes,
+        budget_minutes=budget_minutes, estimates=estimates, confidence=confidence, gpu_sheet=gpu_sheet,
     )  # fmt: skip
     return fitting(query, zoo)
 
@@ -103,7 +118,7 @@ def fitting(query: Query, zoo: Zoo = None, *, refresh: bool = False, measuring: 
     if query.searches or (measuring and not found):
         entries = catalog(zoo).values()
         able = [each for each in scope_of(entries, query).entries if each.role == TIMM and may_satisfy(each, query)]
-        if able and _device_in(entries, query.device) == THIS_MACHINE:
+        if able and _device_in(entries, query) == THIS_MACHINE:
             _, searched = best_here(able, query)
             found = _fitting(query, zoo)
             found.search = searched
@@ -126,7 +141,7 @@ def best(query: Query, zoo: Zoo = None) -> Match:
         NothingFitsError: (a LookupError) naming the nearest networks and their figures.
     """
     zoo_entries = catalog(zoo).values()
-    device, scope = _device_in(zoo_entries, query.device), scope_of(zoo_entries, query)
+    device, scope = _device_in(zoo_entries, query), scope_of(zoo_entries, query)
     _check_search(query, device, zoo_entries)
     if device == THIS_MACHINE:
         found, _ = best_here([entry for entry in scope.entries if may_satisfy(entry, query)], query)
@@ -144,7 +159,7 @@ def front(query: Query, zoo: Zoo = None, *, figures_only: bool = False) -> Match
     """
     entries = catalog(zoo).values()
     searched = None
-    if _device_in(entries, query.device) == THIS_MACHINE:
+    if _device_in(entries, query) == THIS_MACHINE:
         searched = front_here(scope_of(entries, query).entries, query)
     found = candidates(query, zoo, figures_only=figures_only)
     found.search = searched
@@ -164,7 +179,7 @@ def _check_search(query: Query, device: Device, entries: Iterable[Entry]) -> Non
 def nothing_fits(query: Query, zoo: Zoo = None) -> NothingFitsError:
     """The error of a query that nothing satisfies; of this machine by what has been measured, and measuring nothing."""
     entries = catalog(zoo).values()
-    device, scope = _device_in(entries, query.device), scope_of(entries, query)
+    device, scope = _device_in(entries, query), scope_of(entries, query)
     found = _matches(scope.entries, device, query, kept_only=True)
     unbound = dataclasses.replace(query, max_ms=None, max_params=None)
     recorded = Matches(
@@ -189,7 +204,7 @@ def candidates(query: Query, zoo: Zoo = None, *, figures_only: bool = False, ref
         InvalidArgumentError: (a ValueError) refresh for another device, besides those of `find`.
     """
     entries = catalog(zoo).values()
-    device = _device_in(entries, query.device)
+    device = _device_in(entries, query)
     if refresh and device != THIS_MACHINE:
         raise InvalidArgumentError(
             f"refresh measures this machine anew, but the device is {query.device!r}.",
@@ -235,7 +250,20 @@ def _matches(
         records = {entry.name: [r for r in entry.records if device.covers(r.chip, r.board)] for entry in entries}
     found = (match_of(entry, records.get(entry.name, ()), query) for entry in entries)
     matches = [match for match in found if match is not None]
+    if query.estimates:
+        matches += _estimated(entries, {match.name for match in matches}, query)
     return sorted(matches, key=lambda match: rank(match, query))
+
+
+def _estimated(entries: list[Entry], measured: set[str], query: Query) -> list[Match]:
+    """Matches by estimate of the entries that no measured figure answers for."""
+    left = [each for each in entries if each.name not in measured]
+    records = _estimates(query).records(left, query.batch_size, query.precision or "fp16")
+    return [Match(each, records[each.name], (records[each.name],)) for each in left if each.name in records]
+
+
+def _estimates(query: Query) -> Estimates:
+    return estimates_for(query.device, gpu_sheet=query.gpu_sheet, confidence=query.confidence)
 
 
 def device_named(name: str, zoo: Zoo = None) -> Device:
@@ -244,20 +272,36 @@ def device_named(name: str, zoo: Zoo = None) -> Device:
     Raises:
         UnknownDeviceError: (a LookupError) it has none; the hint says how to measure one's own.
     """
-    return _device_in(catalog(zoo).values(), name)
+    return _device_in(catalog(zoo).values(), Query(device=name))
 
 
-def _device_in(entries: Iterable[Entry], name: str) -> Device:
+def _device_in(entries: Iterable[Entry], query: Query) -> Device:
+    name = query.device
+    if query.estimates:
+        return _estimated_device(query, recorded_devices(entries))
     pairs = recorded_devices(entries)
-    device = resolve(name, pairs)
+    try:
+        device = resolve(name, pairs)
+    except UnknownDeviceError as error:
+        said = how_to_ask(name)
+        if said:
+            raise UnknownDeviceError(f"the zoo has no latency for {name!r}.", f"{said} {_OWN}") from error
+        raise
     if device != THIS_MACHINE and not any(device.covers(*pair) for pair in pairs):
         known = ", ".join(sorted({chip for chip, _ in pairs}))
-        raise UnknownDeviceError(
-            f"the zoo has no latency for {device.title}.",
-            f"It has figures for {known}. On the machine itself, gpunet.create('local', max_ms=...) or 'gpunet bench' "
-            "measures it; records of one's own join by zoo=FOLDER.",
-        )
+        said = " ".join(each for each in (f"It has figures for {known}.", how_to_ask(name), _OWN) if each)
+        raise UnknownDeviceError(f"the zoo has no latency for {device.title}.", said)
     return device
+
+
+def _estimated_device(query: Query, pairs: list[tuple[str, str]]) -> Device:
+    """The device of a query that takes estimates: as records name it, unless it is cut from a board of that name."""
+    made = _estimates(query).device
+    try:
+        known = resolve(query.device, pairs)
+    except UnknownDeviceError:
+        return made
+    return known if known.chip == made.chip else made
 
 
 def recorded_devices(entries: Iterable[Entry]) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gpunet.latency.gpu.anchors import Anchor
+from gpunet.latency.gpu.calibration import Problem
 from gpunet.latency.gpu.errors_left_out import (
     ANCHORED,
     LAYERS,
@@ -26,16 +27,18 @@ from gpunet.latency.gpu.errors_left_out import (
 )
 from gpunet.latency.gpu.kernels import KernelTable, joined
 from gpunet.latency.gpu.known import known_networks
-from gpunet.latency.gpu.layer_records import BATCH_SIZES, layer_us
+from gpunet.latency.gpu.layer_records import BATCH_SIZES, layer_us, recorded_of_known
 from gpunet.latency.gpu.public_records import PublicRecord, public_records
 from gpunet.latency.gpu.scope import (
     TRIED_ARCHITECTURES,
     NotEstimatedError,
     check_scope,
     kind_of_network,
+    known_kind,
+    known_refusal,
     refusal,
 )
-from gpunet.latency.gpu.sheet_model import network_ms
+from gpunet.latency.gpu.sheet_model import kernel_us, network_ms
 from gpunet.latency.gpu.sheets import GpuSheet, chip_of, sheet_named
 from gpunet.model.entry import LatencyRecord
 
@@ -139,21 +142,51 @@ class GpuEstimator:
         able = {name: each for name, each in tables.items() if not refusal(each, sheet, batch_size)}
         if not able:
             return {}
-        layered = sheet.name in _LAYERED and batch_size <= BATCH_SIZES[1]
+        layered = self._is_layered(sheet, batch_size)
         plain = self._layers_ms(able, batch_size) if layered else self._sheet_ms(able, sheet, batch_size)
+        kinds = [kind_of_network(each) for each in able.values()]
+        return self._with_intervals(list(able), plain, kinds, sheet, layered)
+
+    def estimates_of_known(
+        self, names: Sequence[str], sheet: GpuSheet, batch_size: int = 1, precision: str = "fp16"
+    ) -> dict[str, Estimate]:
+        """As `estimates`, of known networks: every kernel is estimated once, whichever of them have it."""
+        check_scope(precision, batch_size)
+        known = known_networks()
+        table, layered = known.all_kernels, self._is_layered(sheet, batch_size)
+        if layered:
+            us, run_ms = layer_us(table, batch_size, self.calibrated.form, recorded_of_known(batch_size)), 0.0
+        else:
+            us = kernel_us(table, sheet, batch_size, precision, self.calibrated.constants)
+            run_ms = self.calibrated.constants["run_us"] / 1e3
+        every_ms = known.sums(us) / 1e3 + run_ms
+        able = [name for name in names if name in known and not known_refusal(known, name, sheet, batch_size)]
+        plain = every_ms[[known.number[name] for name in able]]
+        kinds = [known_kind(known, name) for name in able]
+        return self._with_intervals(able, plain, kinds, sheet, layered)
+
+    def _is_layered(self, sheet: GpuSheet, batch_size: int) -> bool:
+        return sheet.name in _LAYERED and batch_size <= BATCH_SIZES[1]
+
+    def _with_intervals(
+        self, names: Sequence[str], plain: np.ndarray, kinds: Sequence[str], sheet: GpuSheet, layered: bool
+    ) -> dict[str, Estimate]:
         base = LAYERS if layered else SHEET if sheet.architecture in TRIED_ARCHITECTURES else UNTRIED
         corrected = self._correction(sheet, layered)
         found = {}
-        for name, latency_ms in zip(able, plain, strict=True):
+        for name, kind, latency_ms in zip(names, kinds, plain, strict=True):
             method, value = base, float(latency_ms)
             elsewhere = 0.0 if layered else self._error_elsewhere(name, sheet)
             if elsewhere:
                 value, method = value * elsewhere, TRANSFERRED if base == SHEET else base
             if corrected is not None:
                 value, method = value * corrected, ANCHORED
-            factor = self.calibrated.factor(method, kind_of_network(able[name]), self.confidence)
+            factor = self._factor(method, kind)
             found[name] = Estimate(value, value / factor, value * factor, method, self.calibrated.tried[method])
         return found
+
+    def _factor(self, method: str, kind: str) -> float:
+        return self.calibrated.factor(method, kind, self.confidence)
 
     def record(self, name: str, sheet: GpuSheet, batch_size: int, found: Estimate) -> LatencyRecord:
         """An estimate as a latency record of a network."""
@@ -203,15 +236,6 @@ class GpuEstimator:
         records = public_records() if self.records is None else self.records
         return errors_of_networks(records, self)
 
-    def sheet_estimates_ms(self, records: Sequence[PublicRecord], sheets: Mapping[str, GpuSheet]) -> list[float]:
-        """The sheet model's milliseconds for public records, one each."""
-        made = []
-        for each in records:
-            table = self.table(each.network)
-            made.append(float(network_ms(table, np.array([0]), sheets[each.gpu], each.batch_size, "fp16",
-                                         self.calibrated.constants, swish_apart=each.swish_apart)[0]))  # fmt: skip
-        return made
-
 
 def errors_of_networks(records: Sequence[PublicRecord], by: GpuEstimator) -> dict[str, list[tuple[str, float]]]:
     """Of each network of clean records at batch 1, its GPUs with the logarithmic error there, less the GPU's middle.
@@ -219,16 +243,16 @@ def errors_of_networks(records: Sequence[PublicRecord], by: GpuEstimator) -> dic
     What remains is the network's own: the part that travels to another GPU.
     """
     clean = [each for each in records if each.clean and each.batch_size == 1]
-    sheets = {each.gpu: sheet_named(each.gpu) for each in clean}
-    estimated = by.sheet_estimates_ms(clean, sheets)
-    logs = [float(np.log(each.latency_ms / ms)) for each, ms in zip(clean, estimated, strict=True)]
+    tables = {each.network: by.table(each.network) for each in clean}
+    problem = Problem(clean, tables, {each.gpu: sheet_named(each.gpu) for each in clean})
+    logs = np.log(problem.measured_ms() / problem.estimated_ms(by.calibrated.constants)) if clean else np.zeros(0)
     of_gpu: dict[tuple[str, str], list[float]] = {}
     for each, log in zip(clean, logs, strict=True):
-        of_gpu.setdefault((each.gpu, each.source_id), []).append(log)
+        of_gpu.setdefault((each.gpu, each.source_id), []).append(float(log))
     found: dict[str, list[tuple[str, float]]] = {}
     for each, log in zip(clean, logs, strict=True):
         middle = float(np.median(of_gpu[each.gpu, each.source_id]))
-        found.setdefault(each.network, []).append((each.gpu, log - middle))
+        found.setdefault(each.network, []).append((each.gpu, float(log) - middle))
     return found
 
 

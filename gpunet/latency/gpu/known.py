@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent / "data"
 NETWORKS = FOLDER / "networks.npz"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KnownNetworks:
     """Networks by name, over a common list of kernels.
 

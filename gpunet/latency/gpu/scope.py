@@ -5,8 +5,13 @@ Outside of it an estimate is refused with the reason: nothing is extrapolated.
 
 from __future__ import annotations
 
+import functools
+
+import numpy as np
+
 from gpunet.errors import InvalidArgumentError
 from gpunet.latency.gpu.kernels import KernelTable
+from gpunet.latency.gpu.known import KnownNetworks
 from gpunet.latency.gpu.sheets import GpuSheet
 
 CONVOLUTIONAL, ATTENTIVE = "convolutional", "attentive"
@@ -23,6 +28,26 @@ _ESTIMATE_HINT = "Measure it: gpunet bench MODEL --trtexec prints the commands f
 
 class NotEstimatedError(InvalidArgumentError):
     """An estimate is refused: what is asked for lies outside of what estimates were tried on."""
+
+
+@functools.cache
+def _of_known(known: KnownNetworks) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each known network its multiply-adds for one image, whether it is attentive, whether it has grouped ones."""
+    table = known.all_kernels
+    attentive = known.sums(table.of_kind("attention", "norm").astype(float)) > 0
+    return known.sums(table.multiply_adds), attentive, known.sums(table.of_kind("grouped").astype(float)) > 0
+
+
+def known_kind(known: KnownNetworks, name: str) -> str:
+    """As `kind_of_network`."""
+    return ATTENTIVE if _of_known(known)[1][known.number[name]] else CONVOLUTIONAL
+
+
+def known_refusal(known: KnownNetworks, name: str, sheet: GpuSheet, batch_size: int) -> str:
+    """As `refusal`."""
+    work, _, grouped = _of_known(known)
+    place = known.number[name]
+    return _refusal(float(work[place]) * batch_size, bool(grouped[place]), sheet)
 
 
 def kind_of_network(table: KernelTable) -> str:
@@ -46,11 +71,15 @@ def check_scope(precision: str, batch_size: int) -> None:
 def refusal(table: KernelTable, sheet: GpuSheet, batch_size: int) -> str:
     """Why a network's latency on a GPU is not estimated; '' where it is."""
     work = float((table.multiply_adds * table.count).sum()) * batch_size
+    return _refusal(work, bool(table.of_kind("grouped").any()), sheet)
+
+
+def _refusal(work: float, grouped: bool, sheet: GpuSheet) -> str:
     least, most = MULTIPLY_ADDS
     if not least <= work <= most:
         return (
             f"its {work / 1e9:.3g} G multiply-adds a run lie outside of the {least / 1e9:g} to {most / 1e9:g} G tried"
         )
-    if sheet.architecture == "Volta" and sheet.sms > 16 and table.of_kind("grouped").any():
+    if sheet.architecture == "Volta" and sheet.sms > 16 and grouped:
         return "TensorRT's grouped convolutions on a V100 take up to three times what any model here gives"
     return ""

@@ -129,7 +129,7 @@ def read_sheets(path: Path) -> tuple[GpuSheet, ...]:
     for number, row in enumerate(rows, 2):
         try:
             values = {name: row[name] if name in texts else float(row[name] or 0)
-                      for name in columns if name != "note" or "note" in row}  # fmt: skip
+                      for name in columns if name in row or name not in _OPTIONAL}  # fmt: skip
             found.append(GpuSheet(**values))  # type: ignore[arg-type]
         except (KeyError, TypeError, ValueError) as error:
             said = f"column {error} is missing" if isinstance(error, KeyError) else str(error)
@@ -139,6 +139,7 @@ def read_sheets(path: Path) -> tuple[GpuSheet, ...]:
     return tuple(found)
 
 
+_OPTIONAL = ("int8_tensor_tops_dense", "tdp_w", "note")
 _COLUMNS_HINT = "A sheet is a row of CSV with the columns " + ", ".join(
     each.name for each in dataclasses.fields(GpuSheet)
 )
@@ -176,7 +177,12 @@ def sheet_named(name: str, extra: tuple[GpuSheet, ...] = ()) -> GpuSheet:
     Raises:
         UnknownDeviceError: (a LookupError) there is no sheet of that name; the hint names close ones.
     """
-    at = _CLOCK.fullmatch(name.strip()) if isinstance(name, str) else None
+    return _sheet_named(name, extra)
+
+
+@functools.lru_cache(maxsize=256)
+def _sheet_named(name: str, extra: tuple[GpuSheet, ...]) -> GpuSheet:
+    at = _CLOCK.fullmatch(name.strip())
     if at is not None:
         whole, mhz = sheet_named(at[1], extra), float(at[2])
         return whole.scaled(f"{whole.name} @ {mhz:g} MHz", boost_mhz=mhz, note=f"{whole.name} at another clock")

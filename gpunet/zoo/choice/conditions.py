@@ -11,11 +11,20 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from gpunet.core.arguments import PRECISIONS, checked_choice, checked_integer, checked_patterns, is_number
+from gpunet.core.arguments import (
+    PRECISIONS,
+    checked_choice,
+    checked_integer,
+    checked_number,
+    checked_patterns,
+    is_number,
+)
 from gpunet.core.device import LOCAL
 from gpunet.errors import InvalidArgumentError
 from gpunet.model.entry import Entry, LatencyRecord, Match, counted_once
+from gpunet.zoo.choice.estimated import bound_ms
 
 TENSORRT_FAMILY = ("tensorrt", "onnxruntime-tensorrt", "tensorrt_rtx")
 LICENCES = ("permissive", "any")
@@ -41,6 +50,9 @@ class Query:
     family: str | Sequence[str] | None = None
     thorough: bool = False
     budget_minutes: float | None = None
+    estimates: bool = False
+    confidence: float = 0.8
+    gpu_sheet: str | Path | None = None
 
     def __post_init__(self) -> None:
         _check_number("max_ms", self.max_ms, "a latency in milliseconds above 0")
@@ -77,6 +89,26 @@ class Query:
         if not isinstance(self.thorough, bool):
             raise InvalidArgumentError(f"thorough must be True or False, but got {self.thorough!r}.")
         _check_number("budget_minutes", self.budget_minutes, "minutes above 0")
+        self._check_estimates()
+
+    def _check_estimates(self) -> None:
+        if not isinstance(self.estimates, bool):
+            raise InvalidArgumentError(f"estimates must be True or False, but got {self.estimates!r}.")
+        checked_number("confidence", self.confidence, 0.01, 0.99)
+        if self.gpu_sheet is not None and not self.estimates:
+            raise InvalidArgumentError(
+                "gpu_sheet is of estimates, which are not asked for.", "Add estimates=True, or --estimates."
+            )
+        if self.estimates and self.device == LOCAL:
+            raise InvalidArgumentError("this machine is measured, not estimated.", "Leave estimates out.")
+        if self.estimates and self.runtime is not None and without_version(self.runtime) not in TENSORRT_FAMILY:
+            raise InvalidArgumentError(
+                f"estimates are of TensorRT, but the runtime is {self.runtime!r}.", "Leave runtime or estimates out."
+            )
+        if self.estimates and self.min_ips is not None:
+            raise InvalidArgumentError(
+                "estimates are of latency, but min_ips asks for images a second.", "Give batch_size=N and max_ms."
+            )
 
     @property
     def searches(self) -> bool:
@@ -133,7 +165,7 @@ def cost_of(record: LatencyRecord, query: Query) -> float:
 
 def satisfies(match: Match, query: Query) -> bool:
     """Whether a candidate keeps the query's bounds."""
-    if query.max_ms is not None and match.latency_ms > query.max_ms:
+    if query.max_ms is not None and bound_ms(match) > query.max_ms:
         return False
     if query.min_ips is not None and (match.record.throughput_ips or 0.0) < query.min_ips:
         return False

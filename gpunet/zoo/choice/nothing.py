@@ -8,6 +8,7 @@ from collections.abc import Collection
 from gpunet.errors import NothingFitsError
 from gpunet.model.entry import LatencyRecord, Match
 from gpunet.zoo.choice.conditions import Query, check_runtime
+from gpunet.zoo.choice.estimated import how_to_ask
 from gpunet.zoo.choice.scope import Matches, left_out_text, unlicensed_text
 
 _NAMED = 3
@@ -41,11 +42,12 @@ def nothing_fits_error(
         hint = "\n".join([_of_this_machine(unmeasured), *said])
         return NothingFitsError(f"no network fits {where} with {_asked(query, recorded)}.", hint)
     check_runtime(query.runtime, {each.runtime for each in records})
+    estimates = "" if query.estimates else how_to_ask(query.device)
     ranked = f" of a network with an accuracy on {recorded.dataset}" if left_out else ""
     return NothingFitsError(
         f"no record{ranked} applies to {where}, runtime {query.runtime or 'default'}, "
         f"precision {query.precision or 'any'}.",
-        "\n".join(said) or _recorded_text(records),
+        "\n".join([*(said or [_recorded_text(records)]), *([estimates] if estimates else [])]),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from gpunet.model.entry import TIMM, Entry, Match
 from gpunet.zoo.choice.conditions import Query, cost_of
+from gpunet.zoo.choice.estimated import is_estimated
 
 
 def inaccuracy(entry: Entry) -> float:
@@ -13,9 +14,9 @@ def inaccuracy(entry: Entry) -> float:
     return -(entry.top1_percent or 0.0)
 
 
-def rank(match: Match, query: Query) -> tuple[float, float, str]:
-    """Sorts the most accurate first, ties to the faster."""
-    return inaccuracy(match.entry), cost_of(match.record, query), match.name
+def rank(match: Match, query: Query) -> tuple[bool, float, float, str]:
+    """Sorts measured before estimated, then the most accurate first, ties to the faster."""
+    return is_estimated(match), inaccuracy(match.entry), cost_of(match.record, query), match.name
 
 
 def best_of_each(entries: Iterable[Entry]) -> list[Entry]:
