@@ -39,6 +39,7 @@ _RECHECKED = "rechecked at"
         "gpunet table build here.sqlite",
         "gpunet table build here.sqlite --layers-fraction 0.3 --networks 12",
         "gpunet table build here.sqlite -t 1 --processes 8",
+        "gpunet table build gv100.sqlite --from-records",
     ],
     renamed={"--jobs": "--processes", "--fraction": "--layers-fraction"},
     said_as={"clock 'cpu'": "--cpu-time", "clock='wall'": "leave --cpu-time out"},
@@ -70,6 +71,11 @@ def build(
     processes: Annotated[
         int, opt("--processes", metavar="N", min=1, help="builders at once, for --threads 1 (default: 1)")
     ] = 1,
+    from_records: Annotated[
+        bool,
+        opt("--from-records", panel=table_options.WHAT,
+            help="measure nothing: the layers of a V100 by public records, in fp16, marked as estimated"),
+    ] = False,
     no_recheck: table_options.NoRecheck = False,
     max_layers: table_options.MaxLayers = None,
     max_minutes: table_options.MaxMinutes = None,
@@ -92,6 +98,9 @@ def build(
         batch_size=batch_size, threads=threads, cpu_time=cpu_time, effort=effort, max_layers=max_layers,
         max_minutes=max_minutes,
     )  # fmt: skip
+    if from_records:
+        _estimate_layers(table, builder, shard, as_json)
+        return
     if processes > 1 and (threads != 1 or processes > available_threads()):
         raise UsageError(
             f"--processes {processes} needs --threads 1 and {processes} processors; {available_threads()} are "
@@ -120,6 +129,32 @@ def build(
         told = {"table": str(table), "layers": len(opened), "asked_for": len(keys), "measured": measured,
                 "missing": len(missing), "failed": len(failed), "networks": len(opened.networks())}  # fmt: skip
     end(told, f"{len(failed)} layers failed" if failed else "", f"gpunet table show {table} --failures", as_json)
+
+
+def _estimate_layers(table: Path, builder: Builder, shard: str, as_json: bool) -> None:
+    """Fill a table by the public layer records of the V100."""
+    from gpunet.core.progress import ProgressBar
+    from gpunet.latency.build import parse_shard
+    from gpunet.latency.gpu.table_from_records import PROCESSOR, fill, margin_factor
+
+    asked = [name for name in ("networks", "lone", "runtime", "threads", "cpu_time", "max_layers", "max_minutes")
+             if getattr(builder, name)]  # fmt: skip
+    if asked:
+        raise UsageError(
+            f"--{asked[0].replace('_', '-')} is of measuring, and --from-records measures nothing.", "Leave one out."
+        )
+    keys, _ = builder.keys(parse_shard(shard))
+    with ProgressBar(f"{len(keys)} layers by records") as bar:
+        made = fill(table, keys, batch_size=builder.batch_size,
+                    on_progress=lambda done, total: bar.update(done, total=total))  # fmt: skip
+    factor = margin_factor()
+    if as_json:
+        told = {"table": str(table), "processor": PROCESSOR, "estimated": made, "asked_for": len(keys),
+                "margin_factor": factor, "confidence": 0.8}  # fmt: skip
+        console.print_json(told)
+        return
+    print(f"{table}: {made} layers of {len(keys)} estimated ({PROCESSOR}, fp16), none measured")
+    print(f"a network's estimate holds within a factor of {factor:.3g} either way, 4 times in 5")
 
 
 def end(told: dict[str, object], failure: str, hint: str, as_json: bool) -> None:
