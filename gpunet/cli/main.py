@@ -18,7 +18,7 @@ class Gpunet(Group):
     places: ClassVar = {
         "find": "find:find",
         "list": "listing:list_models",
-        "anchor": "anchor:anchor",
+        "anchor": "bench.anchor:anchor",
         "info": "info:info",
         "pareto": "pareto:pareto",
         "export": "export:export",

@@ -1,6 +1,6 @@
 """Latency on a GPU that nobody has at hand, from public records, with an interval that is earned.
 
-    operations, from_torch, from_onnx, fusion, kernels      a network becomes fused kernels; `networks` for one's own
+    graph/, kernels                                         a network becomes fused kernels; `networks` for one's own
     known, public_records, data/                            what the package carries
     sheets, sheet_model                                     a GPU by its specification sheet
     layer_records, boosted                                  the V100 by public times of single convolutions

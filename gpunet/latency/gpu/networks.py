@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpunet.latency.gpu.fusion import kernels_of
+from gpunet.latency.gpu.graph.fusion import kernels_of
 from gpunet.latency.gpu.kernels import KernelTable
 from gpunet.model.spec import NetworkSpec
 
@@ -25,7 +25,7 @@ def kernels_of_module(build: Callable[[], nn.Module], shape: tuple[int, int, int
     Raises:
         InvalidArgumentError: (a ValueError) it cannot be traced at this input.
     """
-    from gpunet.latency.gpu.from_torch import operations_of_module
+    from gpunet.latency.gpu.graph.from_torch import operations_of_module
 
     return KernelTable.of(kernels_of(operations_of_module(build, shape)))
 
@@ -36,7 +36,7 @@ def kernels_of_onnx(source: str | Path | onnx.ModelProto) -> KernelTable:
     Raises:
         InvalidArgumentError: (a ValueError) it cannot be read, or its shapes cannot be inferred.
     """
-    from gpunet.latency.gpu.from_onnx import operations_of_onnx
+    from gpunet.latency.gpu.graph.from_onnx import operations_of_onnx
 
     return KernelTable.of(kernels_of(operations_of_onnx(source)))
 

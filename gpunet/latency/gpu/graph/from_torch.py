@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.latency.gpu.operations import Operation
+from gpunet.latency.gpu.graph.operations import Operation
 
 _VIEWS = frozenset(
     [

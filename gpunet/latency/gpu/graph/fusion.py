@@ -24,8 +24,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gpunet.latency.gpu.graph.operations import Operation
 from gpunet.latency.gpu.kernels import Kernel
-from gpunet.latency.gpu.operations import Operation
 
 _MULTIPLIES = ("conv", "grouped", "depthwise", "linear", "attention")
 _ELEMENTWISE = ("swish", "pointwise")

@@ -11,7 +11,7 @@ import onnx
 from onnx import shape_inference
 
 from gpunet.errors import InvalidArgumentError
-from gpunet.latency.gpu.operations import Operation
+from gpunet.latency.gpu.graph.operations import Operation
 
 _VIEWS = frozenset(
     [

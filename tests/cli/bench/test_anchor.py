@@ -10,7 +10,7 @@ import pytest
 from gpunet.cli.main import main
 from gpunet.errors import InvalidArgumentError, UsageError
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 A100, H200, GV100 = (DATA / f"trtexec_{version}.log" for version in ("10_2", "11_1", "8_6"))
 
 
