@@ -5,7 +5,7 @@
     least   the loss at the best scale of such integers, and no less than what rounding to it costs values other than 0
             in the mean: scale ** 2 / 12
 
-A few pictures do not tell: of 4 to 16 of the 128, sound scales lost up to 7 times the least, for outliers are among the
+A few pictures do not tell: of 4 to 16 of the 128, sound scales lost up to 9 times the least, for outliers are among the
 others. On all of them a sound scale loses the least, one twice too large 2.4 times as much or more.
 """
 
