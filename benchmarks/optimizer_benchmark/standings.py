@@ -23,17 +23,17 @@ def report(runs: Mapping[Key, Mapping[str, Any]], budgets: Mapping[str, int]) ->
         finals = finals_of(runs, problem)
         if not finals:
             continue
-        rows = []
+        rows, forty = [], min(40, budget)
         for optimizer in sorted(finals, key=lambda name: np.median(finals[name])):
             curves = curves_of(runs, problem, optimizer)
             best = np.minimum.accumulate(curves, axis=1)
             cells = [f"{np.median(best[:, count - 1]):.4g}" for count in at]
             low, high = np.quantile(best[:, -1], [0.25, 0.75])
             if problem.startswith("nas"):
-                cells += [f"{best[:, 39].mean():.3f}", f"{(best[:, -1] <= 0).sum()}/{len(best)}"]
+                cells += [f"{best[:, forty - 1].mean():.3f}", f"{(best[:, -1] <= 0).sum()}/{len(best)}"]
             rows.append([optimizer, *cells, f"{low:.4g} to {high:.4g}", verdict(finals, optimizer)])
         columns = [problem, *(f"median at {count}>" for count in at)]
-        columns += ["mean at 40>", "found the best>"] if problem.startswith("nas") else []
+        columns += [f"mean at {forty}>", "found the best>"] if problem.startswith("nas") else []
         print(console.table([*columns, "quartiles>", "against the best other"], rows), "\n")
     ranks = ranks_of(runs)
     costs: list[list[Any]] = []
