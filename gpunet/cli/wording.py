@@ -9,6 +9,7 @@ _BARE = r"""(?<![\w.'"/?&=-])"""  # not within a name, a path, an address or wha
 _RULES = "must|goes|needs|is|are|cannot|takes|has|measures|names"
 # What the library tells who calls it, and what a command line has in its place.
 _CALLS = {
+    "with intervals: estimates=True": "with intervals: gpunet find --estimates",
     "gpunet.export(model, path, batch_size=...)": "gpunet export MODEL -o FILE --batch-size N",
     "gpunet.export(model, path)": "gpunet export MODEL -o FILE",
     "gpunet.benchmark(model, ...)": "gpunet bench MODEL",

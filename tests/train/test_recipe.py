@@ -47,7 +47,9 @@ def test_a_recipe_from_a_file(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"cannot read .*nothing.json") as caught:
         recipe_named(tmp_path / "nothing.json")
     assert caught.value.exit_code == ABSENT_EXIT_CODE
-    with pytest.raises(SpecError, match=r"recipe: 'qiuck' is none of quick, finetune, paper-rank"):
+    with pytest.raises(
+        SpecError, match=r"recipe: 'qiuck' is none of quick, finetune, detection, detection-quick, paper-rank"
+    ):
         recipe_named("qiuck")
     with pytest.raises(SpecError) as near:
         recipe_named("fintune")

@@ -47,7 +47,7 @@ def nothing_fits_error(
     return NothingFitsError(
         f"no record{ranked} applies to {where}, runtime {query.runtime or 'default'}, "
         f"precision {query.precision or 'any'}.",
-        "\n".join([*(said or [_recorded_text(records)]), *([estimates] if estimates else [])]),
+        " ".join(each for each in ("\n".join(said or [_recorded_text(records)]), estimates) if each),
     )
 
 

@@ -157,7 +157,7 @@ def left_out_text(dataset: str, left_out: Mapping[str, int], *, shell: bool = Fa
     example = next(iter(left_out))
     are = "network is" if count == 1 else "networks are"
     return f"{count} {are} left out, whose accuracy is of other images than {dataset}: {shown}. To rank by those: " + (
-        f"--dataset {shlex.quote(example)}." if shell else f"dataset={example!r}."
+        f"--dataset {shlex.quote(example)}." if shell else f"dataset={example!r}, or --dataset {shlex.quote(example)}."
     )
 
 

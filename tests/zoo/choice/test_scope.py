@@ -65,7 +65,7 @@ def test_where_nothing_fits_the_other_data_sets_are_named(zoo: Path) -> None:
         gpunet.create("gv100", max_ms=0.1, zoo=zoo)
     assert caught.value.hint.endswith(
         f"1 network is left out, whose accuracy is of other images than {IMAGENET}: 1 of '{DIGITS}'. "
-        f"To rank by those: dataset='{DIGITS}'."
+        f"To rank by those: dataset='{DIGITS}', or --dataset '{DIGITS}'."
     )
 
 
