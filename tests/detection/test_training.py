@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,17 @@ def test_a_run_scores_every_epoch_and_keeps_a_detector(tmp_path: Path, little: s
     assert again.to_dict() == result.to_dict()
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums over boxes are in the order in which threads come to them: bits are the same with one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.usefixtures("one_thread")
 def test_a_run_that_was_left_ends_with_the_same_weights(tmp_path: Path, little: str, data: CocoData, workers: int):
     how = recipe("augmentation.vertical_flip=0.5", "augmentation.color_jitter=0.3", "batch_size=2")
     whole = tmp_path / "whole"
