@@ -150,7 +150,7 @@ def test_a_short_soak_on_postgresql(capsys: pytest.CaptureFixture[str], tmp_path
 
 def short_soak(folder: Path, storage: str) -> None:
     path = folder / "soak.json"
-    bench_search.main(["--faults", "0.4", "--workers", "2", "--epochs", "3", "--kill-s", "3", "6",
+    bench_search.main(["--faults", "0.4", "--workers", "2", "--epochs", "3", "--kill-s", "2", "4", "--kills", "2",
                        "--heartbeat-s", "0.5", "--optimizer", "random", "--storage", storage,
                        "-o", str(path)])  # fmt: skip
     found = json.loads(path.read_text())
