@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from gpunet.core.device import Device
@@ -44,7 +44,7 @@ class EntryEstimates:
         """The device as records name it: those of its chip are of it, unless it is cut from a board."""
         return Device(chip_of(self.sheet), None, f"{self.sheet.name} ({self.sheet.architecture})")
 
-    def records(self, entries: Iterable[Entry], batch_size: int, precision: str) -> dict[str, LatencyRecord]:
+    def records(self, entries: Sequence[Entry], batch_size: int, precision: str) -> dict[str, LatencyRecord]:
         """An estimated record of each entry that one may be made of, by its name.
 
         Raises:
@@ -53,7 +53,7 @@ class EntryEstimates:
         known = known_networks()
         names = {each.name: name_of_entry(each) for each in entries}
         own = {
-            each.name: each for each in entries
+            each.name: (each.spec, each.num_classes) for each in entries
             if names[each.name] not in known and each.role not in (TIMM, "baseline") and each.spec is not None
         }  # fmt: skip
         found = self.by.estimates_of_known(list(dict.fromkeys(names.values())), self.sheet, batch_size, precision)
@@ -61,11 +61,10 @@ class EntryEstimates:
         for name, network in names.items():
             if network in found:
                 made[name] = self.by.record(network if "@" in network else name, self.sheet, batch_size, found[network])
-        for name, entry in own.items():
+        for name, (spec, num_classes) in own.items():
             from gpunet.latency.gpu.networks import kernels_of_spec
 
-            assert entry.spec is not None  # noqa: S101 -- `own` holds no other
-            table = kernels_of_spec(entry.spec, num_classes=entry.num_classes)
+            table = kernels_of_spec(spec, num_classes=num_classes)
             each = self.by.estimates({name: table}, self.sheet, batch_size, precision).get(name)
             if each is not None:
                 made[name] = self.by.record(name, self.sheet, batch_size, each)

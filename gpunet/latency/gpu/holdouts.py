@@ -182,16 +182,14 @@ class Layers:
         families = [each.family for each in self.records]
         weights = np.array([1.0 / families.count(each) for each in families])
         counts = np.array([float(each.count.sum()) for each in self.tables])
-        found: tuple[float, dict[str, float]] | None = None
+        found: list[tuple[float, dict[str, float]]] = []
         for form in forms:
             free = self.estimated_ms({**START_FORM, **form, "kernel_us": 0.0})
             for kernel_us in _KERNEL_US:
                 errors = np.abs((free + kernel_us * counts / 1e3) / measured - 1.0)
                 cost = float((errors * weights).sum() / weights.sum())
-                if found is None or cost < found[0]:
-                    found = cost, {**START_FORM, **form, "kernel_us": round(float(kernel_us), 3)}
-        assert found is not None  # noqa: S101 -- FORMS is not empty
-        return found[1]
+                found.append((cost, {**START_FORM, **form, "kernel_us": round(float(kernel_us), 3)}))
+        return min(found, key=lambda each: each[0])[1]
 
 
 def families_held_out(layers: Layers, forms: Sequence[Constants] = FORMS) -> np.ndarray:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpunet.core.arguments import checked_number
-from gpunet.errors import EntryError, UnknownDeviceError
+from gpunet.errors import ABSENT_EXIT_CODE, EntryError, UnknownDeviceError
 
 FOLDER = Path(__file__).parent / "data"
 ARCHITECTURES = ("Maxwell", "Pascal", "Volta", "Turing", "Ampere", "Ada", "Hopper", "Blackwell")
@@ -124,7 +124,11 @@ def read_sheets(path: Path) -> tuple[GpuSheet, ...]:
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError) as error:
-        raise EntryError(f"{path}: no sheet of a GPU can be read from it: {error}.", _COLUMNS_HINT) from None
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        absent = ABSENT_EXIT_CODE if isinstance(error, FileNotFoundError) else None
+        raise EntryError(
+            f"{path}: no sheet of a GPU can be read from it: {reason}.", _COLUMNS_HINT, exit_code=absent
+        ) from None
     found = []
     for number, row in enumerate(rows, 2):
         try:

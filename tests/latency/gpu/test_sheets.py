@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gpunet.errors import EntryError, UnknownDeviceError
+from gpunet.errors import ABSENT_EXIT_CODE, EntryError, UnknownDeviceError
 from gpunet.latency.gpu.sheets import chip_of, known_sheets, read_sheets, sheet_named
 
 HEADER = (
@@ -80,6 +80,8 @@ def test_a_file_that_holds_none_says_why(text: str, said: str, tmp_path: Path):
         read_sheets(path)
 
 
-def test_a_file_that_is_not_there_is_an_error(tmp_path: Path):
-    with pytest.raises(EntryError, match="no sheet of a GPU can be read"):
+def test_a_sheet_that_is_not_there_is_absent(tmp_path: Path):
+    with pytest.raises(EntryError, match=r"none.csv: no sheet of a GPU can be read from it: No such file") as caught:
         read_sheets(tmp_path / "none.csv")
+    assert caught.value.exit_code == ABSENT_EXIT_CODE
+    assert "Errno" not in str(caught.value)
