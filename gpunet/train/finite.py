@@ -1,4 +1,4 @@
-"""Losses that must be finite: looked at a step late, and the batch of a bad one kept."""
+"""Losses that must be finite: looked at a step late on a GPU, and the batch of a bad one kept."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ class FiniteLosses:
         self._noted: tuple[Tensor, TaskBatch, Position, float] | None = None
 
     def note(self, loss: Tensor, batch: TaskBatch, at: Position, learning_rate: float) -> None:
-        """Check the loss noted before, and keep this one for the next call."""
+        """Check the loss noted before, and keep this one for the next call; on a processor check it now."""
         self.check()
         self._noted = loss, batch, at, learning_rate
+        if loss.device.type == "cpu":
+            self.check()
 
     def check(self) -> None:
         """Look at what was noted.
