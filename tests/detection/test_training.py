@@ -78,6 +78,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes:UserWarning")  # on a single core
 @pytest.mark.usefixtures("one_thread")
 def test_a_run_that_was_left_ends_with_the_same_weights(tmp_path: Path, little: str, data: CocoData, workers: int):
     how = recipe("augmentation.vertical_flip=0.5", "augmentation.color_jitter=0.3", "batch_size=2")
