@@ -29,6 +29,7 @@ def create(
     batch_size: int = 1,
     runtime: str | None = None,
     precision: str | None = None,
+    threads: int | None = None,
     include_nominal: bool = False,
     include_baselines: bool = False,
     dataset: str | None = None,
@@ -55,9 +56,9 @@ def create(
     networks (zoo='timm') some tens are measured, by what their work lets expect; it takes minutes once.
 
     Args:
-        device, max_ms, min_top1, max_params, batch_size, runtime, precision, include_nominal, include_baselines,
-        dataset, min_ips, licence, extra_data, family, zoo: the conditions of `gpunet.find`; max_ms in milliseconds for
-            the whole batch, None for no budget.
+        device, max_ms, min_top1, max_params, batch_size, runtime, precision, threads, include_nominal,
+        include_baselines, dataset, min_ips, licence, extra_data, family, zoo: the conditions of `gpunet.find`; max_ms
+            in milliseconds for the whole batch, None for no budget.
         thorough: of timm's networks on 'local', trust predictions less: more are measured.
         budget_minutes: the most minutes that those measurements may take; then the best yet is the answer.
         estimates, confidence, gpu_sheet: as `gpunet.find` takes them; what is measured is preferred to any estimate.
@@ -79,8 +80,8 @@ def create(
     """
     query = Query(
         device=device, max_ms=max_ms, min_top1=min_top1, max_params=max_params, batch_size=batch_size, runtime=runtime,
-        precision=precision, include_nominal=include_nominal, include_baselines=include_baselines, dataset=dataset,
-        min_ips=min_ips, licence=licence, extra_data=extra_data, family=family, thorough=thorough,
+        precision=precision, threads=threads, include_nominal=include_nominal, include_baselines=include_baselines,
+        dataset=dataset, min_ips=min_ips, licence=licence, extra_data=extra_data, family=family, thorough=thorough,
         budget_minutes=budget_minutes, estimates=estimates, confidence=confidence, gpu_sheet=gpu_sheet,
     )  # fmt: skip
     match = best(query, zoo)

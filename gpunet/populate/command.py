@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gpunet.core import console
 from gpunet.core.arguments import checked_choice, checked_number
+from gpunet.core.device import LOCAL
 from gpunet.core.signals import sigterm_asked
 from gpunet.errors import FAILED_EXIT_CODE, UsageError
 from gpunet.model.dataset_names import IMAGENET, canonical_dataset
@@ -105,6 +106,8 @@ def run(
     if not as_json:
         print(f"\n{len(done.entries)} of {done.tiers} tiers have an entry. Use them:\n")
         option, argument = _dataset_asked_for(plan)
+        if plan.device.chip == LOCAL and plan.device.threads is not None:
+            option, argument = f"{option} --threads {plan.device.threads}", f"{argument}, threads={plan.device.threads}"
         print(f"    gpunet find --device {plan.device.chip}{option} --zoo {place.zoo}")
         print(f"    gpunet.create({plan.device.chip!r}, max_ms=...{argument}, zoo={str(place.zoo)!r})")
     if len(done.entries) < done.tiers:

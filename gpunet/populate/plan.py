@@ -33,7 +33,7 @@ class DevicePlan:
         runtime: 'tensorrt', 'openvino', ...; None for the best installed.
         precision: 'fp32' or 'fp16'.
         batch_size: images a run.
-        threads: that compute; None for all available, which is what `gpunet.find('local')` asks about.
+        threads: that compute; None for all available. `gpunet.find('local', threads=...)` asks about them.
     """
 
     chip: str = "local"

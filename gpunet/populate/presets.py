@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from gpunet.populate.plan import FineTunePlan, Plan, PublishPlan, SearchPlan, TablePlan, TiersPlan
+from gpunet.populate.plan import DevicePlan, FineTunePlan, Plan, PublishPlan, SearchPlan, TablePlan, TiersPlan
 from gpunet.populate.stages import PRESET_NAMES
 from gpunet.search.spaces.conv_space import ConvSpace
 from gpunet.search.spaces.stage_choices import StageChoices
@@ -57,6 +57,8 @@ def demo() -> Plan:
             workers=2, heartbeat_s=2.0, grace_s=30.0, device="cpu",
         ),
         FineTunePlan(dataclasses.replace(recipe_named("quick"), epochs=8), candidates=12),
+        # In networks of 0.1 ms two threads wait for each other, never twice the same time.
+        device=DevicePlan(threads=1),
         table=TablePlan(networks=12),
         tiers=TiersPlan(lowest=0.02, highest=0.98, count=100_000),
         publish=PublishPlan(licence="apache-2.0", note="A demonstration, on scikit-learn's digits: of no other use."),

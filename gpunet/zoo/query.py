@@ -37,6 +37,7 @@ def find(
     batch_size: int = 1,
     runtime: str | None = None,
     precision: str | None = None,
+    threads: int | None = None,
     include_nominal: bool = False,
     include_baselines: bool = False,
     dataset: str | None = None,
@@ -64,6 +65,7 @@ def find(
             family on a GPU; on 'local' the best one installed. 'tensorrt' stands for the family: TensorRT,
             TensorRT inside ONNX Runtime, TensorRT-RTX.
         precision: 'fp32', 'fp16', 'bf16' or 'int8'. Default: all that are recorded; on 'local' fp32.
+        threads: on 'local', threads that compute; None for all available.
         include_nominal: let nominal figures (a tier's label) count too.
         include_baselines: the paper's baselines that timm can build, too.
         dataset: the images whose accuracies are ranked, such as 'digits (validation)', or its beginning, 'digits'.
@@ -98,8 +100,8 @@ def find(
     """
     query = Query(
         device=device, max_ms=max_ms, min_top1=min_top1, max_params=max_params, batch_size=batch_size, runtime=runtime,
-        precision=precision, include_nominal=include_nominal, include_baselines=include_baselines, dataset=dataset,
-        min_ips=min_ips, licence=licence, extra_data=extra_data, family=family, thorough=thorough,
+        precision=precision, threads=threads, include_nominal=include_nominal, include_baselines=include_baselines,
+        dataset=dataset, min_ips=min_ips, licence=licence, extra_data=extra_data, family=family, thorough=thorough,
         budget_minutes=budget_minutes, estimates=estimates, confidence=confidence, gpu_sheet=gpu_sheet,
     )  # fmt: skip
     return fitting(query, zoo)

@@ -120,6 +120,7 @@ def test_a_chip_without_figures_is_not_an_empty_answer() -> None:
         ({"max_params": 12}, "max_params counts single parameters, but got 12.\nFor 12 million, pass 12e6."),
         ({"batch_size": 0}, "batch_size must be an integer of 1 or more, but got 0"),
         ({"batch_size": 1.5}, "batch_size must be an integer of 1 or more, but got 1.5"),
+        ({"threads": 2}, "threads are of this machine's measurements, but the device is 'gv100'"),
         ({"precision": "fp8"}, "precision must be one of fp32, fp16, bf16, int8, but got 'fp8'"),
         ({"dataset": " "}, "dataset must be a name such as 'imagenet-1k', but got ' '"),
         ({"runtime": ""}, "runtime must be a name such as 'tensorrt', but got ''"),
@@ -145,7 +146,7 @@ def measured(monkeypatch) -> list[list[str]]:
     """What this machine is asked to measure, call by call; each network takes a tenth of its input's side."""
     asked: list[list[str]] = []
 
-    def local_records(entries, *, batch_size, kept_only, **how):
+    def local_records(entries, *, batch_size, kept_only, threads, **how):
         if kept_only:
             kept = {name for names in asked for name in names}
             entries = [entry for entry in entries if entry.name in kept]
@@ -153,7 +154,7 @@ def measured(monkeypatch) -> list[list[str]]:
             asked.append([entry.name for entry in entries])
         return [
             LatencyRecord(entry.name, "local", "mine", batch_size, "fp32", "openvino", "1", "median",
-                          entry.input_px / 10, "measured", "me")
+                          entry.input_px / 10 / (threads or 1), "measured", "me")
             for entry in entries
         ]  # fmt: skip
 
@@ -199,6 +200,12 @@ def test_where_nothing_fits_on_this_machine_the_nearest_measured_are_named_and_n
         best(Query(device="local", max_ms=20, min_top1=82))
     assert set(caught.value.nearest) == {"gpunet_2", "gpunet_d1", "gpunet_d2"}
     assert measured == [["gpunet_d2"], ["gpunet_d1"], ["gpunet_2"]]
+
+
+def test_this_machine_is_measured_with_the_threads_that_are_asked_for(measured) -> None:
+    with pytest.raises(NothingFitsError):
+        best(Query(device="local", max_ms=20))
+    assert best(Query(device="Local", max_ms=20, threads=2)).latency_ms == pytest.approx(19.2)
 
 
 def test_where_nothing_is_measured_it_is_said_what_to_do(measured) -> None:

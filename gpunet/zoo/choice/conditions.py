@@ -42,6 +42,7 @@ class Query:
     batch_size: int = 1
     runtime: str | None = None
     precision: str | None = None
+    threads: int | None = None
     include_nominal: bool = False
     include_baselines: bool = False
     dataset: str | None = None
@@ -78,6 +79,13 @@ class Query:
             checked_choice("precision", self.precision, PRECISIONS)
         if self.runtime is not None and (not isinstance(self.runtime, str) or not self.runtime):
             raise InvalidArgumentError(f"runtime must be a name such as 'tensorrt', but got {self.runtime!r}.")
+        if self.threads is not None:
+            checked_integer("threads", self.threads, 1)
+            if str(self.device).lower() != LOCAL:
+                raise InvalidArgumentError(
+                    f"threads are of this machine's measurements, but the device is {self.device!r}.",
+                    "Leave threads out, or ask about 'local'.",
+                )
         if self.dataset is not None and (not isinstance(self.dataset, str) or not self.dataset.strip()):
             raise InvalidArgumentError(f"dataset must be a name such as 'imagenet-1k', but got {self.dataset!r}.")
         if self.licence is not None:

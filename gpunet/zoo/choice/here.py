@@ -138,6 +138,6 @@ def _measured(
 
     runtime = query.runtime and without_version(query.runtime)  # which is for `applies` to look at
     return local_records(
-        entries, runtime=runtime, batch_size=query.batch_size, precision=query.precision or "fp32", refresh=refresh,
-        kept_only=kept_only, on_failure=failed, progress=passed_over is None,
+        entries, runtime=runtime, batch_size=query.batch_size, precision=query.precision or "fp32",
+        threads=query.threads, refresh=refresh, kept_only=kept_only, on_failure=failed, progress=passed_over is None,
     )  # fmt: skip
