@@ -11,6 +11,7 @@ from gpunet.core.device import LOCAL
 from gpunet.core.hub import DOWNLOAD_TIMEOUT_S, working_offline
 from gpunet.zoo.catalog import Zoo, catalog, entry_named, names_like
 from gpunet.zoo.choice.conditions import Query
+from gpunet.zoo.choice.estimated import estimated_devices
 from gpunet.zoo.choice.scope import listed
 from gpunet.zoo.query import best, recorded_devices
 
@@ -166,9 +167,14 @@ def list_models(
     return names_like((entry.name for entry in found if entry.buildable), pattern)
 
 
-def list_devices(*, zoo: Zoo = None) -> list[str]:
-    """Names for `find` and `create` that the zoo has latencies for: chips, boards, and 'local' for this machine."""
+def list_devices(*, estimates: bool = False, zoo: Zoo = None) -> list[str]:
+    """Names for `find` and `create` that the zoo has latencies for: chips, boards, and 'local' for this machine.
+
+    Args:
+        estimates: those too whose latencies can be estimated, after the others, by their short names.
+        zoo: folders of one's own entries; 'timm' for timm's networks.
+    """
     pairs = recorded_devices(catalog(zoo).values())
     chips = sorted({chip for chip, _ in pairs} - {LOCAL})
     boards = sorted({board for _, board in pairs if board and board.lower() not in chips})
-    return [*chips, *boards, LOCAL]
+    return list(dict.fromkeys([*chips, *boards, LOCAL, *(estimated_devices() if estimates else ())]))

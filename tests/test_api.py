@@ -117,6 +117,14 @@ def test_list_models(zoo) -> None:
     assert len(gpunet.list_models(include_baselines=True)) == 18
 
 
+def test_devices_that_can_be_estimated_are_listed_when_asked_for() -> None:
+    devices = gpunet.list_devices(estimates=True)
+    assert devices[: len(gpunet.list_devices())] == gpunet.list_devices()
+    assert {"l4", "rtx4090", "agx-orin-30w", "a100-3g"} <= set(devices)
+    for each in devices[len(gpunet.list_devices()) :]:
+        assert gpunet.find(each, estimates=True)
+
+
 def test_list_devices_can_all_be_asked() -> None:
     devices = gpunet.list_devices()
     assert devices[0] == "a100"

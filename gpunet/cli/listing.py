@@ -14,6 +14,7 @@ from gpunet.core import console
 from gpunet.core.device import LOCAL
 from gpunet.errors import NothingFitsError, UsageError
 
+_ESTIMATED = "With --estimates, in FP16 by TensorRT: "
 _LOCAL = "'local' is this machine: its latencies are measured on first use."
 
 
@@ -34,6 +35,9 @@ def list_models(
     licence: options.Licence = None,
     extra_data: options.ExtraData = None,
     family: options.Family = None,
+    estimates: Annotated[
+        bool, opt("--estimates", help="with --devices: those too whose latencies can be estimated")
+    ] = False,
     zoo: options.Zoo = None,
     as_json: options.Json = False,
 ) -> None:
@@ -41,8 +45,10 @@ def list_models(
     if devices:
         if patterns:
             raise UsageError(f"--devices lists all, but {patterns[0]!r} is given too.", "Leave one of them out.")
-        _devices(zoo, as_json=as_json)
+        _devices(zoo, estimates=estimates, as_json=as_json)
         return
+    if estimates:
+        raise UsageError("--estimates is of devices.", "Add --devices; or: gpunet find -d DEVICE --estimates.")
     from gpunet.model.entry import counted_once
     from gpunet.zoo.catalog import catalog, names_like
     from gpunet.zoo.choice.conditions import Query
@@ -107,10 +113,11 @@ def list_models(
     print(console.table(columns, rows))
 
 
-def _devices(zoo: Sequence[str] | None, *, as_json: bool) -> None:
+def _devices(zoo: Sequence[str] | None, *, estimates: bool, as_json: bool) -> None:
     from gpunet.core.device import CHIPS
     from gpunet.model.entry import counted_once
     from gpunet.zoo.catalog import catalog
+    from gpunet.zoo.choice.estimated import ESTIMATED, estimated_devices
 
     entries = catalog(zoo).values()
     # Networks that share a latency share its record.
@@ -133,7 +140,9 @@ def _devices(zoo: Sequence[str] | None, *, as_json: bool) -> None:
                 "records": sum((record.chip, record.board) == (chip, board) for record in counted),
             }
         )
+    names = estimated_devices() if estimates else []
     if as_json:
+        facts += [{"chip": name, "kinds": [ESTIMATED]} for name in names]
         console.print_json(facts)
         return
     rows = [
@@ -152,3 +161,5 @@ def _devices(zoo: Sequence[str] | None, *, as_json: bool) -> None:
     columns = ("chip", "board", "batch sizes", "precision", "runtimes", "kind", "models>", "records>")
     print(console.table(columns, rows))
     print(f"\n{console.wrapped(_LOCAL)}")
+    if names:
+        print(f"\n{console.wrapped(_ESTIMATED + ', '.join(names) + '.')}")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 DISTURBED_PERCENT = 10.0  # from a course's fastest tenth to its slowest
 UNKNOWN_TOLERANCE_PERCENT = 5.0
+MARGIN = "margin_factor"  # the note of a table that was estimated
 TOLERATED_ERRORS = 2.0  # times the mean error: nine networks of ten lie within, where errors are normal
 
 
@@ -40,6 +41,8 @@ class Worth:
         corrects: whether a calibration corrects the estimates.
         spread_percent: how far the machine's speed went while it was measured (`Course.spread_percent`).
         moved_layers: layers measured while it moved.
+        margin_factor: of a table that nobody measured: within it either way an estimate holds, four times in five; None
+            for measured tables.
         why: it is not known, in words; '' where it is.
     """
 
@@ -47,6 +50,7 @@ class Worth:
     corrects: bool = False
     spread_percent: float = 0.0
     moved_layers: int = 0
+    margin_factor: float | None = None
     why: str = ""
 
     @property
@@ -58,7 +62,16 @@ class Worth:
     @property
     def tolerance_percent(self) -> float | None:
         """Within so much of its estimate a network is held to lie; None where the error is not known."""
+        if self.margin_factor is not None:
+            return 100.0 * (self.margin_factor - 1.0)
         return None if self.error_percent is None else TOLERATED_ERRORS * self.error_percent
+
+    @property
+    def exactness(self) -> str:
+        """How exact an estimate is, in words; only where that is known."""
+        if self.margin_factor is not None:
+            return f"a factor of {self.margin_factor:.3g} either way, 4 times in 5"
+        return f"{self.error_percent:.1f} % in the mean, up or down"
 
     @property
     def disturbed(self) -> bool:
@@ -66,7 +79,9 @@ class Worth:
         return self.spread_percent > DISTURBED_PERCENT
 
     def __str__(self) -> str:
-        if self.error_percent is None:
+        if self.margin_factor is not None:
+            said = f"holds estimates, none measured: a network's holds within {self.exactness}"
+        elif self.error_percent is None:
             said = f"its error is not known: {self.why}"
         else:
             how = "corrected by them" if self.corrects else "not corrected, as that does not help"
@@ -99,13 +114,14 @@ class Worth:
         if allow_narrow or tolerance is None or not low_ms > 0 or high_ms is None:
             return
         width_percent = 100.0 * (high_ms / low_ms - 1.0)
+        better = "build a table with more repeats on a quiet machine (gpunet table build --effort 4); "
+        if self.margin_factor is not None:
+            better = ""
         if width_percent < tolerance:
             raise InvalidArgumentError(
                 f"the tier from {low_ms:g} to {high_ms:g} ms is {width_percent:.1f} % wide, but the table's estimates "
-                f"are exact to {self.error_percent:.1f} % in the mean, up or down: chance would decide which networks "
-                "lie in it.",
-                "Make it wider; build a table with more repeats on a quiet machine (gpunet table build --effort 4); or "
-                "take it as it is: allow_narrow.",
+                f"are exact to {self.exactness}: chance would decide which networks lie in it.",
+                f"Make it wider; {better}or take it as it is: allow_narrow.",
             )
 
 
@@ -118,6 +134,9 @@ def worth_of(table: LatencyTable, costs: LayerCosts | None = None) -> Worth:
     """
     from gpunet.latency.estimate import LayerCosts, measured_networks
 
+    margin = table.noted(MARGIN)
+    if margin is not None:
+        return Worth(margin_factor=float(margin), why="nobody measured it")
     course, layers = table.course(), table.layers()
     moved = sum(course.moved(each.at_s, each.builder) for each in layers.values())
     speed: dict[str, Any] = {"spread_percent": course.spread_percent, "moved_layers": moved}

@@ -14,6 +14,7 @@ from gpunet import runtime as runtimes
 from gpunet.core.fields import check_name, check_number, check_one_of, part_to_dict
 from gpunet.errors import SpecError, StudyError
 from gpunet.search.optimize.named import optimizer_names
+from gpunet.search.spaces.conv_space import ConvSpace
 from gpunet.search.spaces.space import SearchSpace
 from gpunet.search.storage.backends import full_url
 from gpunet.search.study.definition import Pruning
@@ -22,6 +23,7 @@ from gpunet.train.recipe import Recipe
 
 PLAN_VERSION = 1
 CLUSTERS = ("local", "ray")
+_RECORDS_CHIPS, _RECORDS_RUNTIME, _RECORDS_PRECISION = ("gv100", "v100"), "tensorrt", "fp16"
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,22 @@ class TablePlan:
         fraction: of the space's layers that are measured, those that networks have most of; the rest is learned.
         networks: random networks measured whole, to calibrate on.
         jobs: builders at once: one a GPU, or one a thread with `device.threads` 1.
+        from_records: measure nothing: all layers on a V100, in FP16 under TensorRT, by public records. The stages end
+            with the search, as winners are measured where the GPU is.
     """
 
     fraction: float = 1.0
     networks: int = 12
     jobs: int = 1
+    from_records: bool = False
 
     def check(self) -> None:
         """Raise SpecError where a value breaks its rule."""
         check_number("table.fraction", self.fraction, 0, 1, above=True)
         check_number("table.networks", self.networks, 0, whole=True)
         check_number("table.jobs", self.jobs, 1, whole=True)
+        if not isinstance(self.from_records, bool):
+            raise SpecError(f"table.from_records: {self.from_records!r} is not true or false")
 
 
 @dataclass(frozen=True)
@@ -281,6 +288,21 @@ class Plan:
             raise SpecError(f"space: {self.space!r} is not a search space", "ConvSpace and VitSpace are.")
         if self.table.jobs > 1 and self.device.threads != 1 and not _on_gpu(self.device.runtime):
             raise SpecError("table.jobs: builders that share processors measure each other", "Set device.threads to 1.")
+        if self.table.from_records:
+            self._check_records()
+
+    def _check_records(self) -> None:
+        """A table from records is of the one GPU and runtime that they are of."""
+        of = {"chip": _RECORDS_CHIPS, "runtime": (_RECORDS_RUNTIME, None), "precision": (_RECORDS_PRECISION,)}
+        for name, known in of.items():
+            if getattr(self.device, name) not in known:
+                raise SpecError(
+                    f"device.{name}: {getattr(self.device, name)!r}, but table.from_records is of a V100, by TensorRT "
+                    "in FP16",
+                    f"Write {known[0]!r}.",
+                )
+        if not isinstance(self.space, ConvSpace):
+            raise SpecError("space: table.from_records is of convolutional networks", "Leave from_records out.")
 
     def entry_name(self, tier: int) -> str:
         """The name of a tier's entry."""

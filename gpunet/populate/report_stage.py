@@ -82,7 +82,7 @@ def trial_points(trials: list[TrialRecord]) -> tuple[TrialPoint, ...]:
     """Trials as a report has them."""
     return tuple(
         TrialPoint(each.number, _STATES.get(each.state, each.state), each.estimated_ms, each.top1_percent,
-                   each.measured_ms)
+                   each.measured_ms, each.least_ms)
         for each in trials
     )  # fmt: skip
 
@@ -147,5 +147,5 @@ def _network(context: Context, winner: Winner) -> NetworkReport:
     return NetworkReport(
         context.plan.entry_name(winner.tier.number), _name(winner.tier), winner.top1_percent, winner.estimated_ms,
         said.latency_ms, said.spread_percent / 100 * said.latency_ms, parameters, multiply_adds,
-        architecture_dict(space.decode(winner.vector)), f"trial {winner.trial}",
+        architecture_dict(space.decode(winner.vector)), f"trial {winner.trial}", said.min_ms,
     )  # fmt: skip

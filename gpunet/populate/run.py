@@ -84,6 +84,11 @@ def check_plan(context: Context, stages: tuple[str, ...]) -> None:
         UnknownModelError: (a LookupError) nothing is called as the teacher.
         WorkerError: there are fewer GPUs than workers.
     """
+    if context.plan.table.from_records and "winners" in stages:
+        raise SpecError(
+            "table.from_records: winners are measured on the device, and nothing here is a V100",
+            "End before: --until search. 'gpunet search recommend' then names each tier's network.",
+        )
     if "search" in stages:
         search_stage.check(context)
     _about("search", lambda: context.trainer)

@@ -19,9 +19,12 @@ def is_done(context: Context) -> bool:
     plan, path = context.plan, context.place.table
     if not path.exists():
         return False
-    keys = choose_keys(plan.space.lookup_plan(num_classes=context.num_classes), plan.table.fraction)
+    fraction = 1.0 if plan.table.from_records else plan.table.fraction
+    keys = choose_keys(plan.space.lookup_plan(num_classes=context.num_classes), fraction)
     with LatencyTable(path) as table:
         missing, failed = table.missing(keys), table.failures()
+        if plan.table.from_records:
+            return not missing
         if len(table.networks()) < plan.table.networks or len(missing) > _FAILED_PART * len(keys):
             return False
         return all(key.text in failed for key in missing)
@@ -29,9 +32,13 @@ def is_done(context: Context) -> bool:
 
 def run(context: Context) -> None:
     """Measure, by the command that users have."""
-    wait_until_nothing_trains(context)
     plan, device, table = context.plan, context.plan.device, context.plan.table
     options = ["--space", str(context.place.space), "--classes", str(context.num_classes)]
+    if table.from_records:
+        options += ["--from-records", "--batch-size", str(device.batch_size)]
+        context.run_jobs("table", [Job("table", gpunet_command("table", "build", str(context.place.table), *options))])
+        return
+    wait_until_nothing_trains(context)
     options += ["--layers-fraction", repr(table.fraction), "--networks", str(table.networks)]
     options += ["--precision", device.precision, "--batch-size", str(device.batch_size)]
     if device.runtime is not None:

@@ -151,7 +151,8 @@ def _winners(report: Report) -> str:
     columns = ("network", "tier", "top-1 %>", "measured ms>", "spread ms>", "estimated ms>", "error %>",
                "parameters M>", "multiply-adds G>", "input px>")  # fmt: skip
     note = (
-        f"Latencies: {where}. The spread is the upper less the lower quartile of the repeats. Accuracy: {report.data}."
+        f"Latencies: {where}. The spread is the upper less the lower quartile of the repeats; the error is against the "
+        f"least of them, which is what tables hold. Accuracy: {report.data}."
     )
     return f'{table(columns, rows)}<p class="note">{escape(note)}</p>'
 
@@ -161,9 +162,9 @@ def _figure_text(value_ms: float | None) -> str:
 
 
 def _error_text(network: NetworkReport) -> str:
-    if network.estimated_ms is None or network.measured_ms is None:
+    if network.estimated_ms is None or network.compared_ms is None:
         return "-"
-    return f"{100 * (network.estimated_ms / network.measured_ms - 1):+.1f}"
+    return f"{100 * (network.estimated_ms / network.compared_ms - 1):+.1f}"
 
 
 def _tiers(report: Report) -> str:

@@ -3,8 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 import gpunet
 from gpunet.cli.main import main
+from gpunet.errors import UsageError
 
 SEVEN = ["gpunet_0", "gpunet_1", "gpunet_2", "gpunet_d1", "gpunet_d2", "gpunet_p0", "gpunet_p1"]
 
@@ -46,6 +49,15 @@ def test_list_devices_names_chips_boards_and_what_is_recorded(capsys):
     assert "Quadro GV100 (PCIe)" in text
     assert "nominal" in text
     assert "'local' is this machine" in text
+
+
+def test_devices_that_can_be_estimated_are_listed_when_asked_for(capsys):
+    main(["list", "--devices", "--estimates"])
+    assert "in FP16 by TensorRT: " in capsys.readouterr().out.replace("\n", " ")
+    main(["list", "--devices", "--estimates", "--json"])
+    assert {"chip": "l4", "kinds": ["estimated"]} in json.loads(capsys.readouterr().out)
+    with pytest.raises(UsageError, match="--estimates is of devices"):
+        main(["list", "--estimates"])
 
 
 def test_list_devices_json_counts_every_published_record(capsys):

@@ -76,6 +76,12 @@ def test_a_samples_bars_have_the_area_of_its_points():
     assert [row[2] for row in chart.rows] == ["30", "70"]
 
 
+def test_an_estimate_is_held_against_the_least_repeat():
+    points = (TrialPoint(0, "complete", 1.0, 60.0, 1.1, 1.02), TrialPoint(1, "complete", 1.0, 61.0, 1.1))
+    chart = estimate_chart(small_report(tiers=(TierReport("only", 1, 2, Sample(0), points),)))
+    assert [row[-1] for row in chart.rows if row[0].startswith("trial")] == ["-9.1", "-2.0"]
+
+
 def test_progress_is_the_best_so_far_and_ends_with_its_trials():
     points = (
         TrialPoint(0, "complete", 1, 60.0), TrialPoint(1, "pruned", 1, 99.0), TrialPoint(2, "complete", 1, 50.0),

@@ -10,7 +10,7 @@ from gpunet.errors import UnknownDeviceError
 from gpunet.latency.gpu.anchors import read_anchors
 from gpunet.latency.gpu.estimator import GpuEstimator
 from gpunet.latency.gpu.known import known_networks
-from gpunet.latency.gpu.sheets import GpuSheet, chip_of, read_sheets, sheet_named
+from gpunet.latency.gpu.sheets import GpuSheet, chip_of, known_sheets, read_sheets, sheet_named
 from gpunet.model.entry import TIMM, Entry, LatencyRecord
 
 
@@ -19,6 +19,11 @@ def name_of_entry(entry: Entry) -> str:
     if entry.spec_data is not None or entry.architecture is None:
         return f"{entry.name}@{entry.input_px}"
     return f"{entry.architecture.partition('.')[0]}@{entry.input_px}"
+
+
+def device_names() -> list[str]:
+    """Short names of the devices whose sheets the package has: boards, then power modes and slices."""
+    return [each.key for each in known_sheets()]
 
 
 class EntryEstimates:

@@ -21,6 +21,7 @@ from gpunet.latency.layers.convolutional import ConvLayerKey
 from gpunet.latency.layers.keys import LayerKey
 from gpunet.latency.records import LEAST_MS, LayerLatency, TableConditions
 from gpunet.latency.table import LatencyTable
+from gpunet.latency.worth import MARGIN
 from gpunet.runtime.sidecar import now_utc
 
 METHOD = "estimated-1"
@@ -72,7 +73,7 @@ def fill(
             table.add_rows(rows[begin : begin + _BATCH])
             if on_progress is not None:
                 on_progress(min(begin + _BATCH, len(rows)), len(rows))
-        table.note("margin", f"an estimate holds within a factor of {margin_factor():.3g} either way, 4 times in 5")
+        table.note(MARGIN, repr(margin_factor()))
     return len(rows)
 
 

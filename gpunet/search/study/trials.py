@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gpunet.core.arguments import is_number
+
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
@@ -64,6 +66,12 @@ class TrialRecord:
     def measured_ms(self) -> float | None:
         """Latency measured whole."""
         return None if self.measured is None else float(self.measured["latency_ms"])
+
+    @property
+    def least_ms(self) -> float | None:
+        """Least of that measurement's repeats; None where it is not kept."""
+        least: Any = ((self.measured or {}).get("conditions") or {}).get("min_ms")
+        return float(least) if is_number(least) else None
 
     @property
     def epochs(self) -> int:

@@ -47,6 +47,11 @@ def estimates_exist(device: str) -> bool:
     return bool(importlib.import_module(_MODULE).has_sheet(device))
 
 
+def estimated_devices() -> list[str]:
+    """Short names of the devices that estimates are made for."""
+    return list(importlib.import_module(_MODULE).device_names())
+
+
 def is_estimated(match: Match) -> bool:
     """Whether a match stands on an estimate."""
     return match.record.kind == ESTIMATED and "high_ms" in match.record.conditions

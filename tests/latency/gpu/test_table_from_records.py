@@ -15,6 +15,7 @@ from gpunet.latency.layers.graphs import lone_graph
 from gpunet.latency.layers.transformer import TransformerLayerKey
 from gpunet.latency.records import TableConditions
 from gpunet.latency.table import LatencyTable
+from gpunet.latency.worth import worth_of
 from gpunet.zoo.catalog import catalog
 
 KEYS = [
@@ -49,7 +50,14 @@ def test_a_table_says_that_nobody_measured_it_and_takes_nothing_measured(tmp_pat
         assert table.conditions.fingerprint.processor == PROCESSOR
         assert "estimated" in table.conditions.method
         assert not table.check()
-        assert f"{margin_factor():.3g}" in (table.noted("margin") or "")
+        worth = worth_of(table)
+    assert worth.margin_factor == margin_factor()
+    assert str(worth).startswith("holds estimates, none measured: a network's holds within a factor of 1.")
+    assert worth.error_percent is None
+    low_ms, high_ms = 1.0, 1.0 + 0.9 * (margin_factor() - 1.0)
+    with pytest.raises(InvalidArgumentError, match="either way, 4 times in 5: chance would decide"):
+        worth.check_tier(low_ms, high_ms)
+    worth.check_tier(low_ms, 1.1 * margin_factor())
     measured = TableConditions(conditions().fingerprint)
     with pytest.raises(TableError, match="other conditions"):
         LatencyTable(path, measured)
