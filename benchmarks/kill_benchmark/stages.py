@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -72,17 +74,17 @@ def _stage(name: str, before: Path, after: Path, kills: int, generator: np.rando
     took_s = time.monotonic() - began_s
     wanted = _made(name, after)
     for number, moment in enumerate(spread(count, kills)):
+        shutil.rmtree(after)
+        shutil.copytree(before, after)
         if number % 2:
-            shutil.rmtree(after)
-            shutil.copytree(before, after)
             counts.killed += killed_before(moment, run)
         else:
             counts.killed += killed_after(generator.uniform(0, took_s), run)
         counts.left_over += orphans_in(after, counts)
         completed(run)
-        if _made(name, after) != wanted:
+        for fault in _lost(name, wanted, _made(name, after)):
             counts.lost += 1
-            counts.faults.append(f"{name}, kill {number}: {_made(name, after)} in place of {wanted}")
+            counts.faults.append(f"{name}, kill {number}: {fault}")
         counts.left_over += len(left := sorted(str(path.relative_to(after)) for path in after.rglob(".*.part")))
         counts.faults += [f"{name}, kill {number}: {each} is left" for each in left]
     return counts
@@ -95,14 +97,43 @@ def _held(folder: Path, run: Callable[[Context], object]) -> None:
         run(Context(plan, place, lambda line: None))
 
 
-def _made(name: str, folder: Path) -> object:
-    """What a stage makes, but for what is measured anew: a busy machine may leave a tier without a winner."""
+def _made(name: str, folder: Path) -> dict[str, object]:
+    """What a stage makes, by its name."""
     if name == "winners":
-        return {str(path.relative_to(folder)): sha256_of(path) for path in folder.glob("winners/*/*/*.safetensors")}
+        return {
+            str(path.parent.relative_to(folder)): _won(folder, json.loads(path.read_text()))
+            for path in folder.glob("winners/*/winner.json")
+        }
     if name == "publish":
         entries = catalog(folder / "zoo")
         return {each.name: content(each.folder) for each in entries.values() if each.role == "own"}
-    return (folder / "report.json").is_file(), (folder / "report.html").is_file()
+    return {each: (folder / each).is_file() for each in ("report.json", "report.html")}
+
+
+def _won(folder: Path, said: dict[str, Any]) -> object:
+    """A winner's weights and whether its export is there; the networks measured in vain where there is none."""
+    winner = said["winner"]
+    if winner is None:
+        return len(said["rejected"])
+    return winner["trial"], sha256_of(folder / winner["weights"]), (folder / winner["artefact"]).is_file()
+
+
+def _lost(name: str, wanted: dict[str, object], made: dict[str, object]) -> list[str]:
+    """How a stage's end differs from that of the run that nobody killed.
+
+    Winners are measured anew, and a busy machine may leave a tier without one, then or now: the first that is seen is
+    what later ones are held to.
+    """
+    found = []
+    for each, value in made.items():
+        before = wanted.get(each)
+        if name == "winners" and not (isinstance(before, tuple) and isinstance(value, tuple)):
+            wanted[each] = value if before is None or isinstance(value, tuple) else before
+            if value == 0:
+                found.append(f"{each}: no winner, and nothing was measured")
+        elif value != before:
+            found.append(f"{each}: {value} in place of {before}")
+    return found + [f"{each} is not there" for each in wanted.keys() - made.keys()]
 
 
 def orphans_in(folder: Path, counts: Counts) -> int:

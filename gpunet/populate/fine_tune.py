@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from gpunet.train.distillation.teacher import Teacher
 
 
-def fine_tune(plan: Plan, place: StateFolder, study_name: str, tier: int, trial: int) -> None:
+def fine_tune(
+    plan: Plan, place: StateFolder, study_name: str, tier: int, trial: int, should_stop: Callable[[], bool]
+) -> None:
     """Train, or go on; `winners/tier-N/trial-NNNNN` holds the run."""
     study = open_study(place.storage, study_name, folder=place.search_folder(study_name))
     record = next(each for each in study.trials() if each.number == trial)
@@ -39,7 +42,7 @@ def fine_tune(plan: Plan, place: StateFolder, study_name: str, tier: int, trial:
     result = trainer.fine_tune(
         list(record.vector), study.trial_folder(trial) / (record.weights or "model.safetensors"),
         run_folder(place, tier, trial), plan.fine_tune.recipe, seed=study.definition.seed_of(trial),
-        should_stop=asked_by_end_of_input(),
+        should_stop=should_stop,
     )  # fmt: skip
     if os.environ.get("RANK", "0") == "0":
         print(f"trial {trial}: {result.best.top1_percent:.2f} % after epoch {result.best.epoch}", flush=True)
@@ -69,11 +72,12 @@ def teacher_of(plan: Plan, *, pretrained: bool = True) -> Teacher:
 def main() -> None:
     """Run as a process."""
     folder, study_name, tier, trial = sys.argv[1:]
+    orphaned = asked_by_end_of_input()  # first of all: opening the study, or waiting for a training, takes seconds
     plan = plan_from_dict(read_state(Path(folder) / "plan.json"))
     place = StateFolder(folder, plan)
     leads = os.environ.get("RANK", "0") == "0"
     with training_lock(place).acquire(timeout=KILL_AFTER_S) if leads else contextlib.nullcontext():
-        fine_tune(plan, place, study_name, int(tier), int(trial))
+        fine_tune(plan, place, study_name, int(tier), int(trial), orphaned)
 
 
 if __name__ == "__main__":

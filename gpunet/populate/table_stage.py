@@ -36,7 +36,8 @@ def run(context: Context) -> None:
     options = ["--space", str(context.place.space), "--classes", str(context.num_classes)]
     if table.from_records:
         options += ["--from-records", "--batch-size", str(device.batch_size)]
-        context.run_jobs("table", [Job("table", gpunet_command("table", "build", str(context.place.table), *options))])
+        command = gpunet_command("table", "build", str(context.place.table), *options, "--until-eof")
+        context.run_jobs("table", [Job("table", command)])
         return
     wait_until_nothing_trains(context)
     options += ["--layers-fraction", repr(table.fraction), "--networks", str(table.networks)]

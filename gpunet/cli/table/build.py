@@ -99,6 +99,10 @@ def build(
         max_minutes=max_minutes,
     )  # fmt: skip
     if from_records:
+        if until_eof:
+            from gpunet.launch.processes import asked_by_end_of_input
+
+            asked_by_end_of_input()  # it leaves soon after, whatever it is at
         _estimate_layers(table, builder, shard, as_json)
         return
     if processes > 1 and (threads != 1 or processes > available_threads()):
