@@ -4,6 +4,8 @@ import dataclasses
 import gc
 import io
 import json
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -205,6 +207,39 @@ def test_hugging_face_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (len(data), data.classes, sorted(data.targets().tolist())) == (4, ("cat", "dog"), [0, 0, 1, 1])
     loader = TrainingLoader(data, evaluation_transform(image_config(network())), 2, 4, seed=0)
     assert sorted(next(loader.epoch(0)).targets.tolist()) == [0, 0, 1, 1]
+
+
+_TFDS = """
+import sys
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+features = tfds.features.FeaturesDict({
+    "image": tfds.features.Image(encoding_format="png"), "label": tfds.features.ClassLabel(names=["cat", "dog"])})
+def split(count):
+    images = np.random.default_rng(count).integers(0, 255, (count, 20, 24, 3), np.uint8)
+    return tf.data.Dataset.from_tensor_slices({"image": images, "label": np.arange(count) % 2})
+tfds.dataset_builders.store_as_tfds_dataset(
+    "pets", version="1.0.0", features=features, split_datasets={"train": split(20), "validation": split(10)},
+    data_dir=sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # TensorFlow's own
+def test_tensorflow_datasets_stream(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow_datasets", reason="the package tensorflow-datasets is not installed")
+    subprocess.run([sys.executable, "-c", _TFDS, str(tmp_path)], check=True)
+    data = open_data("tfds/pets", root=tmp_path, split="train", batch_size=5)
+    assert (len(data), data.streamed, data.classes) == (20, True, ("cat", "dog"))
+    transform = evaluation_transform(image_config(network()))
+    whole = list(TrainingLoader(data, transform, 2, 5, seed=0).epoch(1))
+    assert [len(batch.targets) for batch in whole] == [5, 5, 5, 5]
+    assert {target for batch in whole for target in batch.targets.tolist()} == {0, 1}  # drawn, not each once
+    later = TrainingLoader(open_data("tfds/pets", root=tmp_path, split="train", batch_size=5), transform, 2, 5, seed=0)
+    assert [each.targets.tolist() for each in later.epoch(1, first=2)] == [each.targets.tolist() for each in whole[2:]]
+    scored = evaluation_loader(open_data("tfds/pets", root=tmp_path, split="validation"), transform, 2, 4)
+    assert sorted(target for batch in scored for target in batch.targets.tolist()) == [0] * 5 + [1] * 5
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
