@@ -4,6 +4,7 @@
     python benchmarks/bench_kill.py download                 # weights, fetched and converted in five ways: 6 minutes
     python benchmarks/bench_kill.py stages --kills 20        # populate's winners, publish and report: an hour
     python benchmarks/bench_kill.py stages --begun FOLDER    # of a run of --preset demo-small whose searches are done
+    python benchmarks/bench_kill.py training --kills 20      # a run with loader processes: the same weights in the end
     python benchmarks/bench_kill.py orphans                  # workers of a dead parent are gone within 5 s
     python benchmarks/bench_search.py --faults 1 --kills 30 --stops 10   # workers that share a study
 
@@ -22,14 +23,16 @@ from kill_benchmark.counts import Counts
 from gpunet.core import console
 from gpunet.core.files import write_text
 
-_PARTS = ("publish", "download", "stages", "orphans")
+_PARTS = ("publish", "download", "stages", "training", "orphans")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark with these arguments (default: the process's)."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("part", choices=_PARTS, nargs="*", default=[*_PARTS], help="(default: all)")
-    parser.add_argument("--kills", type=int, metavar="N", help="of each part (default: 100, or 20 of a stage)")
+    parser.add_argument(
+        "--kills", type=int, metavar="N", help="of each part (default: 100, or 20 of a stage or a training)"
+    )
     parser.add_argument("--begun", type=Path, metavar="DIR", help="of a run of populate whose searches are done")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of when is killed (default: 0)")
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="write the counts as JSON")
@@ -47,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from kill_benchmark.stages import stages
 
         found += stages(args.kills or 20, args.begun, args.seed)
+    if "training" in args.part:
+        from kill_benchmark.training import training
+
+        found.append(training(args.kills or 20, args.seed))
     if "orphans" in args.part:
         from kill_benchmark.orphans import orphans
 

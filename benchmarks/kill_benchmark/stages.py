@@ -82,7 +82,7 @@ def _stage(name: str, before: Path, after: Path, kills: int, generator: np.rando
             counts.killed += killed_after(generator.uniform(0, took_s), run)
         counts.left_over += orphans_in(after, counts)
         completed(run)
-        for fault in _lost(name, wanted, _made(name, after)):
+        for fault in lost_of(name, wanted, _made(name, after)):
             counts.lost += 1
             counts.faults.append(f"{name}, kill {number}: {fault}")
         counts.left_over += len(left := sorted(str(path.relative_to(after)) for path in after.rglob(".*.part")))
@@ -118,7 +118,7 @@ def _won(folder: Path, said: dict[str, Any]) -> object:
     return winner["trial"], sha256_of(folder / winner["weights"]), (folder / winner["artefact"]).is_file()
 
 
-def _lost(name: str, wanted: dict[str, object], made: dict[str, object]) -> list[str]:
+def lost_of(name: str, wanted: dict[str, object], made: dict[str, object]) -> list[str]:
     """How a stage's end differs from that of the run that nobody killed.
 
     Winners are measured anew, and a busy machine may leave a tier without one, then or now: the first that is seen is

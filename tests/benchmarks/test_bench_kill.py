@@ -9,6 +9,8 @@ import pytest
 import torch
 from kill_benchmark.events import completed, killed_after, killed_before, killed_once, moments, single_threaded, spread
 from kill_benchmark.publishing import publishing
+from kill_benchmark.stages import lost_of
+from kill_benchmark.training import training
 
 
 def write_two(folder: Path) -> None:
@@ -71,3 +73,22 @@ def test_a_killed_publisher_leaves_the_old_entry_or_the_new_one(swaps: bool) -> 
     counts = publishing(12, swaps=swaps)
     assert (counts.killed, counts.faults) == (12, [])
     assert counts.passed
+
+
+@pytest.mark.slow
+def test_a_training_with_loader_processes_is_killed() -> None:
+    counts = training(kills=1)
+    assert counts.killed == 1
+    assert counts.passed, counts.faults
+
+
+def test_a_lost_winner_is_told_from_one_that_was_measured_outside() -> None:
+    won = (3, "digest", True)
+    wanted: dict[str, object] = {"tier-0": 2, "tier-1": won}
+    assert lost_of("winners", wanted, {"tier-0": won, "tier-1": won}) == []
+    assert wanted["tier-0"] == won  # what was made once is made alike again
+    assert lost_of("winners", wanted, {"tier-0": (3, "other", True), "tier-1": 1}) == [
+        "tier-0: (3, 'other', True) in place of (3, 'digest', True)"
+    ]
+    assert lost_of("winners", wanted, {"tier-0": won}) == ["tier-1 is not there"]
+    assert lost_of("winners", {}, {"tier-0": 0}) == ["tier-0: no winner, and nothing was measured"]
