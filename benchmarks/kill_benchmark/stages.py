@@ -79,7 +79,12 @@ def _stage(name: str, before: Path, after: Path, kills: int, generator: np.rando
         if number % 2:
             counts.killed += killed_before(moment, run)
         else:
-            counts.killed += killed_after(generator.uniform(0, took_s), run)
+            after_s = generator.uniform(0, took_s)
+            while not (killed := killed_after(after_s, run)) and after_s > _LOOK_S:  # it had ended: earlier, then
+                shutil.rmtree(after)
+                shutil.copytree(before, after)
+                after_s /= 2
+            counts.killed += killed
         counts.left_over += orphans_in(after, counts)
         completed(run)
         for fault in lost_of(name, wanted, _made(name, after)):

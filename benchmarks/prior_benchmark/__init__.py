@@ -1,0 +1,1 @@
+"""What bench_priors.py is made of."""
