@@ -264,22 +264,25 @@ def test_what_is_found_inside_fails_whatever_the_end_says():
 
 
 @pytest.mark.parametrize(
-    ("inside", "computed", "off", "passed"),
+    ("precision", "inside", "computed", "off", "passed"),
     [
-        (True, "fp32", 0.05, True),
-        (True, "fp32", 0.15, False),  # more than any rounding
-        (True, "fp16", 0.05, False),  # the insides were not run in half
-        (False, "fp32", 0.05, False),
+        ("fp16", True, "fp32", 0.05, True),
+        ("fp16", True, "fp32", 0.15, False),  # more than any rounding
+        ("fp16", True, "fp16", 0.05, False),  # the insides were not run in half
+        ("fp16", False, "fp32", 0.05, False),
+        ("bf16", True, "bf16", 0.08, True),
+        ("bf16", True, "bf16", 0.15, False),
+        ("bf16", False, "bf16", 0.08, False),
     ],
 )
-def test_half_that_was_proved_inside_may_be_amplified(inside, computed, off, passed):
+def test_half_that_was_proved_inside_may_be_amplified(precision, inside, computed, off, passed):
     scale = float(np.abs(reference().run(IMAGES.arrays)).max())
     faults = () if inside else ("Conv stem differs by 0.5 of its size",)
     layers = LayerComparison(8, 8, 1e-6, "gate", 2e-3, faults)
     candidate = Computed(lambda logits: logits + off * scale * np.eye(7)[0], precision=computed)
-    found = compare(reference(), candidate, IMAGES, precision="fp16", layers=lambda: layers)
+    found = compare(reference(), candidate, IMAGES, precision=precision, layers=lambda: layers)
     assert found.passed == passed
-    assert not compare(reference(), candidate, IMAGES, precision="fp16").passed
+    assert not compare(reference(), candidate, IMAGES, precision=precision).passed
 
 
 def test_half_that_is_computed_in_float32_is_called_so():
