@@ -33,12 +33,13 @@ def estimate(
     from gpunet.latency.estimate import LayerCosts
     from gpunet.latency.layers.convolutional import keys_from_spec
     from gpunet.latency.table import LatencyTable
+    from gpunet.latency.worth import worth_of
 
     specs = {name: spec_named(name, zoo) for name in models}
     networks = {name: keys_from_spec(spec, num_classes=classes) for name, spec in specs.items()}
     with LatencyTable(table) as opened:
         costs = LayerCosts.from_table(opened)
-        conditions = opened.conditions
+        conditions, worth = opened.conditions, worth_of(opened, costs)
     found = {name: costs.network(keys) for name, keys in networks.items()}
     missing = [key for keys in networks.values() for key in keys if not costs.is_measured(key)]
     learned = costs.completion if missing else None
@@ -59,10 +60,14 @@ def estimate(
     said = conditions.fingerprint
     print(
         f"\nestimated, not measured: {said.runtime} {said.runtime_version}, {said.precision}, batch "
-        f"{conditions.batch_size}, threads {said.threads}, {said.processor}\n{costs.calibration}"
+        f"{conditions.batch_size}, threads {said.threads}, {said.processor}\n"
+        f"{costs.calibration if worth.margin_factor is None else f'the table {worth}'}"
     )
     if learned is not None:
         print(f"layers that were not measured are learned from the others: {learned}")
+        lacking = [name for name, each in found.items() if each.completed_layers]
+        how = "" if worth.margin_factor is None else " --from-records"
+        console.note(f"the table takes them by: gpunet table build {table} --models {' '.join(lacking)}{how}")
     if outside:
         console.note(
             f"warning: {len(outside)} layers are larger or smaller than any in the table, such as {outside[0].text!r}: "
