@@ -155,7 +155,9 @@ def scores_of(title: str, networks: Sequence[Network]) -> dict[str, np.ndarray]:
                 torch.manual_seed(0)
                 try:
                     value = score(each.make(), images)
-                except (RuntimeError, NotImplementedError):
+                except (
+                    RuntimeError
+                ):  # it cannot be run in double precision, or has no gradient: not scored, and counted
                     value = math.nan
                 found[name].append(value if math.isfinite(value) else math.nan)
             bar.update(number + 1, total=len(networks))
@@ -168,6 +170,9 @@ def correlations(source: str, tiers: Sequence[Sequence[Network]], scored: Sequen
     for name in scored[0]:
         taus = [_tau(scores[name], tier) for scores, tier in zip(scored, tiers, strict=True)]
         rows.append((name, *(f"{tau:+.2f}" for tau in taus), f"{np.nanmean(taus):+.2f}"))
+    unscored = sum(int((~np.isfinite(scores[name])).sum()) for scores in scored for name in ZERO_COST)
+    if unscored:
+        console.note(f"{source}: {unscored} zero-cost scores could not be computed, and count in no correlation")
     columns = [f"{source}", *(f"tier {number}>" for number in range(len(tiers))), "mean>"]
     return console.table(columns, rows)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from gpunet.errors import InvalidArgumentError, MissingDependencyError, MissingLatencyError
+from gpunet.errors import InvalidArgumentError, MissingDependencyError, MissingLatencyError, TableError
 
 if TYPE_CHECKING:
     from gpunet.latency.estimate import LayerCosts
@@ -136,7 +137,7 @@ def worth_of(table: LatencyTable, costs: LayerCosts | None = None) -> Worth:
 
     margin = table.noted(MARGIN)
     if margin is not None:
-        return Worth(margin_factor=float(margin), why="nobody measured it")
+        return Worth(margin_factor=_margin_factor(table, margin), why="nobody measured it")
     course, layers = table.course(), table.layers()
     moved = sum(course.moved(each.at_s, each.builder) for each in layers.values())
     speed: dict[str, Any] = {"spread_percent": course.spread_percent, "moved_layers": moved}
@@ -153,3 +154,16 @@ def worth_of(table: LatencyTable, costs: LayerCosts | None = None) -> Worth:
         for (keys, measured_ms), error in zip(known, calibration.left_out, strict=True)
     )
     return Worth(networks, calibration.corrects, **speed)
+
+
+def _margin_factor(table: LatencyTable, noted: str) -> float:
+    try:
+        factor = float(noted)
+    except ValueError:
+        factor = math.nan
+    if not 1.0 <= factor < math.inf:
+        raise TableError(
+            f"{table.path}: its margin is no factor of 1 or more: {noted!r:.40}.",
+            "It is damaged: make it anew, by gpunet table build FILE --from-records.",
+        )
+    return factor

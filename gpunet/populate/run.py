@@ -89,6 +89,10 @@ def check_plan(context: Context, stages: tuple[str, ...]) -> None:
             "table.from_records: winners are measured on the device, and nothing here is a V100",
             "End before: --until search. 'gpunet search recommend' then names each tier's network.",
         )
+    if context.plan.table.from_records:
+        from gpunet.latency.gpu.table_from_records import conditions
+
+        _about("device.batch_size", lambda: conditions(context.plan.device.batch_size))
     if "search" in stages:
         search_stage.check(context)
     _about("search", lambda: context.trainer)

@@ -19,11 +19,10 @@ from helpers.browser import needs_chromium, opened
 import gpunet
 from gpunet.cli.main import main as gpunet_command
 from gpunet.errors import GpunetError, InvalidArgumentError, PreemptedError, SpecError, WorkerError
-from gpunet.populate import search_stage, table_stage, tier_stage, winner_stage
+from gpunet.populate import search_stage, tier_stage, winner_stage
 from gpunet.populate.context import Context
 from gpunet.populate.fine_tune import run_folder
 from gpunet.populate.place import StateFolder
-from gpunet.populate.plan import DevicePlan, TablePlan, TiersPlan
 from gpunet.populate.presets import PRESETS
 from gpunet.populate.publish_stage import rescored_percent
 from gpunet.populate.run import populate
@@ -329,26 +328,6 @@ def test_a_plan_is_checked_whole_before_the_first_stage(
         populate(Context(plan, StateFolder(tmp_path, plan), print))
     assert error.value.exit_code == code
     assert list(tmp_path.iterdir()) == []
-
-
-def test_tiers_of_a_gpu_that_is_not_here(tmp_path: Path):
-    plan = PRESETS["demo-small"]()
-    plan = dataclasses.replace(
-        plan, device=DevicePlan("gv100", "tensorrt", "fp16"), table=TablePlan(from_records=True),
-        tiers=TiersPlan(quantiles=(0.5,), count=2000),
-    )  # fmt: skip
-    place = StateFolder(tmp_path, plan)
-    context = Context(plan, place, print)
-    with pytest.raises(SpecError, match="winners are measured on the device, and nothing here is a V100"):
-        populate(context)
-    with place.held():
-        populate(context, "tiers")
-    tiers = tier_stage.tiers_of(context)
-    assert sum(each.count for each in tiers) == 2000
-    assert tiers[0].high_ms is not None
-    assert 0.05 < tiers[0].high_ms < 0.5  # of some ten layers, each of which takes microseconds to start
-    assert context.worth.margin_factor is not None
-    assert table_stage.is_done(context)
 
 
 def test_a_tier_that_stays_without_a_winner_says_what_to_do(choice: Choice):

@@ -15,7 +15,7 @@ from gpunet.latency.layers.graphs import lone_graph
 from gpunet.latency.layers.transformer import TransformerLayerKey
 from gpunet.latency.records import TableConditions
 from gpunet.latency.table import LatencyTable
-from gpunet.latency.worth import worth_of
+from gpunet.latency.worth import MARGIN, worth_of
 from gpunet.zoo.catalog import catalog
 
 KEYS = [
@@ -58,6 +58,11 @@ def test_a_table_says_that_nobody_measured_it_and_takes_nothing_measured(tmp_pat
     with pytest.raises(InvalidArgumentError, match="either way, 4 times in 5: chance would decide"):
         worth.check_tier(low_ms, high_ms)
     worth.check_tier(low_ms, 1.1 * margin_factor())
+    with LatencyTable(path, conditions()) as table:  # open for writing
+        for damaged in ("much", "nan", "0.5"):
+            table.note(MARGIN, damaged)
+            with pytest.raises(TableError, match="its margin is no factor of 1 or more"):
+                worth_of(table)
     measured = TableConditions(conditions().fingerprint)
     with pytest.raises(TableError, match="other conditions"):
         LatencyTable(path, measured)
